@@ -1,0 +1,277 @@
+//! Quiet: who is at work, which timers are pending, and when nothing moves any more.
+//!
+//! Queue items, hook calls, writes and reloads hold a [`Token`]. Timers are *progress* (back-off, grace,
+//! simulated stages) or *periodic* (resync, relist, leases). The process is settled when no token is
+//! held, no progress timer is due before the limit, and nothing that follows a store lags behind it.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, Weak},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::Clock;
+
+/// Whether a timer moves work forward or only comes round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerKind {
+    /// Work continues when it fires: back-off, grace, simulated stages.
+    Progress,
+    /// It comes round for ever: resync, relist, leases.
+    Periodic,
+}
+
+/// Something that follows a store and may be behind it.
+pub trait Lag: Send + Sync {
+    /// Describes what is still to come, or returns nothing if all has been seen.
+    fn lag(&self) -> Option<String>;
+}
+
+/// The register of everything that keeps the process from being settled. Clones share it.
+#[derive(Clone, Default)]
+pub struct Activity(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// Grows with every change, so that two looks can tell whether anything happened between them.
+    changes: u64,
+    held: BTreeMap<u64, Cow<'static, str>>,
+    timers: BTreeMap<u64, Timestamp>,
+    followers: Vec<Weak<dyn Lag>>,
+}
+
+/// Keeps the process from being settled until it is dropped.
+#[must_use = "dropping the token ends the activity"]
+pub struct Token {
+    activity: Activity,
+    id: u64,
+}
+
+/// How long to wait for quiet, and how long quiet must last.
+#[derive(Clone, Copy, Debug)]
+pub struct Settle {
+    /// The longest wait, by the clock.
+    pub limit: Duration,
+    /// How long nothing may happen: zero in process, a second where events arrive over a network.
+    pub quiet_for: Duration,
+}
+
+impl Settle {
+    /// Waits at most `limit`, for a process whose every event is accounted for.
+    pub fn within(limit: Duration) -> Self {
+        Self { limit, quiet_for: Duration::ZERO }
+    }
+}
+
+/// What still moved when the limit was reached.
+#[derive(Debug, Error)]
+#[error("still busy after {limit:?}: {}", busy.join(", "))]
+pub struct Unsettled {
+    /// The limit that was reached.
+    pub limit: Duration,
+    /// What was held, due or behind.
+    pub busy: Vec<String>,
+}
+
+/// What a look at the register found.
+enum Look {
+    Busy(Vec<String>),
+    /// Quiet but for a progress timer due at this moment.
+    Waiting(Timestamp),
+    Quiet,
+}
+
+impl Activity {
+    /// Notes that `what` is at work until the token is dropped.
+    pub fn hold(&self, what: impl Into<Cow<'static, str>>) -> Token {
+        let id = self.change(|state| {
+            state.next += 1;
+            state.held.insert(state.next, what.into());
+            state.next
+        });
+        Token { activity: self.clone(), id }
+    }
+
+    /// Waits for `at` and returns a token for the work that follows, without a gap between the two.
+    pub async fn sleep_until(
+        &self,
+        clock: &dyn Clock,
+        at: Timestamp,
+        kind: TimerKind,
+        what: impl Into<Cow<'static, str>>,
+    ) -> Token {
+        let timer = (kind == TimerKind::Progress).then(|| self.timer(at));
+        clock.sleep_until(at).await;
+        let token = self.hold(what);
+        drop(timer);
+        token
+    }
+
+    /// Asks `follower` whenever quiet is looked for, as long as it lives.
+    pub fn follow(&self, follower: &Arc<impl Lag + 'static>) {
+        let follower: Weak<dyn Lag> = Arc::downgrade(follower) as Weak<dyn Lag>;
+        self.change(|state| state.followers.push(follower));
+    }
+
+    /// Notes that something happened that holds no token, such as an event that was seen.
+    pub fn touch(&self) {
+        self.change(|_| ());
+    }
+
+    /// Waits until nothing moves. A virtual clock is moved to the progress timers due within the limit.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsettled`] if something still moved when the limit was reached.
+    pub async fn settle(&self, clock: &dyn Clock, settle: Settle) -> Result<(), Unsettled> {
+        let limit = clock.now().checked_add(settle.limit).unwrap_or(Timestamp::MAX);
+        let mut real = Duration::ZERO;
+        let mut quiet = Duration::ZERO;
+        let mut seen = None;
+        loop {
+            let (changes, look) = self.look(limit);
+            let busy = match look {
+                Look::Quiet if seen == Some(changes) => {
+                    if settle.quiet_for <= quiet {
+                        return Ok(());
+                    }
+                    quiet += PAUSE;
+                    vec!["quiet not long enough".to_owned()]
+                }
+                Look::Quiet => {
+                    quiet = Duration::ZERO;
+                    vec!["only just quiet".to_owned()]
+                }
+                Look::Waiting(due) => {
+                    if seen == Some(changes) {
+                        clock.skip_to(due);
+                    }
+                    vec![format!("a timer due at {due}")]
+                }
+                Look::Busy(busy) => busy,
+            };
+            // A virtual clock stands still while work hangs: real time bounds the wait as well.
+            if limit <= clock.now() || settle.limit.max(STUCK) <= real {
+                return Err(Unsettled { limit: settle.limit, busy });
+            }
+            seen = Some(changes);
+            real += self.pause().await;
+        }
+    }
+
+    fn timer(&self, due: Timestamp) -> TimerGuard {
+        let id = self.change(|state| {
+            state.next += 1;
+            state.timers.insert(state.next, due);
+            state.next
+        });
+        TimerGuard { activity: self.clone(), id }
+    }
+
+    /// Waits a moment, so that woken tasks run, and returns how long.
+    #[expect(clippy::disallowed_methods, reason = "quiet is looked for in real time")]
+    async fn pause(&self) -> Duration {
+        tokio::time::sleep(PAUSE).await;
+        PAUSE
+    }
+
+    fn look(&self, limit: Timestamp) -> (u64, Look) {
+        let (changes, mut busy, due, followers) = {
+            let mut state = self.state();
+            state.followers.retain(|follower| follower.strong_count() > 0);
+            let busy: Vec<_> = state.held.values().map(ToString::to_string).collect();
+            let due = state.timers.values().min().copied().filter(|due| *due <= limit);
+            (state.changes, busy, due, state.followers.clone())
+        };
+        busy.extend(followers.iter().filter_map(|follower| follower.upgrade()?.lag()));
+        let look = match due {
+            _ if !busy.is_empty() => Look::Busy(busy),
+            Some(due) => Look::Waiting(due),
+            None => Look::Quiet,
+        };
+        (changes, look)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        state.changes += 1;
+        change(&mut state)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("the activity lock is never poisoned")
+    }
+}
+
+/// How often quiet is looked for.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// How long work may hang in real time before a virtual clock's limit counts as reached.
+const STUCK: Duration = Duration::from_secs(30);
+
+impl fmt::Debug for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.state().held.values()).finish()
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.activity.change(|state| state.held.remove(&self.id));
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({})", self.id)
+    }
+}
+
+struct TimerGuard {
+    activity: Activity,
+    id: u64,
+}
+
+impl Drop for TimerGuard {
+    fn drop(&mut self) {
+        self.activity.change(|state| state.timers.remove(&self.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::VirtualClock;
+
+    #[tokio::test]
+    async fn settling_moves_a_virtual_clock_to_progress_timers_only() {
+        let (activity, clock) = (Activity::default(), VirtualClock::default());
+        let start = clock.now();
+        for (seconds, kind) in [(5, TimerKind::Progress), (9, TimerKind::Periodic)] {
+            let (activity, clock) = (activity.clone(), clock.clone());
+            let at = start + SignedDuration::from_secs(seconds);
+            tokio::spawn(async move { activity.sleep_until(&clock, at, kind, "work").await });
+        }
+        tokio::task::yield_now().await;
+        activity.settle(&clock, Settle::within(Duration::from_secs(60))).await.unwrap();
+        assert_eq!(clock.now(), start + SignedDuration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn what_still_moves_is_named() {
+        let (activity, clock) = (Activity::default(), crate::SystemClock);
+        let token = activity.hold("sync of default/test1");
+        let settle = Settle { limit: Duration::ZERO, quiet_for: Duration::ZERO };
+        let error = activity.settle(&clock, settle).await.unwrap_err();
+        assert_eq!(error.busy, ["sync of default/test1"]);
+        drop(token);
+    }
+}

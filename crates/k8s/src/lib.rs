@@ -1,0 +1,15 @@
+//! Pure Kubernetes mechanics that every other crate stands on.
+//!
+//! Objects as JSON bytes with a metadata index, names of types, selectors, patches, JSONPath, YAML by
+//! Go's rules, and the two traits time and quiet are seen through. No client and no server code.
+
+mod activity;
+mod clock;
+mod gvk;
+mod object;
+
+pub use activity::{Activity, Lag, Settle, TimerKind, Token, Unsettled};
+pub use clock::{Clock, SharedClock, SystemClock, VirtualClock};
+pub use gvk::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
+pub use jiff::{SignedDuration, Timestamp};
+pub use object::{Meta, Object, ObjectError, ObjectKey, OwnerReference};
