@@ -6,7 +6,9 @@
 mod activity;
 mod clock;
 mod gvk;
+pub mod json;
 mod object;
+pub mod selector;
 
 pub use activity::{Activity, Lag, Settle, TimerKind, Token, Unsettled};
 pub use clock::{Clock, SharedClock, SystemClock, VirtualClock};

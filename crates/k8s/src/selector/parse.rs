@@ -1,0 +1,143 @@
+//! Pure: reads the query form of label selectors.
+
+use std::collections::BTreeSet;
+
+use super::{Operator, Requirement, SelectorError};
+
+/// Reads all requirements of a query.
+pub(super) fn selector(text: &str) -> Result<Vec<Requirement>, SelectorError> {
+    let mut parser = Parser { rest: text };
+    let mut requirements = Vec::new();
+    if parser.peek() == Token::End {
+        return Ok(requirements);
+    }
+    loop {
+        requirements.push(parser.requirement()?);
+        match parser.next() {
+            Token::End => return Ok(requirements),
+            Token::Comma => {}
+            other => return Err(other.instead_of("`,` or the end")),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Token<'a> {
+    Word(&'a str),
+    Sign(&'a str),
+    Comma,
+    Open,
+    Close,
+    End,
+}
+
+impl Token<'_> {
+    fn instead_of(self, expected: &'static str) -> SelectorError {
+        let found = match self {
+            Self::Word(text) | Self::Sign(text) => text,
+            Self::Comma => ",",
+            Self::Open => "(",
+            Self::Close => ")",
+            Self::End => "",
+        };
+        SelectorError::Unexpected { found: found.to_owned(), expected }
+    }
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Parser<'a> {
+    fn requirement(&mut self) -> Result<Requirement, SelectorError> {
+        if self.peek() == Token::Sign("!") {
+            self.next();
+            let key = self.word("a label key")?;
+            return Requirement::new(key, Operator::DoesNotExist, BTreeSet::new());
+        }
+        let key = self.word("a label key or `!`")?;
+        if matches!(self.peek(), Token::Comma | Token::End) {
+            return Requirement::new(key, Operator::Exists, BTreeSet::new());
+        }
+        let (operator, values) = match self.next() {
+            Token::Sign("=" | "==") => (Operator::Equals, self.value()),
+            Token::Sign("!=") => (Operator::NotEquals, self.value()),
+            Token::Sign(">") => (Operator::GreaterThan, self.value()),
+            Token::Sign("<") => (Operator::LessThan, self.value()),
+            Token::Word("in") => (Operator::In, self.values()?),
+            Token::Word("notin") => (Operator::NotIn, self.values()?),
+            other => return Err(other.instead_of("an operator")),
+        };
+        Requirement::new(key, operator, values)
+    }
+
+    /// Reads one value, which may be empty: `a=` selects empty labels.
+    fn value(&mut self) -> BTreeSet<String> {
+        BTreeSet::from([self.word("").unwrap_or_default().to_owned()])
+    }
+
+    fn values(&mut self) -> Result<BTreeSet<String>, SelectorError> {
+        match self.next() {
+            Token::Open => {}
+            other => return Err(other.instead_of("`(`")),
+        }
+        let mut values = BTreeSet::new();
+        if self.peek() == Token::Close {
+            self.next();
+            return Ok(values);
+        }
+        loop {
+            values.extend(self.value());
+            match self.next() {
+                Token::Comma => {}
+                Token::Close => return Ok(values),
+                other => return Err(other.instead_of("`,` or `)`")),
+            }
+        }
+    }
+
+    fn word(&mut self, expected: &'static str) -> Result<&'a str, SelectorError> {
+        match self.peek() {
+            Token::Word(word) => {
+                self.next();
+                Ok(word)
+            }
+            other => Err(other.instead_of(expected)),
+        }
+    }
+
+    fn peek(&self) -> Token<'a> {
+        self.token().0
+    }
+
+    fn next(&mut self) -> Token<'a> {
+        let (token, rest) = self.token();
+        self.rest = rest;
+        token
+    }
+
+    fn token(&self) -> (Token<'a>, &'a str) {
+        let text = self.rest.trim_ascii_start();
+        let Some(first) = text.chars().next() else {
+            return (Token::End, "");
+        };
+        let length = match first {
+            ',' | '(' | ')' | '>' | '<' => 1,
+            '=' | '!' => 1 + usize::from(text[1..].starts_with('=')),
+            _ => text.find(is_boundary).unwrap_or(text.len()),
+        };
+        let (word, rest) = text.split_at(length);
+        let token = match word {
+            "," => Token::Comma,
+            "(" => Token::Open,
+            ")" => Token::Close,
+            ">" | "<" | "=" | "==" | "!" | "!=" => Token::Sign(word),
+            _ => Token::Word(word),
+        };
+        (token, rest)
+    }
+}
+
+fn is_boundary(c: char) -> bool {
+    c.is_ascii_whitespace() || "=!(),><".contains(c)
+}
