@@ -4,6 +4,7 @@
 //! Go's rules, and the two traits time and quiet are seen through. No client and no server code.
 
 mod activity;
+pub mod apply;
 mod clock;
 mod gvk;
 pub mod json;
