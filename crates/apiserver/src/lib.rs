@@ -1,0 +1,5 @@
+//! The embedded Kubernetes-compatible API server.
+
+mod dns;
+mod field;
+mod schema;

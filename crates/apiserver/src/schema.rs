@@ -1,0 +1,183 @@
+//! Pure: the structural schema of a custom resource: reads it, prunes, fills in defaults, validates.
+
+mod check;
+mod fill;
+mod format;
+mod keywords;
+mod lists;
+mod pattern;
+mod prune;
+mod structural;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    field::{FieldError, FieldPath},
+    schema::pattern::Pattern,
+};
+
+/// What the objects of one version of a custom resource look like, or one node of that.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Schema {
+    #[serde(rename = "type", deserialize_with = "nullable")]
+    kind: String,
+    #[serde(deserialize_with = "nullable")]
+    format: String,
+    #[serde(deserialize_with = "nullable")]
+    title: String,
+    #[serde(deserialize_with = "nullable")]
+    description: String,
+    #[serde(deserialize_with = "nullable")]
+    nullable: bool,
+    default: Option<Value>,
+    #[serde(rename = "enum", deserialize_with = "nullable")]
+    allowed: Vec<Value>,
+    maximum: Option<f64>,
+    #[serde(deserialize_with = "nullable")]
+    exclusive_maximum: bool,
+    minimum: Option<f64>,
+    #[serde(deserialize_with = "nullable")]
+    exclusive_minimum: bool,
+    multiple_of: Option<f64>,
+    max_length: Option<u64>,
+    min_length: Option<u64>,
+    pattern: Option<Pattern>,
+    max_items: Option<u64>,
+    min_items: Option<u64>,
+    max_properties: Option<u64>,
+    min_properties: Option<u64>,
+    #[serde(deserialize_with = "nullable")]
+    required: Vec<String>,
+    #[serde(deserialize_with = "nullable")]
+    properties: BTreeMap<String, Schema>,
+    additional_properties: Option<Additional>,
+    items: Option<Box<Schema>>,
+    #[serde(deserialize_with = "nullable")]
+    all_of: Vec<Schema>,
+    #[serde(deserialize_with = "nullable")]
+    any_of: Vec<Schema>,
+    #[serde(deserialize_with = "nullable")]
+    one_of: Vec<Schema>,
+    not: Option<Box<Schema>>,
+    #[serde(rename = "x-kubernetes-preserve-unknown-fields", deserialize_with = "nullable")]
+    preserve_unknown: bool,
+    #[serde(rename = "x-kubernetes-embedded-resource", deserialize_with = "nullable")]
+    embedded: bool,
+    #[serde(rename = "x-kubernetes-int-or-string", deserialize_with = "nullable")]
+    int_or_string: bool,
+    #[serde(rename = "x-kubernetes-list-type")]
+    list_type: Option<String>,
+    #[serde(rename = "x-kubernetes-list-map-keys", deserialize_with = "nullable")]
+    list_map_keys: Vec<String>,
+    #[serde(rename = "x-kubernetes-map-type")]
+    map_type: Option<String>,
+}
+
+/// What a map may hold under keys that are no named property.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Additional {
+    /// Anything, or nothing.
+    Allowed(bool),
+    /// Values of one form.
+    Schema(Box<Schema>),
+}
+
+impl Schema {
+    /// Reads the schema that stands at `path` of a definition and checks that it is structural.
+    pub(crate) fn parse(path: &FieldPath, value: &Value) -> Result<Self, Vec<FieldError>> {
+        let broken_keywords = keywords::check(path, value);
+        let schema = match Self::deserialize(value) {
+            Ok(schema) => schema,
+            // A list of schemas under `items` and the like were told already, in better words.
+            Err(_) if !broken_keywords.is_empty() => return Err(broken_keywords),
+            Err(error) => {
+                return Err(vec![FieldError::invalid_without_value(path, error.to_string())]);
+            }
+        };
+        let mut errors = structural::check(path, &schema);
+        if errors.is_empty() {
+            errors = structural::check_defaults(path, &schema);
+        }
+        errors.extend(broken_keywords);
+        if errors.is_empty() { Ok(schema) } else { Err(errors) }
+    }
+
+    /// Removes what the schema does not know and returns the paths of what was removed, sorted.
+    ///
+    /// `apiVersion`, `kind` and `metadata` of the object and of embedded resources stay.
+    pub(crate) fn prune(&self, object: &mut Value) -> Vec<String> {
+        prune::prune(self, object)
+    }
+
+    /// Fills in the defaults of missing fields and drops nulls where none may stand.
+    pub(crate) fn apply_defaults(&self, object: &mut Value) {
+        fill::drop_nulls(self, object);
+        fill::fill(self, object);
+    }
+
+    /// Returns what is wrong with an object.
+    pub(crate) fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = check::check(self, "", object);
+        errors.extend(lists::check(self, object));
+        errors
+    }
+
+    /// Returns what is wrong with the status of an object, whatever the rest looks like.
+    pub(crate) fn validate_status(&self, object: &Value) -> Vec<FieldError> {
+        let (Some(schema), Some(status)) = (self.property("status"), object.get("status")) else {
+            return Vec::new();
+        };
+        let mut errors = check::check(schema, "status", status);
+        errors.extend(lists::check_at(&FieldPath::new("status"), schema, status));
+        errors
+    }
+
+    /// Returns the schema of a named property.
+    pub(crate) fn property(&self, name: &str) -> Option<&Self> {
+        self.properties.get(name)
+    }
+
+    /// Returns the schema of what stands under a key that is no named property.
+    pub(crate) fn additional(&self) -> Option<&Self> {
+        match &self.additional_properties {
+            Some(Additional::Schema(schema)) => Some(schema),
+            _ => None,
+        }
+    }
+
+    /// Returns the schema of list items.
+    pub(crate) fn items(&self) -> Option<&Self> {
+        self.items.as_deref()
+    }
+
+    /// Returns the JSON type, empty if none is declared.
+    pub(crate) fn json_type(&self) -> &str {
+        &self.kind
+    }
+
+    /// Returns the schema of the field or map entry `name`.
+    fn child(&self, name: &str) -> Option<&Self> {
+        self.property(name).or_else(|| self.additional())
+    }
+}
+
+/// Returns whether the field belongs to every object, whatever the schema says.
+fn is_meta(name: &str) -> bool {
+    matches!(name, "apiVersion" | "kind" | "metadata")
+}
+
+/// Reads `null` as the default, as Go's decoder does.
+fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
