@@ -267,7 +267,7 @@ mod tests {
     fn plain_text_takes_the_last_duplicate() {
         assert_eq!(
             parse(br#"{"a": 1, "a": [18446744073709551616]}"#).unwrap(),
-            json!({"a": [1.8446744073709552e19]})
+            json!({"a": [1.844_674_407_370_955_2e19]})
         );
     }
 

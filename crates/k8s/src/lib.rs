@@ -9,6 +9,7 @@ mod clock;
 mod gvk;
 pub mod json;
 mod object;
+pub mod patch;
 pub mod selector;
 
 pub use activity::{Activity, Lag, Settle, TimerKind, Token, Unsettled};
