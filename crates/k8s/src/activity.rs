@@ -15,7 +15,7 @@ use std::{
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::Clock;
+use crate::{Clock, Resource};
 
 /// Whether a timer moves work forward or only comes round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,12 @@ pub enum TimerKind {
 pub trait Lag: Send + Sync {
     /// Describes what is still to come, or returns nothing if all has been seen.
     fn lag(&self) -> Option<String>;
+}
+
+/// Tells how far a store has come, so that what follows it knows whether it is behind.
+pub trait Revisions: Send + Sync {
+    /// Returns the revision of the last write to `resource`, 0 if there was none.
+    fn latest_revision(&self, resource: &Resource) -> u64;
 }
 
 /// The register of everything that keeps the process from being settled. Clones share it.

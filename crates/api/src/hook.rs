@@ -1,0 +1,80 @@
+//! How a hook is called: bytes in, bytes out, over any transport.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::HeaderMap;
+use thiserror::Error;
+
+/// One call of a hook.
+///
+/// The text is carried, not a value: strict decoding and equal answers over all transports need it.
+#[derive(Clone, Debug)]
+pub struct HookRequest {
+    /// Where the hook is, as the controller's `webhook` says it.
+    pub url: String,
+    /// The JSON text of the request.
+    pub body: Bytes,
+    /// How long the whole exchange may take.
+    pub timeout: Duration,
+}
+
+/// What a hook answered.
+#[derive(Clone, Debug)]
+pub struct HookReply {
+    /// The HTTP status; transports without one say 200 or 500.
+    pub status: u16,
+    /// The headers, empty on transports without them.
+    pub headers: HeaderMap,
+    /// The text of the answer.
+    pub body: Bytes,
+}
+
+/// A hook transport that many controllers share.
+pub type SharedHook = Arc<dyn Hook>;
+
+/// Why a hook gave no answer at all.
+#[derive(Debug, Error)]
+pub enum HookError {
+    /// The hook could not be reached, or the exchange broke off.
+    #[error("http error: {url}")]
+    Unreachable {
+        /// Where the hook was looked for.
+        url: String,
+        /// What the transport said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The hook took longer than it may.
+    #[error("hook timed out after {0:?}")]
+    TimedOut(Duration),
+    /// The answer is larger than 32 MiB.
+    #[error("the answer of `{url}` is larger than {limit} bytes")]
+    TooLarge {
+        /// Where the answer came from.
+        url: String,
+        /// The largest answer that is read.
+        limit: usize,
+    },
+}
+
+/// Calls hooks, by whatever transport.
+pub trait Hook: Send + Sync {
+    /// Calls the hook and returns its answer, whatever its status.
+    fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>>;
+
+    /// Returns how `url` is reached, in the words that views show, such as `jsonnet hooks/sync.jsonnet`.
+    fn describe(&self, url: &str) -> String {
+        format!("webhook {url}")
+    }
+}
+
+impl<H: Hook + ?Sized> Hook for Arc<H> {
+    fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
+        self.as_ref().call(request)
+    }
+
+    fn describe(&self, url: &str) -> String {
+        self.as_ref().describe(url)
+    }
+}

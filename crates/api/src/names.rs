@@ -1,0 +1,68 @@
+//! Pure: the Kubernetes strings that windlass writes or looks for, each in one place.
+
+/// The API group of the controller resources.
+pub const GROUP: &str = "metacontroller.k8s.io";
+/// The `apiVersion` of the controller resources.
+pub const API_VERSION: &str = "metacontroller.k8s.io/v1alpha1";
+/// The annotation that keeps what was last applied to a child.
+pub const LAST_APPLIED: &str = "metacontroller.k8s.io/last-applied-configuration";
+/// The label that ties children to a parent whose controller generates selectors.
+pub const CONTROLLER_UID: &str = "controller-uid";
+/// The component that events come from and the prefix of field managers.
+pub const COMPONENT: &str = "metacontroller";
+
+/// Returns the finalizer that a composite controller puts on its parents.
+pub fn composite_finalizer(controller: &str) -> String {
+    format!("metacontroller.io/compositecontroller-{controller}")
+}
+
+/// Returns the finalizer that releases before the project's move used.
+pub fn legacy_composite_finalizer(controller: &str) -> String {
+    format!("metacontroller.app/compositecontroller-{controller}")
+}
+
+/// Reasons of events and conditions.
+pub mod reasons {
+    /// A controller could not start.
+    pub const CREATE_ERROR: &str = "CreateError";
+    /// A sync failed, or a controller's parent type cannot be synced.
+    pub const SYNC_ERROR: &str = "SyncError";
+    /// A controller begins to start.
+    pub const STARTING: &str = "Starting";
+    /// A controller runs.
+    pub const STARTED: &str = "Started";
+    /// A controller begins to stop.
+    pub const STOPPING: &str = "Stopping";
+    /// A controller no longer runs.
+    pub const STOPPED: &str = "Stopped";
+    /// A desired child was refused before it was sent.
+    pub const INVALID_CHILD: &str = "InvalidChild";
+    /// Two desired children have one name; the last wins.
+    pub const DUPLICATE_CHILD: &str = "DuplicateChild";
+    /// A desired child's type is not among the controller's rules.
+    pub const UNDECLARED_CHILD: &str = "UndeclaredChild";
+    /// A foreign object has the name of a desired child.
+    pub const CHILD_CONFLICT: &str = "ChildConflict";
+    /// The controller runs.
+    pub const RUNNING: &str = "Running";
+    /// The controller names no hooks.
+    pub const HOOKS_MISSING: &str = "HooksMissing";
+    /// A hook's fields are invalid.
+    pub const HOOK_CONFIG_INVALID: &str = "HookConfigInvalid";
+    /// A type is unknown to discovery.
+    pub const RESOURCE_NOT_FOUND: &str = "ResourceNotFound";
+    /// The parent type has no status subresource.
+    pub const STATUS_SUBRESOURCE_MISSING: &str = "StatusSubresourceMissing";
+    /// A selector does not parse.
+    pub const SELECTOR_INVALID: &str = "SelectorInvalid";
+    /// A finalizer cannot be formed from the controller's name.
+    pub const NAME_TOO_LONG: &str = "NameTooLong";
+    /// The controller asks for something that this release does not have.
+    pub const NOT_SUPPORTED: &str = "NotSupportedYet";
+}
+
+/// Types of conditions.
+pub mod conditions {
+    /// Whether a controller runs.
+    pub const READY: &str = "Ready";
+}

@@ -1,0 +1,153 @@
+//! Pure: the objects of a cache, found by key, by controller and by lack of one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+
+use k8s::{Object, ObjectKey};
+
+use super::Change;
+
+/// All objects of one resource.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    objects: BTreeMap<ObjectKey, Arc<Object>>,
+    by_controller: HashMap<String, BTreeSet<ObjectKey>>,
+    orphans: BTreeSet<ObjectKey>,
+}
+
+impl Index {
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
+        self.objects.get(key)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
+    }
+
+    /// Returns the objects of a namespace, or all if it is empty.
+    pub(super) fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
+        let from = Bound::Included(ObjectKey::new(namespace, ""));
+        let inside = move |key: &ObjectKey| namespace.is_empty() || key.namespace == namespace;
+        let range = self.objects.range((from, Bound::Unbounded));
+        range.take_while(move |(key, _)| inside(key)).map(|(_, object)| object)
+    }
+
+    pub(super) fn controlled_by(&self, uid: &str) -> impl Iterator<Item = &Arc<Object>> {
+        let keys = self.by_controller.get(uid).into_iter().flatten();
+        keys.filter_map(|key| self.objects.get(key))
+    }
+
+    pub(super) fn orphans(&self, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
+        let from = Bound::Included(ObjectKey::new(namespace, ""));
+        let inside = move |key: &&ObjectKey| namespace.is_empty() || key.namespace == namespace;
+        let keys = self.orphans.range((from, Bound::Unbounded)).take_while(inside);
+        keys.filter_map(|key| self.objects.get(key))
+    }
+
+    /// Adds or replaces an object; an unchanged resourceVersion is no change.
+    pub(super) fn put(&mut self, object: Arc<Object>) -> Option<Change> {
+        let key = object.key();
+        let old = self.objects.get(&key).cloned();
+        if old.as_ref().is_some_and(|old| {
+            old.meta().resource_version == object.meta().resource_version
+                && old.meta().uid == object.meta().uid
+        }) {
+            return None;
+        }
+        if let Some(old) = &old {
+            self.forget(old);
+        }
+        match object.meta().controller() {
+            Some(owner) => {
+                self.by_controller.entry(owner.uid.clone()).or_default().insert(key.clone());
+            }
+            None => {
+                self.orphans.insert(key.clone());
+            }
+        }
+        self.objects.insert(key, Arc::clone(&object));
+        Some(Change { old, new: Some(object) })
+    }
+
+    /// Removes the object of this key.
+    pub(super) fn remove(&mut self, object: &Object) -> Option<Change> {
+        let old = self.objects.remove(&object.key())?;
+        self.forget(&old);
+        Some(Change { old: Some(old), new: None })
+    }
+
+    /// Makes the index hold exactly these objects and returns what that changed.
+    pub(super) fn replace(&mut self, objects: Vec<Arc<Object>>) -> Vec<Change> {
+        let keys: BTreeSet<_> = objects.iter().map(|object| object.key()).collect();
+        let gone: Vec<_> = self
+            .objects
+            .iter()
+            .filter(|(key, _)| !keys.contains(key))
+            .map(|(_, object)| Arc::clone(object))
+            .collect();
+        let mut changes: Vec<_> = gone.iter().filter_map(|object| self.remove(object)).collect();
+        changes.extend(objects.into_iter().filter_map(|object| self.put(object)));
+        changes
+    }
+
+    /// Takes an object out of the look-ups by owner.
+    fn forget(&mut self, object: &Object) {
+        let key = object.key();
+        self.orphans.remove(&key);
+        let Some(owner) = object.meta().controller() else { return };
+        if let Some(keys) = self.by_controller.get_mut(&owner.uid) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.by_controller.remove(&owner.uid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, revision: u64, controller: Option<&str>) -> Arc<Object> {
+        let owners = controller.map(|uid| json!([{"uid": uid, "controller": true}]));
+        let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "n",
+            "name": name, "resourceVersion": revision.to_string(), "ownerReferences": owners}});
+        Arc::new(Object::from_value(&value).unwrap())
+    }
+
+    fn names<'a>(objects: impl Iterator<Item = &'a Arc<Object>>) -> Vec<String> {
+        objects.map(|object| object.meta().name.clone()).collect()
+    }
+
+    #[test]
+    fn an_adopted_object_moves_from_the_orphans_to_its_controller() {
+        let mut index = Index::default();
+        index.put(object("a", 1, None));
+        assert_eq!(names(index.orphans("n")), ["a"]);
+        assert!(index.put(object("a", 1, None)).is_none());
+        index.put(object("a", 2, Some("u")));
+        assert_eq!(names(index.orphans("n")), Vec::<String>::new());
+        assert_eq!(names(index.controlled_by("u")), ["a"]);
+    }
+
+    #[test]
+    fn replacing_tells_what_came_changed_and_went() {
+        let mut index = Index::default();
+        index.replace(vec![object("a", 1, None), object("b", 1, None)]);
+        let changes = index.replace(vec![object("b", 2, None), object("c", 3, None)]);
+        let told: Vec<_> = changes
+            .iter()
+            .map(|change| {
+                (change.latest().meta().name.as_str(), change.old.is_some(), change.new.is_some())
+            })
+            .collect();
+        assert_eq!(told, [("a", true, false), ("b", true, true), ("c", false, true)]);
+        assert_eq!(names(index.in_namespace("n")), ["b", "c"]);
+        assert_eq!(names(index.in_namespace("m")), Vec::<String>::new());
+    }
+}

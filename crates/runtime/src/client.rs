@@ -1,0 +1,515 @@
+//! The one client: bytes to and from an API server, in process or over a network.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{Either, select},
+    stream,
+};
+use http::{Method, Request, Response, header};
+use http_body_util::BodyExt;
+use k8s::{Activity, Object, ObjectKey, Resource, Revisions, SharedClock, TimerKind};
+use kube::{
+    client::Body,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::{ApiError, limit::Limit};
+
+/// How long a request other than a watch may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How often a request is tried when the server is busy.
+const TRIES: u32 = 6;
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The kubeconfig is missing or broken.
+    #[error("cannot read the kubeconfig `{path}`")]
+    Kubeconfig {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: kube::config::KubeconfigError,
+    },
+    /// No configuration was found anywhere.
+    #[error("found no cluster: no kubeconfig was given, and this is not a pod")]
+    Infer(#[source] kube::config::InferConfigError),
+    /// The configuration cannot be used.
+    #[error("cannot use the cluster's configuration")]
+    Config(#[source] kube::Error),
+}
+
+/// Which part of an object a write touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All but what subresources keep.
+    Main,
+    /// The status subresource.
+    Status,
+}
+
+/// How a patch is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchType {
+    /// RFC 7396.
+    Merge,
+    /// RFC 6902.
+    Json,
+}
+
+impl PatchType {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Merge => "application/merge-patch+json",
+            Self::Json => "application/json-patch+json",
+        }
+    }
+}
+
+/// What a client needs besides its transport.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// The clock that deadlines and retries follow.
+    pub clock: SharedClock,
+    /// Where requests under way are noted.
+    pub activity: Activity,
+    /// How far the server's store has come, if it runs in this process.
+    pub revisions: Option<Arc<dyn Revisions>>,
+}
+
+/// A client of one API server. Clones share connections, limits and retries.
+#[derive(Clone)]
+pub struct Client {
+    transport: kube::Client,
+    options: ClientOptions,
+    limit: Limit,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Object>,
+    pub(crate) revision: String,
+    pub(crate) next: Option<String>,
+}
+
+/// One line of a watch.
+#[derive(Debug)]
+pub(crate) enum WatchLine {
+    Added(Object),
+    Deleted(Object),
+    Bookmark(String),
+    Failed(ApiError),
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Returns a client over a transport that is there already.
+    pub fn new(transport: kube::Client, options: ClientOptions) -> Self {
+        Self { transport, options, limit: Limit::default() }
+    }
+
+    /// Returns a client of the cluster that `kubeconfig` names, or of the one found by the usual rules:
+    /// `KUBECONFIG`, the pod's own ServiceAccount, `~/.kube/config`.
+    pub async fn connect(
+        kubeconfig: Option<PathBuf>,
+        context: Option<String>,
+        options: ClientOptions,
+    ) -> Result<Self, ConnectError> {
+        let choice = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+        let mut config = match kubeconfig {
+            Some(path) => {
+                let error =
+                    |source| ConnectError::Kubeconfig { path: path.display().to_string(), source };
+                let file = Kubeconfig::read_from(&path).map_err(error)?;
+                kube::Config::from_custom_kubeconfig(file, &choice).await.map_err(error)?
+            }
+            None => kube::Config::infer().await.map_err(ConnectError::Infer)?,
+        };
+        // Retries, deadlines and limits are this type's own.
+        config.default_retry = false;
+        config.read_timeout = None;
+        let transport = kube::Client::try_from(config).map_err(ConnectError::Config)?;
+        Ok(Self::new(transport, options))
+    }
+
+    /// Returns the clock that everything around this client follows.
+    pub fn clock(&self) -> &SharedClock {
+        &self.options.clock
+    }
+
+    /// Returns the register of what is under way.
+    pub fn activity(&self) -> &Activity {
+        &self.options.activity
+    }
+
+    /// Returns how far the server's store has come, if it runs in this process.
+    pub(crate) fn revisions(&self) -> Option<&Arc<dyn Revisions>> {
+        self.options.revisions.as_ref()
+    }
+
+    /// Reads a path as it is.
+    pub async fn get_raw(&self, path: &str) -> Result<Bytes, ApiError> {
+        self.send(Call::new(Method::GET, path)).await
+    }
+
+    /// Reads an object.
+    pub async fn get(&self, resource: &Resource, key: &ObjectKey) -> Result<Object, ApiError> {
+        let path = resource.object_path(&key.namespace, &key.name);
+        let body = self.get_raw(&path).await?;
+        decode(&path, body)
+    }
+
+    /// Creates an object.
+    pub async fn create(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Object, ApiError> {
+        let path = resource.collection_path(namespace);
+        let call = Call::new(Method::POST, &path).body("application/json", body.into());
+        decode(&path, self.write(call).await?)
+    }
+
+    /// Replaces an object, or its status.
+    pub async fn update(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        part: Part,
+        body: impl Into<Bytes>,
+    ) -> Result<Object, ApiError> {
+        let path = part_path(resource, key, part);
+        let call = Call::new(Method::PUT, &path).body("application/json", body.into());
+        decode(&path, self.write(call).await?)
+    }
+
+    /// Changes parts of an object.
+    pub async fn patch(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        (part, patch): (Part, PatchType),
+        body: impl Into<Bytes>,
+    ) -> Result<Object, ApiError> {
+        let path = part_path(resource, key, part);
+        let call = Call::new(Method::PATCH, &path).body(patch.content_type(), body.into());
+        decode(&path, self.write(call).await?)
+    }
+
+    /// Deletes an object with its dependents in the background, but only the one with this UID.
+    pub async fn delete(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        uid: &str,
+    ) -> Result<(), ApiError> {
+        let mut options = serde_json::json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
+        if !uid.is_empty() {
+            options["preconditions"] = serde_json::json!({"uid": uid});
+        }
+        let path = resource.object_path(&key.namespace, &key.name);
+        let call =
+            Call::new(Method::DELETE, &path).body("application/json", options.to_string().into());
+        self.write(call).await.map(|_| ())
+    }
+
+    /// Reads one page of a collection over all namespaces.
+    pub(crate) async fn list_page(
+        &self,
+        resource: &Resource,
+        next: Option<&str>,
+    ) -> Result<Page, ApiError> {
+        let mut path = format!("{}?limit=500", resource.collection_path(""));
+        if let Some(next) = next {
+            path = format!("{path}&continue={}", escape(next));
+        }
+        let body = self.get_raw(&path).await?;
+        parse_page(resource, &body).map_err(|source| ApiError::Decode { path, source })
+    }
+
+    /// Opens a watch of a whole resource after `revision`.
+    pub(crate) async fn watch(
+        &self,
+        resource: &Resource,
+        revision: &str,
+    ) -> Result<impl Stream<Item = WatchLine> + Send + Unpin + use<>, ApiError> {
+        let path = format!(
+            "{}?watch=true&allowWatchBookmarks=true&resourceVersion={revision}",
+            resource.collection_path("")
+        );
+        let response = self.exchange(&Call::new(Method::GET, &path)).await?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
+        if status != 200 {
+            let body = collect(&path, response).await?;
+            return Err(ApiError::refused(status, retry_after, &body));
+        }
+        Ok(watch_lines(resource.clone(), path, response.into_body()))
+    }
+
+    /// Sends a request that changes something, under the limit of writes.
+    async fn write(&self, call: Call<'_>) -> Result<Bytes, ApiError> {
+        let place = self.limit.enter().await;
+        let result = self.send(call).await;
+        drop(place);
+        result
+    }
+
+    /// Sends a request, again if the server is only busy.
+    async fn send(&self, call: Call<'_>) -> Result<Bytes, ApiError> {
+        let _token = self.activity().hold(format!("{} {}", call.method, call.path));
+        let mut tries = 1;
+        loop {
+            let error = match self.once(&call).await {
+                Ok(body) => {
+                    self.limit.succeeded();
+                    return Ok(body);
+                }
+                Err(error) => error,
+            };
+            let Some(wait) = error.retry_after().filter(|_| tries < TRIES) else {
+                return Err(error);
+            };
+            self.limit.refused();
+            tries += 1;
+            let at = self.clock().now() + wait;
+            self.clock().sleep_until(at).await;
+        }
+    }
+
+    async fn once(&self, call: &Call<'_>) -> Result<Bytes, ApiError> {
+        let deadline = self.clock().sleep_until(self.clock().now() + DEADLINE);
+        let exchange = async {
+            let response = self.exchange(call).await?;
+            let (status, wait) = (response.status(), retry_after(&response));
+            let body = collect(call.path, response).await?;
+            if status.is_success() {
+                return Ok(body);
+            }
+            Err(ApiError::refused(status.as_u16(), wait, &body))
+        };
+        match select(exchange.boxed(), deadline).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => {
+                Err(ApiError::TimedOut { path: call.path.to_owned(), after: DEADLINE })
+            }
+        }
+    }
+
+    async fn exchange(&self, call: &Call<'_>) -> Result<Response<Body>, ApiError> {
+        let mut request = Request::builder().method(call.method.clone()).uri(call.path);
+        request = request.header(header::ACCEPT, "application/json");
+        if let Some(content_type) = call.content_type {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        let request = request.body(Body::from(call.body.to_vec()));
+        let request = request.map_err(|source| transport(call.path, source))?;
+        self.transport.send(request).await.map_err(|source| transport(call.path, source))
+    }
+
+    /// Waits until `at` for something that comes round for ever.
+    pub(crate) async fn pause(&self, wait: Duration, kind: TimerKind, what: &'static str) {
+        let at = self.clock().now() + wait;
+        drop(self.activity().sleep_until(self.clock().as_ref(), at, kind, what).await);
+    }
+}
+
+/// One request.
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    content_type: Option<&'static str>,
+    body: Bytes,
+}
+
+impl<'a> Call<'a> {
+    fn new(method: Method, path: &'a str) -> Self {
+        Self { method, path, content_type: None, body: Bytes::new() }
+    }
+
+    fn body(self, content_type: &'static str, body: Bytes) -> Self {
+        Self { content_type: Some(content_type), body, ..self }
+    }
+}
+
+fn part_path(resource: &Resource, key: &ObjectKey, part: Part) -> String {
+    let path = resource.object_path(&key.namespace, &key.name);
+    match part {
+        Part::Main => path,
+        Part::Status => format!("{path}/status"),
+    }
+}
+
+fn transport(path: &str, source: impl std::error::Error + Send + Sync + 'static) -> ApiError {
+    ApiError::Transport { path: path.to_owned(), source: Box::new(source) }
+}
+
+fn decode(path: &str, body: Bytes) -> Result<Object, ApiError> {
+    Object::parse(body)
+        .map_err(|source| ApiError::Decode { path: path.to_owned(), source: Box::new(source) })
+}
+
+async fn collect(path: &str, response: Response<Body>) -> Result<Bytes, ApiError> {
+    let body = response.into_body().collect().await;
+    Ok(body.map_err(|source| transport(path, source))?.to_bytes())
+}
+
+fn retry_after<B>(response: &Response<B>) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(value.trim().parse().ok()?))
+}
+
+/// Escapes what may stand in a continue token.
+fn escape(token: &str) -> String {
+    token
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// What is wrong with an answer.
+type DecodeError = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Deserialize)]
+struct RawList<'a> {
+    #[serde(default)]
+    metadata: ListMeta,
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ListMeta {
+    resource_version: String,
+    r#continue: String,
+}
+
+fn parse_page(resource: &Resource, body: &[u8]) -> Result<Page, DecodeError> {
+    let list: RawList<'_> = serde_json::from_slice(body)?;
+    let items = list.items.unwrap_or_default().into_iter();
+    let items = items.map(|item| lean(resource, item)).collect::<Result<_, _>>()?;
+    let next = Some(list.metadata.r#continue).filter(|next| !next.is_empty());
+    Ok(Page { items, revision: list.metadata.resource_version, next })
+}
+
+/// Returns an object as caches keep it: without managedFields, and with the type that items of lists lack.
+fn lean(resource: &Resource, item: &RawValue) -> Result<Object, DecodeError> {
+    let json = k8s::json::without_managed_fields(item.get().as_bytes())?;
+    let object = Object::parse(json)?;
+    if !object.gvk().kind.is_empty() {
+        return Ok(object);
+    }
+    let gvk = &resource.gvk;
+    let mut typed = BytesMut::from(
+        format!(r#"{{"apiVersion":"{}","kind":"{}","#, gvk.api_version(), gvk.kind).as_bytes(),
+    );
+    let rest = object.json().iter().position(|byte| *byte == b'{').map_or(0, |brace| brace + 1);
+    typed.extend_from_slice(&object.json().slice(rest..));
+    Ok(Object::parse(typed.freeze())?)
+}
+
+#[derive(Deserialize)]
+struct RawLine<'a> {
+    r#type: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+fn parse_line(resource: &Resource, line: &[u8]) -> Result<WatchLine, DecodeError> {
+    let RawLine { r#type, object } = serde_json::from_slice(line)?;
+    if r#type == "ERROR" {
+        let code = serde_json::from_str::<crate::Status>(object.get())?.code;
+        return Ok(WatchLine::Failed(ApiError::refused(code, None, object.get().as_bytes())));
+    }
+    let object = lean(resource, object)?;
+    Ok(match r#type {
+        "BOOKMARK" => WatchLine::Bookmark(object.meta().resource_version.clone()),
+        "DELETED" => WatchLine::Deleted(object),
+        _ => WatchLine::Added(object),
+    })
+}
+
+/// Cuts a watch's body into lines.
+fn watch_lines(
+    resource: Resource,
+    path: String,
+    body: Body,
+) -> impl Stream<Item = WatchLine> + Send + Unpin {
+    let chunks = body.into_data_stream();
+    let state = (chunks, BytesMut::new(), false);
+    let lines = stream::unfold(state, move |(mut chunks, mut buffer, mut ended)| {
+        let (resource, path) = (resource.clone(), path.clone());
+        async move {
+            loop {
+                if let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                    let line = buffer.split_to(end + 1);
+                    if line.iter().all(u8::is_ascii_whitespace) {
+                        continue;
+                    }
+                    let line = parse_line(&resource, &line).unwrap_or_else(|source| {
+                        WatchLine::Failed(ApiError::Decode { path, source })
+                    });
+                    return Some((line, (chunks, buffer, ended)));
+                }
+                if ended {
+                    return None;
+                }
+                match chunks.next().await {
+                    Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
+                    Some(Err(source)) => {
+                        ended = true;
+                        let failed = WatchLine::Failed(transport(&path, source));
+                        return Some((failed, (chunks, BytesMut::new(), ended)));
+                    }
+                    None => ended = true,
+                }
+            }
+        }
+    });
+    Box::pin(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_of_lists_get_their_type_and_lose_managed_fields() {
+        let resource = Resource::namespaced("v1", "ConfigMap", "configmaps");
+        let body = br#"{"metadata":{"resourceVersion":"9","continue":"x"},"items":[
+            {"metadata":{"name":"a","managedFields":[{}]},"data":{"k":"v"}}]}"#;
+        let page = parse_page(&resource, body).unwrap();
+        assert_eq!((page.revision.as_str(), page.next.as_deref()), ("9", Some("x")));
+        let expected = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
+        assert_eq!(page.items[0].to_value(), expected);
+    }
+
+    #[test]
+    fn a_watch_s_error_line_is_a_refusal() {
+        let resource = Resource::namespaced("v1", "ConfigMap", "configmaps");
+        let line = br#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"gone"}}"#;
+        assert!(
+            matches!(parse_line(&resource, line), Ok(WatchLine::Failed(error)) if error.is_expired())
+        );
+    }
+}

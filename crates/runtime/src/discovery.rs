@@ -1,0 +1,172 @@
+//! Which resources the API server offers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use k8s::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::{ApiError, Client};
+
+/// Why a resource was not found.
+#[derive(Debug, Error)]
+pub enum DiscoveryError {
+    /// The server does not offer it.
+    #[error("can't find resource {resource} in apiVersion {api_version}")]
+    NotFound {
+        /// The resource's plural, or its kind.
+        resource: String,
+        /// The group and version.
+        api_version: String,
+    },
+    /// The server could not be asked.
+    #[error("failed to discover {api_version}")]
+    Call {
+        /// The group and version.
+        api_version: String,
+        /// What the server said.
+        source: ApiError,
+    },
+}
+
+/// A resource and what can be done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovered {
+    /// The resource.
+    pub resource: Resource,
+    /// Whether its status is a subresource.
+    pub has_status: bool,
+}
+
+/// Asks which resources there are, once for each group and version; what is missing is asked for again.
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    client: Client,
+    known: Arc<Mutex<HashMap<GroupVersion, Arc<Vec<Discovered>>>>>,
+}
+
+impl Discovery {
+    /// Returns a discovery that has asked nothing yet.
+    pub fn new(client: Client) -> Self {
+        Self { client, known: Arc::default() }
+    }
+
+    /// Forgets what was found, because the server's resources changed.
+    pub fn forget(&self) {
+        self.known.lock().expect("the discovery lock is never poisoned").clear();
+    }
+
+    /// Finds a resource by its plural.
+    pub async fn by_plural(
+        &self,
+        api_version: &str,
+        plural: &str,
+    ) -> Result<Discovered, DiscoveryError> {
+        self.find(api_version, plural, |found| found.resource.plural == plural).await
+    }
+
+    /// Finds a resource by the kind of its objects.
+    pub async fn by_kind(&self, gvk: &GroupVersionKind) -> Result<Discovered, DiscoveryError> {
+        self.find(&gvk.api_version(), &gvk.kind, |found| found.resource.gvk.kind == gvk.kind).await
+    }
+
+    async fn find(
+        &self,
+        api_version: &str,
+        wanted: &str,
+        matches: impl Fn(&Discovered) -> bool,
+    ) -> Result<Discovered, DiscoveryError> {
+        let group_version = GroupVersion::parse(api_version);
+        let known = self.known(&group_version);
+        if let Some(found) = known.iter().find(|each| matches(each)) {
+            return Ok(found.clone());
+        }
+        let all = self.ask(&group_version).await.map_err(|source| {
+            if source.is_not_found() {
+                return not_found(api_version, wanted);
+            }
+            DiscoveryError::Call { api_version: api_version.to_owned(), source }
+        })?;
+        let found = all.iter().find(|each| matches(each)).cloned();
+        found.ok_or_else(|| not_found(api_version, wanted))
+    }
+
+    fn known(&self, group_version: &GroupVersion) -> Arc<Vec<Discovered>> {
+        let known = self.known.lock().expect("the discovery lock is never poisoned");
+        known.get(group_version).cloned().unwrap_or_default()
+    }
+
+    async fn ask(&self, group_version: &GroupVersion) -> Result<Arc<Vec<Discovered>>, ApiError> {
+        let path = group_version.path();
+        let body = self.client.get_raw(&path).await?;
+        let found = parse(group_version, &body)
+            .map_err(|source| ApiError::Decode { path, source: Box::new(source) })?;
+        let found = Arc::new(found);
+        let mut known = self.known.lock().expect("the discovery lock is never poisoned");
+        known.insert(group_version.clone(), Arc::clone(&found));
+        Ok(found)
+    }
+}
+
+fn not_found(api_version: &str, resource: &str) -> DiscoveryError {
+    let (resource, api_version) = (resource.to_owned(), api_version.to_owned());
+    DiscoveryError::NotFound { resource, api_version }
+}
+
+#[derive(Deserialize)]
+struct ResourceList {
+    #[serde(default)]
+    resources: Vec<ApiResource>,
+}
+
+#[derive(Deserialize)]
+struct ApiResource {
+    name: String,
+    namespaced: bool,
+    kind: String,
+}
+
+fn parse(group_version: &GroupVersion, body: &[u8]) -> Result<Vec<Discovered>, serde_json::Error> {
+    let list: ResourceList = serde_json::from_slice(body)?;
+    let has_status = |name: &str| {
+        let status = format!("{name}/status");
+        list.resources.iter().any(|each| each.name == status)
+    };
+    let objects = list.resources.iter().filter(|each| !each.name.contains('/'));
+    Ok(objects
+        .map(|each| {
+            let gvk = GroupVersionKind::new(&group_version.to_string(), &each.kind);
+            let scope =
+                if each.namespaced { ResourceScope::Namespaced } else { ResourceScope::Cluster };
+            let resource = Resource { gvk, plural: each.name.clone(), scope };
+            Discovered { resource, has_status: has_status(&each.name) }
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subresources_are_facts_about_their_resource() {
+        let body = br#"{"resources":[{"name":"things","namespaced":true,"kind":"Thing"},
+            {"name":"things/status","namespaced":true,"kind":"Thing"},
+            {"name":"rooms","namespaced":false,"kind":"Room"}]}"#;
+        let found = parse(&GroupVersion::parse("example.com/v1"), body).unwrap();
+        let told: Vec<_> = found
+            .iter()
+            .map(|each| (each.resource.to_string(), each.resource.is_namespaced(), each.has_status))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("example.com/v1 things".to_owned(), true, true),
+                ("example.com/v1 rooms".to_owned(), false, false)
+            ]
+        );
+    }
+}

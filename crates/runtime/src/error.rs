@@ -1,0 +1,140 @@
+//! Pure: what an API server's refusals mean.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+
+/// What an API server says of a request it did not fulfil.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The HTTP status.
+    pub code: u16,
+    /// The machine-readable reason, such as `NotFound`.
+    pub reason: String,
+    /// What a person reads.
+    pub message: String,
+    /// More for machines.
+    pub details: Value,
+}
+
+/// Why a request to the API server gave no result.
+#[derive(Debug, Error)]
+pub enum ApiError {
+    /// The server answered, but not with success.
+    #[error("{}", status.message)]
+    Refused {
+        /// What the server said.
+        status: Status,
+        /// How long the server asks to wait before the next try.
+        retry_after: Option<Duration>,
+    },
+    /// The request was not completed.
+    #[error("request to `{path}` was not completed")]
+    Transport {
+        /// The path that was asked for.
+        path: String,
+        /// What the transport said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server took longer than a request may.
+    #[error("request to `{path}` timed out after {after:?}")]
+    TimedOut {
+        /// The path that was asked for.
+        path: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The answer is not what the path promises.
+    #[error("answer from `{path}` cannot be read")]
+    Decode {
+        /// The path that was asked for.
+        path: String,
+        /// What is wrong with the answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ApiError {
+    /// Returns the error for an answer that is no success.
+    pub(crate) fn refused(code: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        let mut status: Status = serde_json::from_slice(body).unwrap_or_default();
+        status.code = code;
+        if status.message.is_empty() {
+            let text = String::from_utf8_lossy(body);
+            status.message = format!("API server answered {code}: {}", text.trim());
+        }
+        Self::Refused { status, retry_after }
+    }
+
+    /// Returns the HTTP status of a refusal.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(status.code),
+            Self::Transport { .. } | Self::TimedOut { .. } | Self::Decode { .. } => None,
+        }
+    }
+
+    /// Returns whether the object or the type is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// Returns whether somebody else changed the object since it was read.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if status.code == 409 && status.reason != "AlreadyExists")
+    }
+
+    /// Returns whether an object of that name exists.
+    pub fn is_already_exists(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if status.reason == "AlreadyExists")
+    }
+
+    /// Returns whether the history that was asked for is gone.
+    pub fn is_expired(&self) -> bool {
+        self.code() == Some(410)
+    }
+
+    /// Returns whether the namespace of the object is going away.
+    pub fn is_namespace_terminating(&self) -> bool {
+        let Self::Refused { status, .. } = self else { return false };
+        let causes = status.details.get("causes").and_then(Value::as_array);
+        causes.is_some_and(|causes| {
+            causes.iter().any(|cause| {
+                cause.get("reason").and_then(Value::as_str) == Some("NamespaceTerminating")
+            })
+        })
+    }
+
+    /// Returns how long to wait before the same request may succeed, if the server is only busy.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { status, retry_after } if matches!(status.code, 429 | 503) => {
+                Some(retry_after.unwrap_or(Duration::from_secs(1)))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_keep_the_server_s_words() {
+        let body = br#"{"kind":"Status","reason":"AlreadyExists","message":"pods \"x\" already exists","code":409}"#;
+        let error = ApiError::refused(409, None, body);
+        assert_eq!(error.to_string(), "pods \"x\" already exists");
+        assert!(error.is_already_exists() && !error.is_conflict());
+    }
+
+    #[test]
+    fn plain_text_is_quoted() {
+        let error = ApiError::refused(404, None, b"404 page not found\n");
+        assert_eq!(error.to_string(), "API server answered 404: 404 page not found");
+        assert!(error.is_not_found());
+    }
+}

@@ -1,0 +1,23 @@
+//! The one shell of all controllers: client, caches, work queue, applier and events.
+//!
+//! Decisions are made elsewhere, in pure functions; here is what talks to an API server, keeps copies of
+//! its objects, hands out work, and writes what was decided. Retries, deadlines and limits live here, once.
+
+mod applier;
+mod cache;
+mod client;
+mod discovery;
+mod error;
+mod events;
+mod limit;
+mod queue;
+mod writes;
+
+pub use applier::{Applier, Write, WriteKind, Written};
+pub use cache::{Cache, Caches, Change, Subscription};
+pub use client::{Client, ClientOptions, ConnectError, Part, PatchType};
+pub use discovery::{Discovered, Discovery, DiscoveryError};
+pub use error::{ApiError, Status};
+pub use events::{Event, EventKind, Events};
+pub use queue::{Item, Queue};
+pub use writes::Expectations;

@@ -1,0 +1,252 @@
+//! A queue of keys: each handed to one worker at a time, coalesced while it waits, tried again with
+//! growing gaps.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use k8s::{Activity, SharedClock, SignedDuration, TimerKind, Timestamp, Token};
+use tokio::sync::Notify;
+
+/// The gap after the first failure.
+const FIRST_GAP: Duration = Duration::from_millis(5);
+/// The longest gap.
+const LONGEST_GAP: Duration = Duration::from_secs(1000);
+
+/// A queue of keys. Clones share it.
+#[derive(Debug)]
+pub struct Queue<K>(Arc<Shared<K>>);
+
+#[derive(Debug)]
+struct Shared<K> {
+    name: String,
+    clock: SharedClock,
+    activity: Activity,
+    state: Mutex<State<K>>,
+    ready: Notify,
+}
+
+#[derive(Debug)]
+struct State<K> {
+    closed: bool,
+    ready: VecDeque<K>,
+    /// Waiting or wanted again, each with the token that keeps the process from being settled.
+    wanted: BTreeMap<K, Token>,
+    working: BTreeSet<K>,
+    /// The earliest moment each key is wanted again.
+    due: BTreeMap<K, Timestamp>,
+    failures: BTreeMap<K, u32>,
+}
+
+/// A key in the hands of a worker, until it is dropped.
+#[derive(Debug)]
+pub struct Item<K: Key> {
+    queue: Queue<K>,
+    key: K,
+    token: Option<Token>,
+}
+
+/// What can be queued.
+pub trait Key: Ord + Clone + Display + Send + 'static {}
+
+impl<K: Ord + Clone + Display + Send + 'static> Key for K {}
+
+impl<K> Clone for Queue<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Key> Queue<K> {
+    /// Returns an empty queue; `name` is what views call its work.
+    pub fn new(name: &str, clock: SharedClock, activity: Activity) -> Self {
+        let state = State {
+            closed: false,
+            ready: VecDeque::new(),
+            wanted: BTreeMap::new(),
+            working: BTreeSet::new(),
+            due: BTreeMap::new(),
+            failures: BTreeMap::new(),
+        };
+        let (state, ready) = (Mutex::new(state), Notify::new());
+        Self(Arc::new(Shared { name: name.to_owned(), clock, activity, state, ready }))
+    }
+
+    /// Queues a key; one that waits already is not queued twice, one that is being worked on comes after.
+    pub fn add(&self, key: K) {
+        let mut state = self.state();
+        if state.closed || state.wanted.contains_key(&key) {
+            return;
+        }
+        let token = self.0.activity.hold(format!("{} {key}", self.0.name));
+        state.wanted.insert(key.clone(), token);
+        if !state.working.contains(&key) {
+            state.ready.push_back(key);
+            self.0.ready.notify_one();
+        }
+    }
+
+    /// Queues a key at a moment to come; of several moments the earliest counts.
+    pub fn add_at(&self, key: K, at: Timestamp, kind: TimerKind) {
+        let mut state = self.state();
+        if state.closed || state.due.get(&key).is_some_and(|due| *due <= at) {
+            return;
+        }
+        state.due.insert(key.clone(), at);
+        drop(state);
+        let queue = self.clone();
+        tokio::spawn(async move {
+            let Shared { activity, clock, name, .. } = queue.0.as_ref();
+            let token = activity.sleep_until(clock.as_ref(), at, kind, name.clone()).await;
+            let mut state = queue.state();
+            // An earlier moment may have replaced this one.
+            if state.due.get(&key) == Some(&at) {
+                state.due.remove(&key);
+                drop(state);
+                queue.add(key);
+            }
+            drop(token);
+        });
+    }
+
+    /// Queues a key again after a gap that doubles with every failure in a row.
+    pub fn add_failed(&self, key: K) {
+        let mut state = self.state();
+        let failures = state.failures.entry(key.clone()).or_default();
+        let gap = FIRST_GAP.saturating_mul(2_u32.saturating_pow(*failures)).min(LONGEST_GAP);
+        *failures = failures.saturating_add(1);
+        drop(state);
+        self.add_at(key, after(&self.0.clock, gap), TimerKind::Progress);
+    }
+
+    /// Forgets the failures of a key.
+    pub fn forget(&self, key: &K) {
+        self.state().failures.remove(key);
+    }
+
+    /// Waits for a key to work on; returns nothing once the queue is closed.
+    pub async fn next(&self) -> Option<Item<K>> {
+        loop {
+            let ready = self.0.ready.notified();
+            {
+                let mut state = self.state();
+                if state.closed {
+                    return None;
+                }
+                if let Some(key) = state.ready.pop_front() {
+                    if !state.ready.is_empty() {
+                        self.0.ready.notify_one();
+                    }
+                    let token = state.wanted.remove(&key);
+                    state.working.insert(key.clone());
+                    return Some(Item { queue: self.clone(), key, token });
+                }
+            }
+            ready.await;
+        }
+    }
+
+    /// Drops what waits, and hands out nothing more.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.ready.clear();
+        state.wanted.clear();
+        state.due.clear();
+        drop(state);
+        self.0.ready.notify_waiters();
+        self.0.ready.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K>> {
+        self.0.state.lock().expect("the lock of a queue is never poisoned")
+    }
+}
+
+impl<K: Key> Item<K> {
+    /// Returns the key.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+}
+
+impl<K: Key> Drop for Item<K> {
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        state.working.remove(&self.key);
+        if state.wanted.contains_key(&self.key) {
+            state.ready.push_back(self.key.clone());
+            self.queue.0.ready.notify_one();
+        }
+        drop(state);
+        // Only now, so that there is no moment at which nobody holds the key.
+        drop(self.token.take());
+    }
+}
+
+fn after(clock: &SharedClock, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    clock.now().checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s::{Clock, Settle, VirtualClock};
+
+    use super::*;
+
+    fn queue() -> (Queue<String>, VirtualClock, Activity) {
+        let (clock, activity) = (VirtualClock::default(), Activity::default());
+        (Queue::new("test", Arc::new(clock.clone()), activity.clone()), clock, activity)
+    }
+
+    #[tokio::test]
+    async fn a_key_in_hand_comes_again_only_after_it_is_put_back() {
+        let (queue, ..) = queue();
+        queue.add("a".into());
+        queue.add("a".into());
+        let item = queue.next().await.unwrap();
+        queue.add("a".into());
+        queue.add("b".into());
+        assert_eq!(queue.next().await.unwrap().key(), "b");
+        drop(item);
+        assert_eq!(queue.next().await.unwrap().key(), "a");
+    }
+
+    #[tokio::test]
+    async fn gaps_double_and_settling_waits_for_them() {
+        let (queue, clock, activity) = queue();
+        let start = clock.now();
+        let mut gaps = Vec::new();
+        for _ in 0..4 {
+            queue.add_failed("a".into());
+            let before = clock.now();
+            let worker = tokio::spawn({
+                let queue = queue.clone();
+                async move { queue.next().await.map(|item| item.key().clone()) }
+            });
+            activity.settle(&clock, Settle::within(Duration::from_secs(60))).await.unwrap();
+            assert_eq!(worker.await.unwrap().as_deref(), Some("a"));
+            gaps.push(clock.now().duration_since(before).as_millis());
+        }
+        assert_eq!(gaps, [5, 10, 20, 40]);
+        assert_eq!(clock.now().duration_since(start).as_millis(), 75);
+    }
+
+    #[tokio::test]
+    async fn of_several_moments_the_earliest_counts() {
+        let (queue, clock, _) = queue();
+        let at = |seconds| clock.now() + SignedDuration::from_secs(seconds);
+        queue.add_at("a".into(), at(9), TimerKind::Periodic);
+        queue.add_at("a".into(), at(3), TimerKind::Periodic);
+        tokio::task::yield_now().await;
+        clock.advance(SignedDuration::from_secs(3));
+        assert_eq!(queue.next().await.unwrap().key(), "a");
+        clock.advance(SignedDuration::from_secs(9));
+        tokio::task::yield_now().await;
+        assert!(queue.state().wanted.is_empty());
+    }
+}
