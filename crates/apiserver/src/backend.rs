@@ -1,0 +1,278 @@
+//! The object rules over the store: what HTTP handlers and the controllers inside call.
+
+mod create;
+mod delete;
+mod special;
+mod update;
+
+use std::{
+    fmt,
+    sync::{Arc, RwLock},
+};
+
+use k8s::{Activity, Object, ObjectKey, Resource, Revisions, SharedClock, Timestamp};
+use serde_json::Value;
+use tokio::sync::watch;
+
+pub(crate) use crate::backend::update::Modify;
+use crate::{
+    convert,
+    error::ApiError,
+    registry::{Registered, Registry},
+    store::{History, Snapshot, Store, Subscription},
+};
+
+/// The API server behind its transports: reads and writes that follow the rules of the Kubernetes API.
+///
+/// Every call returns at once; nothing here waits. Clones share the state.
+#[derive(Clone)]
+pub struct Backend(Arc<Shared>);
+
+struct Shared {
+    store: Arc<Store>,
+    registry: RwLock<Arc<Registry>>,
+    clock: SharedClock,
+    activity: Activity,
+    stopping: watch::Sender<bool>,
+}
+
+/// Which part of an object an update writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but the status, where status is a subresource.
+    Main,
+    /// The status alone.
+    Status,
+    /// The finalizers in the spec of a namespace.
+    Finalize,
+}
+
+/// What becomes of the dependents of a deleted object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// They are deleted after it.
+    Background,
+    /// It goes after they have gone.
+    Foreground,
+    /// They stay.
+    Orphan,
+}
+
+/// How to delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// How many seconds a pod gets to stop.
+    pub grace: Option<i64>,
+    /// Refuses to delete an object of another UID.
+    pub uid: Option<String>,
+    /// Refuses to delete an object at another resourceVersion.
+    pub resource_version: Option<String>,
+    /// What becomes of the dependents.
+    pub propagation: Option<Propagation>,
+    /// Whether everything but the deletion itself is done.
+    pub dry_run: bool,
+}
+
+/// What a deletion did.
+#[derive(Clone, Debug)]
+pub enum Deleted {
+    /// The object is gone; this was its last state.
+    Gone(Arc<Object>),
+    /// The object is marked and waits for its finalizers or its grace period.
+    Marked(Arc<Object>),
+}
+
+impl Deleted {
+    /// Returns the object as the deletion left it.
+    pub fn object(&self) -> &Arc<Object> {
+        match self {
+            Self::Gone(object) | Self::Marked(object) => object,
+        }
+    }
+}
+
+/// How to write.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WriteOptions {
+    pub(crate) dry_run: bool,
+    pub(crate) validation: FieldValidation,
+}
+
+/// What happens to fields that no schema knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    #[default]
+    Warn,
+    Strict,
+}
+
+/// What a write did.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// The object as it is served in the version of the request.
+    pub(crate) object: Arc<Object>,
+    pub(crate) created: bool,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Backend {
+    pub(crate) fn new(clock: SharedClock, activity: Activity, history: History) -> Self {
+        Self(Arc::new(Shared {
+            store: Store::new(history),
+            registry: RwLock::new(Arc::new(Registry::new(vec![]))),
+            clock,
+            activity,
+            stopping: watch::Sender::new(false),
+        }))
+    }
+
+    /// Returns one object in the version of `resource`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the object or the resource does not exist.
+    pub fn get(&self, resource: &Resource, key: &ObjectKey) -> Result<Arc<Object>, ApiError> {
+        let registered = self.registered(resource)?;
+        self.stored(&registered, key).map(|object| convert::served(&registered, &object))
+    }
+
+    /// Returns the objects of a namespace, or of all if `namespace` is empty, by namespace and name.
+    pub fn list(&self, resource: &Resource, namespace: &str) -> Vec<Arc<Object>> {
+        let Ok(registered) = self.registered(resource) else { return vec![] };
+        let Snapshot { objects, .. } = self.0.store.list(&registered.storage, namespace);
+        objects.iter().map(|object| convert::served(&registered, object)).collect()
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    ///
+    /// What a client would be answered.
+    pub fn create(&self, resource: &Resource, value: Value) -> Result<Arc<Object>, ApiError> {
+        let registered = self.registered(resource)?;
+        let namespace = text(&value, "namespace").to_owned();
+        let written = self.create_with(&registered, &namespace, value, WriteOptions::default())?;
+        Ok(written.object)
+    }
+
+    /// Replaces one part of an object.
+    ///
+    /// # Errors
+    ///
+    /// What a client would be answered.
+    pub fn update(
+        &self,
+        resource: &Resource,
+        value: Value,
+        part: Part,
+    ) -> Result<Arc<Object>, ApiError> {
+        let registered = self.registered(resource)?;
+        let key = ObjectKey::new(text(&value, "namespace"), text(&value, "name"));
+        let modify = Modify { registered: &registered, key: &key, part, options: <_>::default() };
+        Ok(self.replace(modify, value)?.object)
+    }
+
+    /// Deletes an object, or marks it as to be deleted.
+    ///
+    /// # Errors
+    ///
+    /// What a client would be answered.
+    pub fn delete(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, ApiError> {
+        let registered = self.registered(resource)?;
+        self.delete_with(&registered, key, options)
+    }
+
+    /// Follows every write after the revision `from`, whatever the resource.
+    pub fn subscribe(&self, from: u64) -> Subscription {
+        let stopping = self.0.stopping.subscribe();
+        Subscription::new(&self.0.store, &self.0.activity, stopping, from)
+    }
+
+    /// Returns the revision of the newest write.
+    pub fn revision(&self) -> u64 {
+        self.0.store.revision()
+    }
+
+    /// Returns the clock that all times come from.
+    pub fn clock(&self) -> &SharedClock {
+        &self.0.clock
+    }
+
+    /// Returns the register of what is at work.
+    pub fn activity(&self) -> &Activity {
+        &self.0.activity
+    }
+
+    /// Tells when the server stops: the value turns true, once.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
+    /// Returns the resources served now, in the order of discovery.
+    pub fn resources(&self) -> Vec<Resource> {
+        self.registry().all().iter().map(|each| each.resource.clone()).collect()
+    }
+
+    /// Forgets all history, as if it had grown too old.
+    pub fn expire_history(&self) {
+        self.0.store.expire();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        self.0.registry.read().expect("the registry lock is never poisoned").clone()
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.0.store
+    }
+
+    /// Returns what is served under the path of a resource.
+    pub(crate) fn registered(&self, resource: &Resource) -> Result<Arc<Registered>, ApiError> {
+        let version = resource.gvk.group_version();
+        self.registry()
+            .by_path(&version, &resource.plural)
+            .cloned()
+            .ok_or_else(ApiError::resource_not_found)
+    }
+
+    /// Returns an object as it is kept.
+    pub(crate) fn stored(
+        &self,
+        registered: &Registered,
+        key: &ObjectKey,
+    ) -> Result<Arc<Object>, ApiError> {
+        let found = self.0.store.get(&registered.storage, key);
+        found.ok_or_else(|| ApiError::not_found(registered, &key.name))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}
+
+impl Revisions for Backend {
+    fn latest_revision(&self, resource: &Resource) -> u64 {
+        self.registered(resource).map_or(0, |it| self.0.store.latest(&it.storage))
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Backend(revision {})", self.revision())
+    }
+}
+
+/// Returns a text of the metadata, empty if there is none.
+pub(crate) fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.pointer("/metadata").and_then(|it| it.get(field)).and_then(Value::as_str).unwrap_or("")
+}

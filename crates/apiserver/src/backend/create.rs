@@ -1,0 +1,126 @@
+//! Creating objects.
+
+use k8s::{Object, ObjectKey};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use uuid::Uuid;
+
+use crate::{
+    admission,
+    backend::{Backend, WriteOptions, Written, text},
+    convert,
+    error::ApiError,
+    lifecycle,
+    registry::Registered,
+};
+
+/// How often a name is generated before that is given up.
+const NAME_TRIES: usize = 8;
+
+impl Backend {
+    pub(crate) fn create_with(
+        &self,
+        registered: &Registered,
+        namespace: &str,
+        value: Value,
+        options: WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let writer = self.0.store.writer();
+        let written = self.create_locked(registered, namespace, value, options);
+        drop(writer);
+        written
+    }
+
+    /// Creates an object while the caller is the only writer.
+    pub(super) fn create_locked(
+        &self,
+        registered: &Registered,
+        namespace: &str,
+        mut value: Value,
+        options: WriteOptions,
+    ) -> Result<Written, ApiError> {
+        lifecycle::identify(registered, namespace, &mut value)?;
+        let mut warnings = admission::normalise(registered, &mut value, options.validation)?;
+        lifecycle::wipe(&mut value);
+        if !text(&value, "resourceVersion").is_empty() {
+            let why = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::failure(why));
+        }
+        self.check_place(registered, namespace, &value)?;
+        warnings.extend(lifecycle::dedup_owners(&mut value));
+        self.name(registered, namespace, &mut value)?;
+        lifecycle::give_birth(registered, &mut value, &Uuid::new_v4().to_string(), self.now());
+        self.complete(registered, &mut value, None)?;
+        let name = text(&value, "name").to_owned();
+        let errors = admission::validate(registered, &value, None);
+        if !errors.is_empty() {
+            return Err(ApiError::invalid(registered, &name, &errors));
+        }
+        let key = ObjectKey::new(namespace, &name);
+        if let Some(existing) = self.0.store.get(&registered.storage, &key) {
+            let deleting = existing.meta().is_deleting();
+            return Err(ApiError::already_exists(registered, &name, deleting));
+        }
+        let object = if options.dry_run {
+            Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)
+        } else {
+            let object = self.commit(registered, value);
+            self.after_create(registered, &object)?;
+            object
+        };
+        Ok(Written { object, created: true, warnings })
+    }
+
+    /// Writes a checked object and returns it as it is served.
+    pub(super) fn commit(&self, registered: &Registered, mut value: Value) -> Arc<Object> {
+        convert::stored(registered, &mut value);
+        let object = self.0.store.put(&registered.storage, value, self.now());
+        convert::served(registered, &object)
+    }
+
+    /// Checks that the namespace is there and takes new objects.
+    fn check_place(
+        &self,
+        registered: &Registered,
+        namespace: &str,
+        value: &Value,
+    ) -> Result<(), ApiError> {
+        if !registered.resource.is_namespaced() {
+            return Ok(());
+        }
+        if namespace.is_empty() {
+            return Err(ApiError::bad_request(
+                "an empty namespace may not be set during creation",
+            ));
+        }
+        let found = self.namespace(namespace);
+        let Some(found) = found else { return Err(ApiError::namespace_not_found(namespace)) };
+        if found.meta().is_deleting() {
+            return Err(ApiError::terminating(registered, text(value, "name"), namespace));
+        }
+        Ok(())
+    }
+
+    fn name(
+        &self,
+        registered: &Registered,
+        namespace: &str,
+        value: &mut Value,
+    ) -> Result<(), ApiError> {
+        let base = text(value, "generateName").to_owned();
+        if !text(value, "name").is_empty() || base.is_empty() {
+            return Ok(());
+        }
+        let mut name = String::new();
+        for _ in 0..NAME_TRIES {
+            let [a, b, c, d, e, ..] = Uuid::new_v4().into_bytes();
+            name = lifecycle::generated_name(&base, [a, b, c, d, e]);
+            let key = ObjectKey::new(namespace, &name);
+            if self.0.store.get(&registered.storage, &key).is_none() {
+                value["metadata"]["name"] = json!(name);
+                return Ok(());
+            }
+        }
+        Err(ApiError::name_not_generated(registered, &name))
+    }
+}

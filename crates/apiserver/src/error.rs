@@ -1,0 +1,390 @@
+//! Pure: what the API server answers when it does not do what was asked, as a Kubernetes Status.
+
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::{field::FieldError, registry::Registered};
+
+/// Why a request was not done: code, reason, message and details of the Status a client sees.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("{message}")]
+pub struct ApiError {
+    reason: Reason,
+    message: String,
+    details: Box<Details>,
+}
+
+/// The machine-readable reason of a Status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The request could not be understood.
+    BadRequest,
+    /// The request came without valid credentials.
+    Unauthorized,
+    /// The user may not do this, or nobody may.
+    Forbidden,
+    /// The object or resource does not exist.
+    NotFound,
+    /// Nothing at all is served under the path: answered as plain text.
+    PageNotFound,
+    /// The resource does not offer the verb.
+    MethodNotAllowed,
+    /// None of the media types asked for can be produced.
+    NotAcceptable,
+    /// An object of the name exists.
+    AlreadyExists,
+    /// The object was changed meanwhile, or a precondition does not hold.
+    Conflict,
+    /// The history asked for is gone.
+    Expired,
+    /// The body is too large.
+    RequestEntityTooLarge,
+    /// The body's media type is not understood.
+    UnsupportedMediaType,
+    /// The object breaks rules.
+    Invalid,
+    /// The request must be repeated later.
+    TooManyRequests,
+    /// The server failed.
+    InternalError,
+    /// The feature is left out.
+    NotImplemented,
+    /// The server is stopping or not ready.
+    ServiceUnavailable,
+    /// The request took too long.
+    Timeout,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Details {
+    kind: String,
+    group: String,
+    name: String,
+    uid: String,
+    causes: Vec<Value>,
+    retry_after: Option<u32>,
+    /// A continue token that is valid now, for lists whose history is gone.
+    continue_token: Option<String>,
+    /// Whether `details` is left out altogether.
+    none: bool,
+}
+
+impl Reason {
+    /// Returns the HTTP status code.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound | Self::PageNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::NotAcceptable => 406,
+            Self::AlreadyExists | Self::Conflict => 409,
+            Self::Expired => 410,
+            Self::RequestEntityTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Invalid => 422,
+            Self::TooManyRequests => 429,
+            Self::InternalError => 500,
+            Self::NotImplemented => 501,
+            Self::ServiceUnavailable => 503,
+            Self::Timeout => 504,
+        }
+    }
+
+    /// Returns the text that stands in a Status.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound | Self::PageNotFound => "NotFound",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::NotAcceptable => "NotAcceptable",
+            Self::AlreadyExists => "AlreadyExists",
+            Self::Conflict => "Conflict",
+            Self::Expired => "Expired",
+            Self::RequestEntityTooLarge => "RequestEntityTooLarge",
+            Self::UnsupportedMediaType => "UnsupportedMediaType",
+            Self::Invalid => "Invalid",
+            Self::TooManyRequests => "TooManyRequests",
+            Self::InternalError => "InternalError",
+            Self::NotImplemented => "NotImplemented",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::Timeout => "Timeout",
+        }
+    }
+}
+
+impl ApiError {
+    /// Returns the HTTP status code.
+    pub fn code(&self) -> u16 {
+        self.reason.code()
+    }
+
+    /// Returns the machine-readable reason.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Returns the Status that clients see.
+    pub fn status(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason.text(),
+            "code": self.code(),
+        });
+        if let Some(token) = &self.details.continue_token {
+            status["metadata"]["continue"] = json!(token);
+        }
+        if !self.details.none {
+            status["details"] = self.details.to_value();
+        }
+        status
+    }
+
+    /// Returns how many seconds to wait before trying again, if that is known to help.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        self.details.retry_after
+    }
+
+    /// The object is missing.
+    pub(crate) fn not_found(registered: &Registered, name: &str) -> Self {
+        let message = format!("{} \"{name}\" not found", registered.qualified());
+        Self::about(Reason::NotFound, registered, name, message)
+    }
+
+    /// The namespace the request names is missing.
+    pub(crate) fn namespace_not_found(name: &str) -> Self {
+        let details = Details { kind: "namespaces".to_owned(), name: name.to_owned(), ..<_>::default() };
+        Self::new(Reason::NotFound, format!("namespaces \"{name}\" not found"), details)
+    }
+
+    /// The resource is unknown in a served group and version.
+    pub(crate) fn resource_not_found() -> Self {
+        let message = "the server could not find the requested resource".to_owned();
+        Self::new(Reason::NotFound, message, Details::default())
+    }
+
+    /// The group, version or path is unknown.
+    pub(crate) fn page_not_found() -> Self {
+        Self::plain(Reason::PageNotFound, "404 page not found")
+    }
+
+    /// An object of the name exists.
+    pub(crate) fn already_exists(registered: &Registered, name: &str, deleting: bool) -> Self {
+        let prefix = if deleting { "object is being deleted: " } else { "" };
+        let message = format!("{prefix}{} \"{name}\" already exists", registered.qualified());
+        Self::about(Reason::AlreadyExists, registered, name, message)
+    }
+
+    /// No free name was found for a `generateName`.
+    pub(crate) fn name_not_generated(registered: &Registered, name: &str) -> Self {
+        let message = format!(
+            "{} \"{name}\" already exists, the server was not able to generate a unique name for the \
+             object",
+            registered.qualified()
+        );
+        let mut error = Self::about(Reason::AlreadyExists, registered, name, message);
+        error.details.retry_after = Some(1);
+        error
+    }
+
+    /// The resourceVersion sent is not the current one.
+    pub(crate) fn stale(registered: &Registered, name: &str) -> Self {
+        let why = "the object has been modified; please apply your changes to the latest version and \
+                   try again";
+        Self::conflict(registered, name, why)
+    }
+
+    /// The write cannot be done because of what the object is now.
+    pub(crate) fn conflict(registered: &Registered, name: &str, why: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            registered.qualified()
+        );
+        Self::about(Reason::Conflict, registered, name, message)
+    }
+
+    /// The object breaks rules; `errors` is never empty.
+    pub(crate) fn invalid(registered: &Registered, name: &str, errors: &[FieldError]) -> Self {
+        let gvk = &registered.resource.gvk;
+        Self::invalid_kind(&gvk.kind, &gvk.group, name, errors)
+    }
+
+    /// An object of a kind that is no resource, such as options, breaks rules.
+    pub(crate) fn invalid_kind(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {
+        let qualified =
+            if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        let list = match texts.as_slice() {
+            [single] => single.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let details = Details {
+            kind: kind.to_owned(),
+            group: group.to_owned(),
+            name: name.to_owned(),
+            causes: errors.iter().map(cause).collect(),
+            ..<_>::default()
+        };
+        Self::new(Reason::Invalid, format!("{qualified} \"{name}\" is invalid: {list}"), details)
+    }
+
+    /// The request could not be understood.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::plain(Reason::BadRequest, message)
+    }
+
+    /// A JSON patch operation failed.
+    pub(crate) fn unprocessable(registered: &Registered, name: &str) -> Self {
+        let message = "the server rejected our request due to an error in our request".to_owned();
+        Self::about(Reason::Invalid, registered, name, message)
+    }
+
+    /// The verb is not offered.
+    pub(crate) fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource".to_owned();
+        Self::new(Reason::MethodNotAllowed, message, Details::default())
+    }
+
+    /// None of the media types asked for can be produced.
+    pub(crate) fn not_acceptable(accepted: &[&str]) -> Self {
+        let accepted = accepted.join(", ");
+        let message =
+            format!("only the following media types are accepted: {accepted}");
+        Self::plain(Reason::NotAcceptable, message)
+    }
+
+    /// The body's media type is not understood.
+    pub(crate) fn unsupported_media_type(accepted: &[&str]) -> Self {
+        let accepted = accepted.join(", ");
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {accepted}"
+        );
+        Self::plain(Reason::UnsupportedMediaType, message)
+    }
+
+    /// The body is larger than the limit.
+    pub(crate) fn too_large(limit: usize) -> Self {
+        let message = format!("Request entity too large: limit is {limit}");
+        Self::plain(Reason::RequestEntityTooLarge, message)
+    }
+
+    /// The request came without valid credentials.
+    pub(crate) fn unauthorized() -> Self {
+        Self::plain(Reason::Unauthorized, "Unauthorized")
+    }
+
+    /// Nobody may do this to the object.
+    pub(crate) fn forbidden(registered: &Registered, name: &str, why: &str) -> Self {
+        let message = if name.is_empty() {
+            format!("{} is forbidden: {why}", registered.qualified())
+        } else {
+            format!("{} \"{name}\" is forbidden: {why}", registered.qualified())
+        };
+        Self::about(Reason::Forbidden, registered, name, message)
+    }
+
+    /// The namespace is going away.
+    pub(crate) fn terminating(registered: &Registered, name: &str, namespace: &str) -> Self {
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let mut error = Self::forbidden(registered, name, &why);
+        error.details.causes.push(json!({
+            "reason": "NamespaceTerminating",
+            "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace",
+        }));
+        error
+    }
+
+    /// The history asked for is gone.
+    pub(crate) fn expired(message: impl Into<String>, continue_token: Option<String>) -> Self {
+        let mut error = Self::plain(Reason::Expired, message);
+        error.details.continue_token = continue_token;
+        error
+    }
+
+    /// The revision asked for does not exist yet.
+    pub(crate) fn future_revision(wanted: u64, current: u64) -> Self {
+        let message =
+            format!("Timeout: Too large resource version: {wanted}, current: {current}");
+        let causes =
+            vec![json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"})];
+        let details = Details { causes, retry_after: Some(1), ..<_>::default() };
+        Self::new(Reason::Timeout, message, details)
+    }
+
+    /// The server failed.
+    pub(crate) fn internal(why: impl std::fmt::Display) -> Self {
+        let message = format!("Internal error occurred: {why}");
+        let causes = vec![json!({"message": why.to_string()})];
+        Self::new(Reason::InternalError, message, Details { causes, ..<_>::default() })
+    }
+
+    /// A failure of the server whose message is fixed.
+    pub(crate) fn failure(message: impl Into<String>) -> Self {
+        Self::plain(Reason::InternalError, message)
+    }
+
+    /// The feature is left out.
+    pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
+        Self::plain(Reason::NotImplemented, message)
+    }
+
+    /// The server is stopping.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        let mut error = Self::plain(Reason::ServiceUnavailable, message);
+        error.details.retry_after = Some(1);
+        error
+    }
+
+    fn plain(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(reason, message.into(), Details { none: true, ..<_>::default() })
+    }
+
+    fn about(reason: Reason, registered: &Registered, name: &str, message: String) -> Self {
+        let details = Details {
+            kind: registered.resource.plural.clone(),
+            group: registered.resource.gvk.group.clone(),
+            name: name.to_owned(),
+            ..<_>::default()
+        };
+        Self::new(reason, message, details)
+    }
+
+    fn new(reason: Reason, message: String, details: Details) -> Self {
+        let none = details.none && details.retry_after.is_none();
+        Self { reason, message, details: Box::new(Details { none, ..details }) }
+    }
+}
+
+impl Details {
+    fn to_value(&self) -> Value {
+        let mut value = json!({});
+        for (name, text) in
+            [("name", &self.name), ("group", &self.group), ("kind", &self.kind), ("uid", &self.uid)]
+        {
+            if !text.is_empty() {
+                value[name] = json!(text);
+            }
+        }
+        if !self.causes.is_empty() {
+            value["causes"] = Value::Array(self.causes.clone());
+        }
+        if let Some(seconds) = self.retry_after {
+            value["retryAfterSeconds"] = json!(seconds);
+        }
+        value
+    }
+}
+
+fn cause(error: &FieldError) -> Value {
+    json!({"reason": error.reason.cause(), "message": error.message, "field": error.field})
+}

@@ -1,0 +1,238 @@
+//! Pure: what happens to the metadata of an object on its way from birth to deletion.
+
+pub(crate) mod deletion;
+pub(crate) mod metadata;
+pub(crate) mod update;
+
+use k8s::{Meta, Timestamp};
+use serde::Deserialize as _;
+use serde_json::{Map, Value, json};
+
+use crate::{error::ApiError, registry::Registered};
+
+/// The fields of `metadata` that clients may send; anything else is unknown.
+const METADATA_FIELDS: &[&str] = &[
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// The letters of generated name suffixes: no vowels, so that no words come up.
+const SUFFIX_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+const SUFFIX_LENGTH: usize = 5;
+const GENERATED_BASE_LENGTH: usize = 58;
+
+/// Returns a moment as Kubernetes writes it: whole seconds, UTC.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+}
+
+/// Checks that a body is an object of the resource and gives it the namespace of the request.
+pub(crate) fn identify(
+    registered: &Registered,
+    namespace: &str,
+    value: &mut Value,
+) -> Result<(), ApiError> {
+    check_type(registered, value)?;
+    let Value::Object(fields) = value else {
+        return Err(ApiError::bad_request("the body of the request is not an object"));
+    };
+    let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
+    if metadata.is_null() {
+        *metadata = json!({});
+    }
+    let Value::Object(metadata) = metadata else {
+        return Err(undecodable(registered, "metadata is not an object"));
+    };
+    match metadata.get("namespace").and_then(Value::as_str).unwrap_or_default() {
+        given if given == namespace => {}
+        given if given.is_empty() || namespace.is_empty() => {}
+        _ => {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the \
+                 request",
+            ));
+        }
+    }
+    if namespace.is_empty() {
+        metadata.remove("namespace");
+    } else {
+        metadata.insert("namespace".to_owned(), json!(namespace));
+    }
+    Ok(())
+}
+
+/// Tidies the metadata as decoding and encoding again would, and returns the paths of unknown fields.
+pub(crate) fn tidy(registered: &Registered, value: &mut Value) -> Result<Vec<String>, ApiError> {
+    if !registered.is_custom() {
+        drop_nulls(value);
+    }
+    let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return Ok(vec![]);
+    };
+    let mut unknown = vec![];
+    metadata.retain(|name, value| {
+        if !METADATA_FIELDS.contains(&name.as_str()) {
+            unknown.push(format!("metadata.{name}"));
+            return false;
+        }
+        !is_empty(value) && name != "managedFields" && name != "selfLink"
+    });
+    check_metadata_types(registered, metadata)?;
+    Ok(unknown)
+}
+
+/// Removes what only the server may set in a new object.
+pub(crate) fn wipe(value: &mut Value) {
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+        ] {
+            metadata.remove(field);
+        }
+    }
+}
+
+/// Gives a new object what the server sets: UID, time of birth, first generation, no status.
+pub(crate) fn give_birth(registered: &Registered, value: &mut Value, uid: &str, now: Timestamp) {
+    let metadata = &mut value["metadata"];
+    metadata["uid"] = json!(uid);
+    metadata["creationTimestamp"] = json!(rfc3339(now));
+    if registered.generation || registered.is_custom() {
+        metadata["generation"] = json!(1);
+    }
+    if registered.status
+        && let Value::Object(fields) = value
+    {
+        fields.remove("status");
+    }
+}
+
+/// Removes repeated owner references and returns the warning about them.
+pub(crate) fn dedup_owners(value: &mut Value) -> Option<String> {
+    let owners = value.get_mut("metadata")?.get_mut("ownerReferences")?.as_array_mut()?;
+    let before = owners.len();
+    let mut seen = Vec::with_capacity(before);
+    owners.retain(|owner| {
+        let new = !seen.contains(owner);
+        if new {
+            seen.push(owner.clone());
+        }
+        new
+    });
+    let uid = seen.first()?.get("uid")?.as_str()?;
+    (owners.len() < before).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner \
+             references in 1.20+, and may reject such requests as early as 1.24; please fix your \
+             requests; duplicate UID(s) observed: {uid}"
+        )
+    })
+}
+
+/// Returns a name made of a `generateName` and random bytes.
+pub(crate) fn generated_name(base: &str, random: [u8; SUFFIX_LENGTH]) -> String {
+    let base: String = base.chars().take(GENERATED_BASE_LENGTH).collect();
+    let letter = |byte: u8| SUFFIX_LETTERS[usize::from(byte) % SUFFIX_LETTERS.len()] as char;
+    random.into_iter().fold(base, |mut name, byte| {
+        name.push(letter(byte));
+        name
+    })
+}
+
+/// Returns the error of a body that cannot be read as an object of the resource.
+pub(crate) fn undecodable(registered: &Registered, why: &str) -> ApiError {
+    let gvk = &registered.resource.gvk;
+    ApiError::bad_request(format!(
+        "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}",
+        kind = gvk.kind,
+        version = gvk.version
+    ))
+}
+
+/// A missing type is filled in for built-ins, whose bodies are typed by their path.
+fn check_type(registered: &Registered, value: &mut Value) -> Result<(), ApiError> {
+    let gvk = &registered.resource.gvk;
+    let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (version, kind) = (field("apiVersion").to_owned(), field("kind").to_owned());
+    if registered.is_custom() && kind.is_empty() {
+        return Err(ApiError::bad_request("Object 'Kind' is missing in the body of the request"));
+    }
+    if !version.is_empty() && version != gvk.api_version() {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({})",
+            gvk.api_version()
+        )));
+    }
+    if !kind.is_empty() && kind != gvk.kind {
+        return Err(ApiError::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {}: the kind does not match",
+            gvk.version, gvk.kind
+        )));
+    }
+    if let Value::Object(fields) = value {
+        fields.insert("apiVersion".to_owned(), json!(gvk.api_version()));
+        fields.insert("kind".to_owned(), json!(gvk.kind));
+    }
+    Ok(())
+}
+
+fn check_metadata_types(
+    registered: &Registered,
+    metadata: &Map<String, Value>,
+) -> Result<(), ApiError> {
+    let broken = |why: String| undecodable(registered, &format!("metadata: {why}"));
+    Meta::deserialize(metadata).map_err(|error| broken(error.to_string()))?;
+    let texts = |value: &Value| {
+        value.as_object().is_some_and(|map| map.values().all(Value::is_string))
+    };
+    if !metadata.get("annotations").is_none_or(texts) {
+        return Err(broken("annotations are not a map of texts".to_owned()));
+    }
+    for field in ["generateName", "creationTimestamp", "deletionTimestamp"] {
+        if !metadata.get(field).is_none_or(Value::is_string) {
+            return Err(broken(format!("{field} is not a text")));
+        }
+    }
+    if !metadata.get("deletionGracePeriodSeconds").is_none_or(Value::is_i64) {
+        return Err(broken("deletionGracePeriodSeconds is not an integer".to_owned()));
+    }
+    Ok(())
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}

@@ -1,0 +1,118 @@
+//! Pure: whether a deletion removes an object or marks it, and what it waits for.
+
+use k8s::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{
+    backend::{DeleteOptions, Propagation},
+    lifecycle::rfc3339,
+    registry::Registered,
+};
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// What a deletion does to an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Deletion {
+    /// It goes at once.
+    Remove,
+    /// It is written back with a deletion timestamp.
+    Mark(Value),
+    /// It waits already, and nothing about that changes.
+    Waiting,
+}
+
+/// Decides what a deletion does to an object.
+pub(crate) fn plan(
+    registered: &Registered,
+    object: &Value,
+    options: &DeleteOptions,
+    now: Timestamp,
+) -> Deletion {
+    let mut marked = object.clone();
+    let was_deleting = object.pointer("/metadata/deletionTimestamp").is_some();
+    let grace = grace(registered, object, options);
+    if !registered.is("", "events") {
+        set_policy(registered, &mut marked, options.propagation);
+    }
+    let before = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
+    // A second deletion may shorten the time that is left, never lengthen it.
+    let shorter = before.is_none_or(|before| grace < before);
+    if !was_deleting || shorter {
+        let at = now.checked_add(SignedDuration::from_secs(grace)).unwrap_or(now);
+        marked["metadata"]["deletionTimestamp"] = json!(rfc3339(at));
+        marked["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+    }
+    if is_done(registered, &marked) {
+        return Deletion::Remove;
+    }
+    if !was_deleting && let Some(generation) = marked.pointer_mut("/metadata/generation") {
+        *generation = json!(generation.as_i64().unwrap_or_default() + 1);
+    }
+    if registered.is("", "namespaces") {
+        marked["status"]["phase"] = json!("Terminating");
+    }
+    if marked == *object { Deletion::Waiting } else { Deletion::Mark(marked) }
+}
+
+/// Returns whether an object that is marked has nothing left to wait for.
+pub(crate) fn is_done(registered: &Registered, object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    let deleting = metadata.get("deletionTimestamp").is_some();
+    let grace = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
+    let holds = |path: &str| {
+        object.pointer(path).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    };
+    deleting
+        && grace == 0
+        && !holds("/metadata/finalizers")
+        && !(registered.is("", "namespaces") && holds("/spec/finalizers"))
+}
+
+/// Only pods have time to stop, and only while something may run.
+fn grace(registered: &Registered, object: &Value, options: &DeleteOptions) -> i64 {
+    if !registered.is("", "pods") {
+        return 0;
+    }
+    let phase = object.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
+    let node = object.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
+    if node.is_empty() || phase == "Succeeded" || phase == "Failed" {
+        return 0;
+    }
+    let own = object.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
+    match options.grace.or(own).unwrap_or(30) {
+        negative if negative < 0 => 1,
+        seconds => seconds,
+    }
+}
+
+fn set_policy(registered: &Registered, object: &mut Value, policy: Option<Propagation>) {
+    let orphans_by_default =
+        registered.is("batch", "jobs") || registered.is("", "replicationcontrollers");
+    let policy = match policy {
+        None if orphans_by_default => Some(Propagation::Orphan),
+        policy => policy,
+    };
+    let Some(policy) = policy else { return };
+    let wanted = match policy {
+        Propagation::Background => None,
+        Propagation::Foreground => Some(FOREGROUND),
+        Propagation::Orphan => Some(ORPHAN),
+    };
+    let metadata = &mut object["metadata"];
+    let mut finalizers: Vec<Value> =
+        metadata.get("finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+    finalizers.retain(|it| {
+        it == &Value::from(wanted.unwrap_or_default()) || (it != ORPHAN && it != FOREGROUND)
+    });
+    if let Some(wanted) = wanted
+        && !finalizers.iter().any(|it| it == wanted)
+    {
+        finalizers.push(json!(wanted));
+    }
+    match metadata.as_object_mut() {
+        Some(metadata) if finalizers.is_empty() => drop(metadata.remove("finalizers")),
+        _ => metadata["finalizers"] = Value::Array(finalizers),
+    }
+}

@@ -1,0 +1,111 @@
+//! Pure: what an update may change, and what it carries over.
+
+use serde_json::{Value, json};
+
+use crate::{backend::Part, field::FieldError, registry::Registered};
+
+/// The metadata that no update changes.
+const CARRIED: &[&str] = &[
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "generateName",
+    "resourceVersion",
+];
+
+/// Limits a new value to the part it may write: the rest is taken from the old one.
+pub(crate) fn limit(registered: &Registered, part: Part, old: &Value, new: &mut Value) {
+    match part {
+        Part::Main => {
+            carry(old, new, CARRIED);
+            if registered.status {
+                set(new, "status", old.get("status").cloned());
+            }
+            if registered.is("", "namespaces") {
+                set(new, "spec", old.get("spec").cloned());
+            }
+        }
+        Part::Status => {
+            let status = new.get("status").cloned();
+            *new = old.clone();
+            set(new, "status", status);
+        }
+        Part::Finalize => {
+            let spec = new.get("spec").cloned();
+            *new = old.clone();
+            set(new, "spec", spec);
+        }
+    }
+}
+
+/// Counts the generation up if the update changes what the generation counts.
+pub(crate) fn count_generation(registered: &Registered, old: &Value, new: &mut Value) {
+    if (registered.generation || registered.is_custom()) && differs(registered, old, new) {
+        let generation = old.pointer("/metadata/generation").and_then(Value::as_i64);
+        new["metadata"]["generation"] = json!(generation.unwrap_or_default() + 1);
+    }
+}
+
+/// Returns whether nothing differs but what a write itself changes.
+pub(crate) fn is_same(old: &Value, new: &Value) -> bool {
+    k8s::json::same(old, new)
+}
+
+/// Returns what is wrong with the finalizers of an object that is going away.
+pub(crate) fn finalizers(old: &Value, new: &Value) -> Option<FieldError> {
+    old.pointer("/metadata/deletionTimestamp")?;
+    let of = |value: &Value| -> Vec<String> {
+        let list = value.pointer("/metadata/finalizers").and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(|it| it.as_str().map(ToOwned::to_owned)).collect()
+    };
+    let (before, after) = (of(old), of(new));
+    let added: Vec<_> = after.into_iter().filter(|each| !before.contains(each)).collect();
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers \
+         []string{{{}}}",
+        added.iter().map(|each| format!("{each:?}")).collect::<Vec<_>>().join(", ")
+    );
+    (!added.is_empty()).then(|| FieldError::forbidden("metadata.finalizers", why))
+}
+
+fn differs(registered: &Registered, old: &Value, new: &Value) -> bool {
+    let has_spec = old.get("spec").is_some() || new.get("spec").is_some();
+    if !registered.is_custom() && has_spec {
+        return !same_field(old, new, "spec");
+    }
+    let counted = |value: &Value| {
+        let mut value = value.clone();
+        for field in ["metadata", "apiVersion", "kind"] {
+            set(&mut value, field, None);
+        }
+        if registered.status {
+            set(&mut value, "status", None);
+        }
+        value
+    };
+    !k8s::json::same(&counted(old), &counted(new))
+}
+
+fn same_field(old: &Value, new: &Value, field: &str) -> bool {
+    match (old.get(field), new.get(field)) {
+        (Some(old), Some(new)) => k8s::json::same(old, new),
+        (old, new) => old.is_none() && new.is_none(),
+    }
+}
+
+fn carry(old: &Value, new: &mut Value, fields: &[&str]) {
+    let (Some(old), Some(new)) = (old.get("metadata"), new.get_mut("metadata")) else { return };
+    for field in fields {
+        set(new, field, old.get(field).cloned());
+    }
+}
+
+fn set(value: &mut Value, field: &str, to: Option<Value>) {
+    let Value::Object(fields) = value else { return };
+    match to {
+        Some(to) => fields.insert(field.to_owned(), to),
+        None => fields.remove(field),
+    };
+}

@@ -1,0 +1,239 @@
+//! What is kept: every object, the revision counter, and the events that led here.
+//!
+//! One writer at a time (the caller sees to that with [`Store::writer`]); readers wait for nothing but the
+//! insertion of one object. Every committed write takes the next revision and is one event.
+
+mod collection;
+mod follow;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use k8s::{Object, ObjectKey, Resource, Timestamp};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::store::collection::Collection;
+pub(crate) use crate::store::follow::Follow;
+pub use crate::store::follow::Subscription;
+
+/// One committed write.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The revision the write took.
+    pub revision: u64,
+    /// What it did.
+    pub kind: EventKind,
+    /// The resource whose collection keeps the object.
+    pub resource: Arc<Resource>,
+    /// The object after the write; of a deleted one its last state, at the revision of the deletion.
+    pub object: Arc<Object>,
+    /// The object before the write, if it existed.
+    pub old: Option<Arc<Object>>,
+}
+
+/// What a write did to its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// It did not exist before.
+    Added,
+    /// It was changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// The history asked for is no longer kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HistoryGone;
+
+/// How much history is kept: whichever of age and count keeps more, but at most four times the count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct History {
+    pub(crate) age: Duration,
+    pub(crate) events: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { age: Duration::from_mins(5), events: 100_000 }
+    }
+}
+
+/// Objects of one resource as they were at one revision.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) revision: u64,
+    /// Ordered by namespace, then name.
+    pub(crate) objects: Vec<Arc<Object>>,
+}
+
+pub(crate) struct Store {
+    state: RwLock<State>,
+    writer: Mutex<()>,
+    history: History,
+    /// The newest revision, for those who follow everything.
+    newest: watch::Sender<u64>,
+}
+
+struct State {
+    revision: u64,
+    collections: HashMap<String, Collection>,
+    log: VecDeque<(Timestamp, Arc<Event>)>,
+    /// The newest revision whose event is no longer kept.
+    evicted: u64,
+}
+
+impl Store {
+    pub(crate) fn new(history: History) -> Arc<Self> {
+        // The first write gets revision 2, so that no list answers with 0, which means "any".
+        let state = State {
+            revision: 1,
+            collections: HashMap::new(),
+            log: VecDeque::new(),
+            evicted: 1,
+        };
+        Arc::new(Self {
+            state: RwLock::new(state),
+            writer: Mutex::new(()),
+            history,
+            newest: watch::Sender::new(1),
+        })
+    }
+
+    /// Makes the caller the only writer until the guard is dropped.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().expect("the writer lock is never poisoned")
+    }
+
+    /// Returns the newest revision.
+    pub(crate) fn revision(&self) -> u64 {
+        self.read().revision
+    }
+
+    /// Returns the revision of the last write to the resource, 0 if there was none.
+    pub(crate) fn latest(&self, resource: &Resource) -> u64 {
+        self.read().collection(resource).map_or(0, Collection::latest)
+    }
+
+    pub(crate) fn get(&self, resource: &Resource, key: &ObjectKey) -> Option<Arc<Object>> {
+        self.read().collection(resource)?.get(key).cloned()
+    }
+
+    /// Returns the present objects of a namespace, or of all if `namespace` is empty.
+    pub(crate) fn list(&self, resource: &Resource, namespace: &str) -> Snapshot {
+        let state = self.read();
+        let objects = state.collection(resource).map(|it| it.list(namespace)).unwrap_or_default();
+        Snapshot { revision: state.revision, objects }
+    }
+
+    /// Returns the objects as they were at a revision that is not in the future.
+    pub(crate) fn list_at(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        revision: u64,
+    ) -> Result<Snapshot, HistoryGone> {
+        let state = self.read();
+        if revision < state.evicted {
+            return Err(HistoryGone);
+        }
+        let objects =
+            state.collection(resource).map(|it| it.list_at(namespace, revision)).unwrap_or_default();
+        Ok(Snapshot { revision, objects })
+    }
+
+    /// Writes an object that the caller has checked; the caller is the only writer.
+    pub(crate) fn put(&self, resource: &Arc<Resource>, mut value: Value, now: Timestamp) -> Arc<Object> {
+        let revision = self.revision() + 1;
+        value["metadata"]["resourceVersion"] = json!(revision.to_string());
+        let object = Object::from_value(&value).expect("a checked object is an object");
+        let object = Arc::new(object);
+        let mut state = self.write();
+        let old = state.collection_mut(resource).put(object.key(), object.clone());
+        let kind = if old.is_some() { EventKind::Modified } else { EventKind::Added };
+        let resource = resource.clone();
+        self.log(state, now, Event { revision, kind, resource, object: object.clone(), old });
+        object
+    }
+
+    /// Removes an object and returns its last state; the caller is the only writer.
+    pub(crate) fn remove(
+        &self,
+        resource: &Arc<Resource>,
+        old: &Arc<Object>,
+        now: Timestamp,
+    ) -> Arc<Object> {
+        let revision = self.revision() + 1;
+        let mut value = old.to_value();
+        value["metadata"]["resourceVersion"] = json!(revision.to_string());
+        let object = Arc::new(Object::from_value(&value).expect("a kept object is an object"));
+        let mut state = self.write();
+        let old = state.collection_mut(resource).remove(&object.key());
+        let (kind, resource) = (EventKind::Deleted, resource.clone());
+        self.log(state, now, Event { revision, kind, resource, object: object.clone(), old });
+        object
+    }
+
+    /// Forgets all history: older revisions can neither be read nor followed.
+    pub(crate) fn expire(&self) {
+        let mut state = self.write();
+        state.evicted = state.revision;
+        state.log.clear();
+        state.collections.values_mut().for_each(Collection::expire);
+    }
+
+    fn log(&self, mut state: RwLockWriteGuard<'_, State>, now: Timestamp, event: Event) {
+        let revision = event.revision;
+        let event = Arc::new(event);
+        state.revision = revision;
+        let collection = state.collection_mut(&event.resource);
+        collection.log(event.clone());
+        let changed = collection.changed();
+        state.log.push_back((now, event));
+        state.evict(self.history, now);
+        drop(state);
+        changed.send_replace(revision);
+        self.newest.send_replace(revision);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect("the store lock is never poisoned")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().expect("the store lock is never poisoned")
+    }
+}
+
+impl State {
+    fn collection(&self, resource: &Resource) -> Option<&Collection> {
+        self.collections.get(&collection_name(resource))
+    }
+
+    fn collection_mut(&mut self, resource: &Resource) -> &mut Collection {
+        self.collections.entry(collection_name(resource)).or_default()
+    }
+
+    fn evict(&mut self, history: History, now: Timestamp) {
+        while let Some((at, event)) = self.log.front() {
+            let age = Duration::try_from(now.duration_since(*at)).unwrap_or_default();
+            let over = history.events < self.log.len() && history.age < age;
+            if !over && self.log.len() <= history.events.saturating_mul(4) {
+                return;
+            }
+            let (revision, resource) = (event.revision, event.resource.clone());
+            self.log.pop_front();
+            self.evicted = revision;
+            self.collection_mut(&resource).forget(revision);
+        }
+    }
+}
+
+/// Versions of a resource share one collection.
+fn collection_name(resource: &Resource) -> String {
+    format!("{}.{}", resource.plural, resource.gvk.group)
+}
