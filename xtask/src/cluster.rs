@@ -90,7 +90,7 @@ fn up(places: &Places) -> anyhow::Result<State> {
     down(&places.cluster)?;
     let watch = Stopwatch::start();
     let launched = Launched::start(&places.cluster, &programs)?;
-    let state = launched.keep();
+    let state = launched.keep()?;
     eprintln!("cluster: ready in {:.1} s", watch.elapsed().as_secs_f64());
     Ok(state)
 }

@@ -18,9 +18,13 @@ pub(crate) struct Credentials {
     pub(crate) authority: String,
     /// The administrator's token.
     pub(crate) token: String,
+    /// The administrator's kubeconfig, which is not written yet.
+    pub(crate) kubeconfig: String,
 }
 
 /// Writes all the files that the processes read when they start.
+///
+/// The administrator's kubeconfig is none of them: tests take its presence for a server that is ready.
 pub(crate) fn write(layout: &Layout, ports: Ports) -> anyhow::Result<Credentials> {
     let tls = tls().context("failed to make the server's certificate")?;
     let service_account = KeyPair::generate().context("failed to make a key")?;
@@ -42,13 +46,13 @@ pub(crate) fn write(layout: &Layout, ports: Ports) -> anyhow::Result<Credentials
         (layout.tokens(), tokens),
         (layout.audit_policy(), AUDIT_POLICY.to_owned()),
         (layout.manager_kubeconfig(), kubeconfig("controller-manager", &manager)),
-        (layout.kubeconfig(), kubeconfig("admin", &admin)),
     ];
     for (path, text) in files {
         write_file(&path, &text)
             .with_context(|| format!("failed to write `{}`", path.display()))?;
     }
-    Ok(Credentials { authority: tls.authority, token: admin })
+    let kubeconfig = kubeconfig("admin", &admin);
+    Ok(Credentials { authority: tls.authority, token: admin, kubeconfig })
 }
 
 fn write_file(path: &Path, text: &str) -> io::Result<()> {
@@ -102,8 +106,8 @@ mod tests {
         let ports = Ports { etcd: 1, etcd_peer: 2, api_server: 3, controller_manager: 4 };
         let credentials = write(&layout, ports).unwrap();
         let tokens = fs::read_to_string(layout.tokens()).unwrap();
-        let kubeconfig = fs::read_to_string(layout.kubeconfig()).unwrap();
         assert!(tokens.starts_with(&format!("{},admin,", credentials.token)), "{tokens}");
-        assert!(kubeconfig.contains(&credentials.token), "{kubeconfig}");
+        assert!(credentials.kubeconfig.contains(&credentials.token));
+        assert!(!layout.kubeconfig().exists());
     }
 }

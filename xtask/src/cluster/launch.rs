@@ -35,6 +35,7 @@ const FIRST_OBJECT: &str = "/api/v1/namespaces/default/serviceaccounts/default";
 pub(crate) struct Launched {
     layout: Layout,
     ports: Ports,
+    kubeconfig: String,
     children: Vec<(Program, Child)>,
 }
 
@@ -45,7 +46,8 @@ impl Launched {
         let ports = free_ports().context("failed to find free ports")?;
         let credentials = credentials::write(&layout, ports)?;
         let prober = Prober::new(&credentials, ports.api_server)?;
-        let mut launched = Self { layout: layout.clone(), ports, children: Vec::new() };
+        let kubeconfig = credentials.kubeconfig;
+        let mut launched = Self { layout: layout.clone(), ports, kubeconfig, children: Vec::new() };
 
         let arguments = arguments::etcd(&layout, ports);
         launched.spawn(toolbox::ETCD_PROGRAM, &programs.etcd, &arguments)?;
@@ -61,11 +63,13 @@ impl Launched {
         Ok(launched)
     }
 
-    /// Lets the processes run on.
-    pub(crate) fn keep(mut self) -> State {
+    /// Lets the processes run on, and others know of them.
+    pub(crate) fn keep(mut self) -> anyhow::Result<State> {
+        fs::write(self.layout.kubeconfig(), &self.kubeconfig)
+            .context("failed to write the kubeconfig")?;
         let state = self.state();
         self.children.clear();
-        state
+        Ok(state)
     }
 
     fn state(&self) -> State {

@@ -51,11 +51,11 @@ impl State {
         serde_json::from_slice(&fs::read(path(folder)).ok()?).ok()
     }
 
-    /// Reads the state in `folder` if all its processes run.
+    /// Reads the state in `folder` if all its processes run, and were ready once.
     pub(crate) fn of_running(folder: &Path) -> Option<Self> {
         let state = Self::load(folder)?;
-        let complete = state.processes.len() == 3;
-        (complete && state.processes.iter().all(|process| process.is_running(folder)))
+        let was_ready = state.kubeconfig.is_file();
+        (was_ready && state.processes.iter().all(|process| process.is_running(folder)))
             .then_some(state)
     }
 
