@@ -11,8 +11,9 @@ pub mod json;
 mod object;
 pub mod patch;
 pub mod selector;
+pub mod yaml;
 
-pub use activity::{Activity, Lag, Settle, TimerKind, Token, Unsettled};
+pub use activity::{Activity, Lag, Revisions, Settle, TimerKind, Token, Unsettled};
 pub use clock::{Clock, SharedClock, SystemClock, VirtualClock};
 pub use gvk::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
 pub use jiff::{SignedDuration, Timestamp};
