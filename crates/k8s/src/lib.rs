@@ -8,6 +8,7 @@ pub mod apply;
 mod clock;
 mod gvk;
 pub mod json;
+pub mod jsonpath;
 mod object;
 pub mod patch;
 pub mod selector;
