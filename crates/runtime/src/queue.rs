@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 
 /// The gap after the first failure.
 const FIRST_GAP: Duration = Duration::from_millis(5);
+/// From this gap on, a key waits for the world to change rather than for its own work to go on: it no
+/// longer keeps the process from being settled.
+const STUCK_GAP: Duration = Duration::from_secs(1);
 /// The longest gap.
 const LONGEST_GAP: Duration = Duration::from_secs(1000);
 
@@ -119,7 +122,8 @@ impl<K: Key> Queue<K> {
         let gap = FIRST_GAP.saturating_mul(2_u32.saturating_pow(*failures)).min(LONGEST_GAP);
         *failures = failures.saturating_add(1);
         drop(state);
-        self.add_at(key, after(&self.0.clock, gap), TimerKind::Progress);
+        let kind = if gap < STUCK_GAP { TimerKind::Progress } else { TimerKind::Periodic };
+        self.add_at(key, after(&self.0.clock, gap), kind);
     }
 
     /// Forgets the failures of a key.

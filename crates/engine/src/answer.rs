@@ -1,0 +1,224 @@
+//! Pure: what a hook's answer means.
+
+use std::time::Duration;
+
+use api::{HookReply, composite::UnmarshallMode};
+use http::header;
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+use thiserror::Error;
+
+/// What a sync or finalize hook wants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    /// The status the parent should have, without `observedGeneration`.
+    pub(crate) status: Map<String, Value>,
+    /// The children the parent should have, each an object with a kind.
+    pub(crate) children: Vec<Value>,
+    /// After how long the hook wants to be asked once more.
+    pub(crate) resync_after: Option<Duration>,
+    /// Whether nothing holds the parent any more.
+    pub(crate) finalized: bool,
+    /// What the hook tells about the parent.
+    pub(crate) events: Vec<HookEvent>,
+}
+
+/// An event that a hook asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct HookEvent {
+    /// `Normal` or `Warning`.
+    pub r#type: String,
+    /// The machine-readable reason.
+    pub(crate) reason: String,
+    /// What a person reads.
+    pub(crate) message: String,
+}
+
+/// Why an answer cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum AnswerError {
+    /// The hook is too busy; the parent is looked at again later.
+    #[error("hook asks to wait")]
+    Throttled {
+        /// How long the hook asks to wait.
+        after: Option<Duration>,
+    },
+    /// The hook failed.
+    #[error("unsupported status code: {code} body: {body}")]
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// The text, cut if it is long.
+        body: String,
+    },
+    /// The text is not what a hook may answer.
+    #[error("can't unmarshal: {0}")]
+    Unmarshal(String),
+    /// The text has keys that strict mode refuses.
+    #[error("strict validation failed: {0}")]
+    Strict(String),
+}
+
+/// How much of a failed answer is quoted.
+const QUOTED: usize = 1024;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    status: Option<Map<String, Value>>,
+    children: Option<Vec<Option<Map<String, Value>>>>,
+    resync_after_seconds: Option<f64>,
+    finalized: Option<bool>,
+    events: Option<Vec<HookEvent>>,
+}
+
+/// Only to find unknown and repeated keys.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StrictWire<'a> {
+    #[serde(borrow)]
+    #[expect(dead_code, reason = "only the keys are looked at")]
+    status: Option<&'a RawValue>,
+    #[expect(dead_code, reason = "only the keys are looked at")]
+    children: Option<&'a RawValue>,
+    #[expect(dead_code, reason = "only the keys are looked at")]
+    resync_after_seconds: Option<&'a RawValue>,
+    #[expect(dead_code, reason = "only the keys are looked at")]
+    finalized: Option<&'a RawValue>,
+    #[expect(dead_code, reason = "only the keys are looked at")]
+    events: Option<&'a RawValue>,
+}
+
+/// Reads the answer of a sync or finalize hook.
+///
+/// Status 200 alone is success. `finalized` counts only while the parent is going away.
+pub(crate) fn read(
+    reply: &HookReply,
+    mode: UnmarshallMode,
+    finalizing: bool,
+) -> Result<Answer, AnswerError> {
+    let retry_after = retry_after(reply);
+    match reply.status {
+        200 => {}
+        429 => return Err(AnswerError::Throttled { after: retry_after }),
+        503 if retry_after.is_some() => return Err(AnswerError::Throttled { after: retry_after }),
+        code => {
+            let body: String = String::from_utf8_lossy(&reply.body).chars().take(QUOTED).collect();
+            return Err(AnswerError::Status { code, body: body.trim_end().to_owned() });
+        }
+    }
+    let unmarshal = |error: &dyn std::fmt::Display| AnswerError::Unmarshal(error.to_string());
+    let value = k8s::json::parse(&reply.body).map_err(|error| unmarshal(&error))?;
+    if !value.is_object() {
+        return Err(unmarshal(&"the answer is not an object"));
+    }
+    if mode == UnmarshallMode::Strict {
+        serde_json::from_slice::<StrictWire<'_>>(&reply.body)
+            .map_err(|error| AnswerError::Strict(error.to_string()))?;
+    }
+    let wire: Wire = serde_json::from_value(value).map_err(|error| unmarshal(&error))?;
+    let children: Vec<_> = wire.children.into_iter().flatten().flatten().collect();
+    let has_kind = |child: &Map<String, Value>| {
+        child.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty())
+    };
+    if !children.iter().all(has_kind) {
+        return Err(unmarshal(&"a child has no `kind`"));
+    }
+    let mut events = wire.events.unwrap_or_default();
+    events.retain(|event| !event.reason.is_empty());
+    let resync = wire.resync_after_seconds.filter(|seconds| 0.0 < *seconds);
+    Ok(Answer {
+        status: wire.status.unwrap_or_default(),
+        children: children.into_iter().map(Value::Object).collect(),
+        resync_after: resync
+            .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
+        finalized: finalizing && wire.finalized.unwrap_or_default(),
+        events,
+    })
+}
+
+/// Returns the whole seconds of a `Retry-After` header, if they are positive.
+fn retry_after(reply: &HookReply) -> Option<Duration> {
+    let seconds = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    (0 < seconds).then_some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reply(status: u16, body: &str) -> HookReply {
+        HookReply { status, headers: http::HeaderMap::new(), body: body.to_owned().into() }
+    }
+
+    fn loose(body: &str) -> Result<Answer, String> {
+        read(&reply(200, body), UnmarshallMode::Loose, false).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn null_and_absent_are_empty() {
+        assert_eq!(loose("{}"), Ok(Answer::default()));
+        assert_eq!(loose(r#"{"status":null,"children":null}"#), Ok(Answer::default()));
+        assert_eq!(loose(r#"{"children":[null]}"#), Ok(Answer::default()));
+    }
+
+    #[test]
+    fn fractions_of_seconds_count() {
+        let answer = loose(r#"{"resyncAfterSeconds":0.1}"#).unwrap();
+        assert_eq!(answer.resync_after, Some(Duration::from_millis(100)));
+        assert_eq!(loose(r#"{"resyncAfterSeconds":0}"#).unwrap().resync_after, None);
+    }
+
+    #[test]
+    fn finalized_counts_only_while_finalizing() {
+        let reply = reply(200, r#"{"finalized":true}"#);
+        assert!(!read(&reply, UnmarshallMode::Loose, false).unwrap().finalized);
+        assert!(read(&reply, UnmarshallMode::Loose, true).unwrap().finalized);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told() {
+        for (body, error) in [
+            (r#"{"children":[{"apiVersion":"v1"}]}"#, "can't unmarshal: a child has no `kind`"),
+            ("[]", "can't unmarshal: the answer is not an object"),
+        ] {
+            assert_eq!(loose(body).unwrap_err(), error);
+        }
+        assert!(loose("no").unwrap_err().starts_with("can't unmarshal: "));
+        assert!(loose(r#"{"children":{}}"#).unwrap_err().starts_with("can't unmarshal: "));
+        let error = read(&reply(500, "boom\n"), UnmarshallMode::Loose, false).unwrap_err();
+        assert_eq!(error.to_string(), "unsupported status code: 500 body: boom");
+    }
+
+    #[test]
+    fn strict_mode_refuses_unknown_and_repeated_keys() {
+        for body in [r#"{"more":1}"#, r#"{"status":{},"status":{}}"#] {
+            let error = read(&reply(200, body), UnmarshallMode::Strict, false).unwrap_err();
+            assert!(matches!(error, AnswerError::Strict(_)), "{body}");
+            assert!(loose(body).is_ok(), "{body}");
+        }
+        let inside = r#"{"status":{"a":1,"a":2},"children":[{"kind":"X","x":1}]}"#;
+        assert!(read(&reply(200, inside), UnmarshallMode::Strict, false).is_ok());
+    }
+
+    #[test]
+    fn a_busy_hook_names_its_time() {
+        let mut busy = reply(429, "");
+        let throttled = |reply: &HookReply| read(reply, UnmarshallMode::Loose, false);
+        assert_eq!(throttled(&busy), Err(AnswerError::Throttled { after: None }));
+        busy.headers.insert(header::RETRY_AFTER, "2".parse().unwrap());
+        let after = Some(Duration::from_secs(2));
+        assert_eq!(throttled(&busy), Err(AnswerError::Throttled { after }));
+        busy.status = 503;
+        assert_eq!(throttled(&busy), Err(AnswerError::Throttled { after }));
+    }
+
+    #[test]
+    fn children_come_in_the_hook_s_order() {
+        let answer = loose(r#"{"children":[{"kind":"B"},{"kind":"A"}]}"#).unwrap();
+        assert_eq!(answer.children, [json!({"kind": "B"}), json!({"kind": "A"})]);
+    }
+}

@@ -1,0 +1,121 @@
+//! What all syncs of one running controller share.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use api::{SharedHook, SharedReport, composite::UpdateMethod};
+use k8s::{Object, ObjectKey, Resource, SignedDuration, Timestamp};
+use runtime::{Applier, Cache, Client, Discovery, Events, Expectations, Queue, Written};
+
+use crate::{controller::Controller, plan::Settled};
+
+/// How long a sync waits for the caches to show the controller's own last writes.
+const OWN_WRITES: Duration = Duration::from_secs(1);
+
+/// A running controller: its rules, its caches, its means and what it remembers.
+pub(crate) struct Context {
+    pub(crate) controller: Controller,
+    pub(crate) parents: Arc<Cache>,
+    pub(crate) children: Vec<ChildType>,
+    pub(crate) queue: Queue<ObjectKey>,
+    pub(crate) means: Means,
+    pub(crate) memory: Mutex<Memory>,
+}
+
+/// A type of children and the copy of its objects.
+pub(crate) struct ChildType {
+    pub(crate) method: UpdateMethod,
+    pub(crate) cache: Arc<Cache>,
+}
+
+/// What controllers act through; clones share it.
+#[derive(Clone)]
+pub(crate) struct Means {
+    pub(crate) client: Client,
+    pub(crate) applier: Applier,
+    pub(crate) discovery: Discovery,
+    pub(crate) events: Events,
+    pub(crate) hook: SharedHook,
+    pub(crate) report: SharedReport,
+}
+
+/// What a controller remembers between syncs, all of it dropped with the parent or the child.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Own writes of each parent that the caches must show first, and until when to wait.
+    expected: HashMap<ObjectKey, (Expectations, Timestamp)>,
+    /// Writes of children that changed nothing.
+    pub(crate) settled: Settled,
+    /// Statuses, by the parent's UID, that the server made something else of: what was sent, and the
+    /// version that came of it.
+    pub(crate) statuses: HashMap<String, (String, String)>,
+    /// Foreign objects with the names of children, and the parents that wait for them to go.
+    conflicts: HashMap<(Resource, ObjectKey), BTreeSet<ObjectKey>>,
+    /// Children of undeclared types, which cannot be observed, by the parent's UID.
+    pub(crate) undeclared: HashMap<String, BTreeSet<(Resource, ObjectKey)>>,
+}
+
+impl Context {
+    /// Returns the cache of a type, if it is the parents' or among the children's.
+    fn cache(&self, resource: &Resource) -> Option<&Arc<Cache>> {
+        let children = self.children.iter().map(|child| &child.cache);
+        children.chain([&self.parents]).find(|cache| cache.resource() == resource)
+    }
+
+    /// Expects the caches to show a write before the parent is synced again.
+    pub(crate) fn expect(&self, parent: &ObjectKey, written: Written) {
+        if self.cache(written.resource()).is_none() {
+            return;
+        }
+        let now = self.means.client.clock().now();
+        let wait = SignedDuration::try_from(OWN_WRITES).unwrap_or(SignedDuration::ZERO);
+        let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let mut memory = self.memory();
+        let (expected, deadline) = memory.expected.entry(parent.clone()).or_default();
+        expected.expect(written);
+        *deadline = until;
+    }
+
+    /// Returns until when to wait for the caches to show own writes, or nothing if they do or it is too
+    /// late.
+    pub(crate) fn must_wait(&self, parent: &ObjectKey) -> Option<Timestamp> {
+        let mut memory = self.memory();
+        let (expected, deadline) = memory.expected.get_mut(parent)?;
+        let find = |resource: &Resource, key: &ObjectKey| -> Option<Arc<Object>> {
+            self.cache(resource)?.get(key)
+        };
+        let deadline = *deadline;
+        if expected.reached(find) || deadline <= self.means.client.clock().now() {
+            memory.expected.remove(parent);
+            return None;
+        }
+        Some(deadline)
+    }
+
+    /// Notes that a foreign object stands where a child should be.
+    pub(crate) fn conflict(&self, resource: &Resource, key: &ObjectKey, parent: &ObjectKey) {
+        let place = (resource.clone(), key.clone());
+        self.memory().conflicts.entry(place).or_default().insert(parent.clone());
+    }
+
+    /// Takes the parents that waited for this place to be free.
+    pub(crate) fn freed(&self, resource: &Resource, key: &ObjectKey) -> BTreeSet<ObjectKey> {
+        let place = (resource.clone(), key.clone());
+        self.memory().conflicts.remove(&place).unwrap_or_default()
+    }
+
+    /// Drops what was remembered of a parent that is gone.
+    pub(crate) fn forget(&self, parent: &Object) {
+        let mut memory = self.memory();
+        memory.expected.remove(&parent.key());
+        memory.statuses.remove(&parent.meta().uid);
+        memory.undeclared.remove(&parent.meta().uid);
+    }
+
+    pub(crate) fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.memory.lock().expect("the lock of a controller's memory is never poisoned")
+    }
+}

@@ -1,0 +1,96 @@
+//! Pure: why a sync failed, and what that means.
+
+use std::{error::Error as _, time::Duration};
+
+use api::HookError;
+use runtime::{ApiError, DiscoveryError};
+use thiserror::Error;
+
+use crate::{answer::AnswerError, desired::LabelMismatch, selector::ChildSelectorError};
+
+/// Why a sync failed.
+#[derive(Debug, Error)]
+pub(crate) enum SyncError {
+    /// The parent does not say what its children are.
+    #[error(transparent)]
+    Selector(#[from] ChildSelectorError),
+    /// The hook gave no answer.
+    #[error("hook {hook}")]
+    Hook {
+        /// Which hook.
+        hook: &'static str,
+        /// What the transport said.
+        source: HookError,
+    },
+    /// The hook's answer cannot be used.
+    #[error("hook {hook}")]
+    Answer {
+        /// Which hook.
+        hook: &'static str,
+        /// What is wrong with it.
+        source: AnswerError,
+    },
+    /// A child would not be found again.
+    #[error(transparent)]
+    Labels(#[from] LabelMismatch),
+    /// A type could not be looked up.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// The API server did not do what it was asked.
+    #[error("failed to {action}")]
+    Call {
+        /// What it was asked to do.
+        action: String,
+        /// What it said.
+        source: ApiError,
+    },
+    /// Some children were not written; the others were.
+    #[error("{}", .0.join("; "))]
+    Children(Vec<String>),
+}
+
+/// What is done about a failed sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// An event is written, and the parent is tried again with growing gaps.
+    TellAndRetry,
+    /// The hook named the time to try again.
+    WaitFor(Duration),
+    /// The parent is tried again with growing gaps, and nobody is told.
+    Retry,
+}
+
+impl SyncError {
+    /// Returns what is done about it.
+    pub(crate) fn remedy(&self) -> Remedy {
+        match self {
+            Self::Answer { source: AnswerError::Throttled { after: Some(after) }, .. } => {
+                Remedy::WaitFor(*after)
+            }
+            Self::Answer { source: AnswerError::Throttled { after: None }, .. } => Remedy::Retry,
+            Self::Selector(_)
+            | Self::Hook { .. }
+            | Self::Answer { .. }
+            | Self::Labels(_)
+            | Self::Discovery(_)
+            | Self::Call { .. }
+            | Self::Children(_) => Remedy::TellAndRetry,
+        }
+    }
+
+    /// Returns the error and its causes in one line.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        line
+    }
+}
+
+/// Returns what failed to be done, as an error.
+pub(crate) fn call(action: impl Into<String>) -> impl FnOnce(ApiError) -> SyncError {
+    move |source| SyncError::Call { action: action.into(), source }
+}

@@ -1,0 +1,273 @@
+//! A running controller: turns changes of objects into work, and works it off.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{Happening, Outcome, names::reasons};
+use k8s::{Object, ObjectKey, SignedDuration, TimerKind, Timestamp};
+use runtime::{Caches, Change, EventKind, Queue, Subscription};
+use tokio::task::JoinSet;
+use tracing::{Instrument, debug, info_span};
+
+use crate::{
+    context::{ChildType, Context, Means},
+    controller::Controller,
+    error::{Remedy, SyncError},
+    selector::child_selector,
+    status::is_news,
+    sync::{Synced, sync},
+    types::Types,
+};
+
+/// How often all parents are synced again if the controller does not say so more often.
+const FLUSH: Duration = Duration::from_mins(30);
+
+/// A controller at work, until it is dropped or stopped.
+pub(crate) struct Instance {
+    ctx: Arc<Context>,
+    tasks: JoinSet<()>,
+    _subscriptions: Vec<Subscription>,
+}
+
+impl Instance {
+    /// Starts a controller whose types were found: waits for the first lists, then works.
+    pub(crate) async fn start(
+        controller: Controller,
+        types: Types,
+        caches: &Caches,
+        means: Means,
+        workers: usize,
+    ) -> Self {
+        let child = |(resource, method)| ChildType { method, cache: caches.get(&resource) };
+        let (clock, activity) = (means.client.clock().clone(), means.client.activity().clone());
+        let queue = Queue::new(&format!("sync of {}", types.parent.gvk.kind), clock, activity);
+        let ctx = Arc::new(Context {
+            controller,
+            parents: caches.get(&types.parent),
+            children: types.children.into_iter().map(child).collect(),
+            queue,
+            means,
+            memory: std::sync::Mutex::default(),
+        });
+        let subscriptions = subscribe(&ctx);
+        ctx.parents.filled().await;
+        for child in &ctx.children {
+            child.cache.filled().await;
+        }
+        ctx.sync_all();
+        let mut tasks = JoinSet::new();
+        for _ in 0..workers {
+            tasks.spawn(Arc::clone(&ctx).work());
+        }
+        tasks.spawn(Arc::clone(&ctx).flush());
+        Self { ctx, tasks, _subscriptions: subscriptions }
+    }
+
+    /// Returns the controller object that is run.
+    pub(crate) fn controller(&self) -> &Arc<Object> {
+        &self.ctx.controller.object
+    }
+
+    /// Syncs the parents whose hooks are reached by one of these URLs, because the hooks changed.
+    pub(crate) fn hooks_changed(&self, changed: &dyn Fn(&str) -> bool) {
+        let Controller { sync, finalize, .. } = &self.ctx.controller;
+        if [sync, finalize].into_iter().flatten().any(|hook| changed(&hook.url)) {
+            self.ctx.sync_all();
+        }
+    }
+
+    /// Stops the workers in the middle of what they do.
+    pub(crate) async fn stop(mut self) {
+        self.ctx.queue.close();
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Turns every change that concerns the controller into a key of its queue.
+fn subscribe(ctx: &Arc<Context>) -> Vec<Subscription> {
+    let parents = {
+        let ctx = Arc::downgrade(ctx);
+        move |change: &Change| {
+            if let Some(ctx) = ctx.upgrade() {
+                ctx.parent_changed(change);
+            }
+        }
+    };
+    let mut subscriptions = vec![ctx.parents.subscribe(parents)];
+    for (position, child) in ctx.children.iter().enumerate() {
+        let ctx = Arc::downgrade(ctx);
+        subscriptions.push(child.cache.subscribe(move |change| {
+            if let Some(ctx) = ctx.upgrade() {
+                ctx.child_changed(position, change);
+            }
+        }));
+    }
+    subscriptions
+}
+
+impl Context {
+    fn sync_all(&self) {
+        for parent in self.parents.all() {
+            if self.is_ours(&parent) {
+                self.queue.add(parent.key());
+            }
+        }
+    }
+
+    /// Tells whether a parent is selected, or held by our finalizer.
+    fn is_ours(&self, parent: &Object) -> bool {
+        self.controller.parent.selector.matches(&parent.meta().labels)
+            || parent.meta().has_finalizer(&self.controller.finalizer())
+    }
+
+    fn parent_changed(&self, change: &Change) {
+        let ignore_status = self.controller.parent.ignore_status_changes;
+        match (&change.old, &change.new) {
+            (_, None) => {
+                let gone = change.latest();
+                self.forget(gone);
+                self.queue.forget(&gone.key());
+                if self.is_ours(gone) {
+                    self.tell(gone, Outcome::Gone, Duration::ZERO);
+                }
+            }
+            (Some(old), Some(new)) if !is_news(old, new, ignore_status) => {}
+            (_, Some(new)) if self.is_ours(new) => self.queue.add(new.key()),
+            _ => {}
+        }
+    }
+
+    fn child_changed(&self, position: usize, change: &Change) {
+        let Some(child) = self.children.get(position) else { return };
+        for object in [&change.old, &change.new].into_iter().flatten() {
+            if let Some(parent) = self.owner_of(object) {
+                self.queue.add(parent);
+            }
+        }
+        match &change.new {
+            Some(new) if new.meta().controller().is_none() => self.orphan_changed(new),
+            Some(_) => {}
+            None => {
+                let gone = change.latest();
+                self.memory().settled.remove(&gone.meta().uid);
+                for parent in self.freed(child.cache.resource(), &gone.key()) {
+                    self.queue.add(parent);
+                }
+            }
+        }
+    }
+
+    /// Returns the parent that controls an object.
+    fn owner_of(&self, object: &Object) -> Option<ObjectKey> {
+        let owner = object.meta().controller()?;
+        let gvk = &self.parents.resource().gvk;
+        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+        if owner.kind != gvk.kind || group != gvk.group {
+            return None;
+        }
+        let namespaced = self.parents.resource().is_namespaced();
+        let namespace = if namespaced { object.meta().namespace.as_str() } else { "" };
+        let parent = self.parents.get(&ObjectKey::new(namespace, &owner.name))?;
+        (parent.meta().uid == owner.uid).then(|| parent.key())
+    }
+
+    /// Queues the parents that would adopt an object without a controller.
+    fn orphan_changed(&self, orphan: &Object) {
+        if orphan.meta().labels.is_empty() {
+            return;
+        }
+        let namespaced = self.parents.resource().is_namespaced();
+        let namespace = if namespaced { orphan.meta().namespace.as_str() } else { "" };
+        for parent in self.parents.in_namespace(namespace) {
+            let selector = child_selector(self.controller.generate_selector, &parent);
+            let selects = selector.is_ok_and(|selector| selector.matches(&orphan.meta().labels));
+            if selects && self.is_ours(&parent) {
+                self.queue.add(parent.key());
+            }
+        }
+    }
+
+    /// Works off keys until the queue is closed.
+    async fn work(self: Arc<Self>) {
+        while let Some(item) = self.queue.next().await {
+            if let Some(until) = self.must_wait(item.key()) {
+                // The event that shows the write queues the key as well.
+                self.queue.add_at(item.key().clone(), until, TimerKind::Progress);
+                continue;
+            }
+            let Some(parent) = self.parents.get(item.key()).filter(|parent| self.is_ours(parent))
+            else {
+                continue;
+            };
+            let span =
+                info_span!("sync", controller = self.controller.name(), parent = %item.key());
+            self.sync_one(item.key(), parent).instrument(span).await;
+        }
+    }
+
+    async fn sync_one(&self, key: &ObjectKey, parent: Arc<Object>) {
+        let clock = self.means.client.clock();
+        let before = clock.now();
+        let result = sync(self, Arc::clone(&parent)).await;
+        let took = Duration::try_from(clock.now().duration_since(before)).unwrap_or_default();
+        match result {
+            Ok(Synced { done, look_again, retry }) => {
+                debug!(done = done.len(), "synced");
+                self.tell(&parent, Outcome::Done(done.join(", ")), took);
+                if let Some(after) = look_again {
+                    self.queue.add_at(key.clone(), self.moment(after), TimerKind::Periodic);
+                }
+                if retry {
+                    self.queue.add_failed(key.clone());
+                } else {
+                    self.queue.forget(key);
+                }
+            }
+            Err(error) => self.failed(key, &parent, &error, took),
+        }
+    }
+
+    fn failed(&self, key: &ObjectKey, parent: &Object, error: &SyncError, took: Duration) {
+        let cause = error.in_one_line();
+        debug!(error = cause, "failed to sync");
+        match error.remedy() {
+            Remedy::WaitFor(after) => {
+                self.queue.add_at(key.clone(), self.moment(after), TimerKind::Progress);
+            }
+            Remedy::Retry => self.queue.add_failed(key.clone()),
+            Remedy::TellAndRetry => {
+                let message = format!("Sync error: {cause}");
+                self.means.events.tell(parent, EventKind::Warning, reasons::SYNC_ERROR, message);
+                self.tell(parent, Outcome::Failed(cause), took);
+                self.queue.add_failed(key.clone());
+            }
+        }
+    }
+
+    fn tell(&self, parent: &Object, outcome: Outcome, took: Duration) {
+        self.means.report.report(Happening::Sync {
+            controller: self.controller.name().to_owned(),
+            kind: parent.gvk().clone(),
+            parent: parent.key(),
+            outcome,
+            took,
+        });
+    }
+
+    /// Syncs all parents again, for ever.
+    async fn flush(self: Arc<Self>) {
+        let every = self.controller.resync.map_or(FLUSH, |resync| resync.min(FLUSH));
+        let client = &self.means.client;
+        loop {
+            let (clock, at) = (client.clock().as_ref(), self.moment(every));
+            let token =
+                client.activity().sleep_until(clock, at, TimerKind::Periodic, "resync").await;
+            self.sync_all();
+            drop(token);
+        }
+    }
+
+    fn moment(&self, after: Duration) -> Timestamp {
+        let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
+        self.means.client.clock().now().checked_add(after).unwrap_or(Timestamp::MAX)
+    }
+}

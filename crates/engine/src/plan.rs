@@ -1,0 +1,250 @@
+//! Pure: decides how the children of one parent must change.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use api::{composite::UpdateMethod, names};
+use k8s::{Object, Resource, apply, json::same};
+use runtime::{Write, WriteKind};
+use serde_json::{Value, json};
+
+use crate::{desired::Desired, selector::owner_reference};
+
+/// What must be done to the children, in order.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Plan {
+    /// The writes, each with the reason it is needed.
+    pub(crate) actions: Vec<Action>,
+}
+
+/// One write and why it is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Action {
+    /// The write.
+    pub(crate) write: Write,
+    /// Why it is needed, in words.
+    pub(crate) reason: String,
+    /// The hash of the desired object, to know the write again.
+    pub(crate) wish: u64,
+}
+
+/// The observed children of one type.
+#[derive(Clone, Debug)]
+pub(crate) struct ObservedType {
+    /// The type.
+    pub(crate) resource: Resource,
+    /// What is done to one that differs from what is wanted.
+    pub(crate) method: UpdateMethod,
+    /// Those that the parent owns.
+    pub(crate) objects: Vec<Arc<Object>>,
+}
+
+/// Writes that changed nothing, because the server makes the same of what was and what was sent:
+/// by UID, the hash of the desired object and the resourceVersion that was observed.
+pub(crate) type Settled = HashMap<String, (u64, String)>;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.actions.iter().try_for_each(|action| writeln!(f, "{action}"))
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Write { resource, key, kind } = &self.write;
+        let verb = match kind {
+            WriteKind::Create(_) => "create",
+            WriteKind::Update(_) => "update",
+            WriteKind::Delete { .. } => "delete",
+        };
+        write!(f, "{verb} {} {key}: {}", resource.gvk.kind, self.reason)
+    }
+}
+
+/// Plans the changes that turn the observed children into the desired ones: deletes first.
+pub(crate) fn plan(
+    parent: &Object,
+    observed: &[ObservedType],
+    desired: &[Desired],
+    settled: &Settled,
+) -> Plan {
+    let wanted: BTreeMap<_, _> =
+        desired.iter().map(|each| ((&each.resource, &each.key), each)).collect();
+    let mut types: Vec<_> = observed.iter().collect();
+    types.sort_by(|a, b| a.resource.gvk.cmp(&b.resource.gvk));
+    let mut deletes = Vec::new();
+    let mut seen = BTreeMap::new();
+    for each in types {
+        for object in &each.objects {
+            let key = object.key();
+            if !wanted.contains_key(&(&each.resource, &key)) && !object.meta().is_deleting() {
+                deletes.push(delete(&each.resource, object, "no longer desired", 0));
+            }
+            seen.insert((&each.resource, key), (each.method, object));
+        }
+    }
+    let (mut recreated, mut writes) = (Vec::new(), Vec::new());
+    for each in desired {
+        let action = match seen.get(&(&each.resource, each.key.clone())) {
+            None => Some(create(parent, each)),
+            // It is created anew once it is gone.
+            Some((_, object)) if object.meta().is_deleting() => None,
+            Some((method, object)) => update(parent, each, object, *method, settled),
+        };
+        match action {
+            Some(action) if matches!(action.write.kind, WriteKind::Delete { .. }) => {
+                recreated.push(action);
+            }
+            Some(action) => writes.push(action),
+            None => {}
+        }
+    }
+    deletes.extend(recreated);
+    deletes.extend(writes);
+    Plan { actions: deletes }
+}
+
+/// Returns the hash by which a desired object is known again.
+fn wish(desired: &Desired) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    desired.value.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn create(parent: &Object, desired: &Desired) -> Action {
+    let mut value = desired.value.clone();
+    annotate(&mut value, &apply::last_applied(&desired.value));
+    let owners = &mut value["metadata"]["ownerReferences"];
+    match owners.as_array_mut() {
+        Some(owners) => owners.push(owner_reference(parent)),
+        None => *owners = json!([owner_reference(parent)]),
+    }
+    Action {
+        write: Write {
+            resource: desired.resource.clone(),
+            key: desired.key.clone(),
+            kind: WriteKind::Create(value.to_string().into()),
+        },
+        reason: "desired, not there".to_owned(),
+        wish: wish(desired),
+    }
+}
+
+fn delete(resource: &Resource, object: &Object, reason: &str, wish: u64) -> Action {
+    let uid = object.meta().uid.clone();
+    Action {
+        write: Write {
+            resource: resource.clone(),
+            key: object.key(),
+            kind: WriteKind::Delete { uid },
+        },
+        reason: reason.to_owned(),
+        wish,
+    }
+}
+
+/// Plans how an observed child becomes the desired one, by the method of its type.
+fn update(
+    parent: &Object,
+    desired: &Desired,
+    observed: &Object,
+    method: UpdateMethod,
+    settled: &Settled,
+) -> Option<Action> {
+    if method == UpdateMethod::OnDelete {
+        return None;
+    }
+    let wish = wish(desired);
+    let meta = observed.meta();
+    if settled.get(&meta.uid) == Some(&(wish, meta.resource_version.clone())) {
+        return None;
+    }
+    let before = observed.to_value();
+    let mut after = apply::three_way(&before, &last_applied(&before), &with_owner(parent, desired));
+    let differs = first_difference(&before, &after, &mut Vec::new());
+    let annotation = apply::last_applied(&desired.value);
+    let same_annotation = annotation_of(&before).is_some_and(|text| means_same(text, &annotation));
+    if differs.is_none() && same_annotation {
+        return None;
+    }
+    let reason = differs.as_ref().map_or_else(
+        || "the last applied configuration differs".to_owned(),
+        |path| format!("{path} differs"),
+    );
+    if method == UpdateMethod::Recreate && differs.is_some() {
+        return Some(delete(
+            &desired.resource,
+            observed,
+            &format!("{reason}, to be recreated"),
+            wish,
+        ));
+    }
+    annotate(&mut after, &annotation);
+    let kind = WriteKind::Update(after.to_string().into());
+    let write = Write { resource: desired.resource.clone(), key: desired.key.clone(), kind };
+    Some(Action { write, reason, wish })
+}
+
+/// Returns the desired object for merging: owner references of the hook are completed by the parent's,
+/// so that the list is not cut short.
+fn with_owner(parent: &Object, desired: &Desired) -> Value {
+    let mut value = desired.value.clone();
+    let owners = value.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
+    if let Some(owners) = owners {
+        owners.push(owner_reference(parent));
+    }
+    value
+}
+
+fn annotation_of(object: &Value) -> Option<&str> {
+    object.get("metadata")?.get("annotations")?.get(names::LAST_APPLIED)?.as_str()
+}
+
+fn last_applied(object: &Value) -> Value {
+    let text = annotation_of(object).unwrap_or_default();
+    k8s::json::parse(text.as_bytes()).unwrap_or_else(|_| json!({}))
+}
+
+/// Tells whether two texts are the same JSON, however it is written.
+fn means_same(a: &str, b: &str) -> bool {
+    let parse = |text: &str| k8s::json::parse(text.as_bytes()).ok();
+    a == b || parse(a).zip(parse(b)).is_some_and(|(a, b)| same(&a, &b))
+}
+
+fn annotate(object: &mut Value, text: &str) {
+    let annotations = &mut object["metadata"]["annotations"];
+    if !annotations.is_object() {
+        *annotations = json!({});
+    }
+    annotations[names::LAST_APPLIED] = json!(text);
+}
+
+/// Returns the path of the first field that differs, in the order of keys.
+fn first_difference<'a>(
+    before: &'a Value,
+    after: &'a Value,
+    path: &mut Vec<&'a str>,
+) -> Option<String> {
+    let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
+        return (!same(before, after)).then(|| path.join("."));
+    };
+    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+    for key in keys {
+        path.push(key);
+        let (old, new) =
+            (old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null));
+        if let Some(found) = first_difference(old, new, path) {
+            return Some(found);
+        }
+        path.pop();
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;

@@ -1,0 +1,147 @@
+//! Plans as text: what is there, what is wanted, what is done.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn parent() -> Object {
+    let value = json!({"apiVersion": "example.com/v1", "kind": "Thing",
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"}});
+    Object::from_value(&value).unwrap()
+}
+
+fn resource() -> Resource {
+    Resource::namespaced("v1", "ConfigMap", "configmaps")
+}
+
+fn desired(name: &str, value: &str) -> Desired {
+    Desired {
+        resource: resource(),
+        key: k8s::ObjectKey::new("n", name),
+        value: json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": "n"}, "data": {"k": value}}),
+        declared: true,
+    }
+}
+
+/// Reads `a=1 b=2`.
+fn wishes(text: &str) -> Vec<Desired> {
+    let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| desired(name, value)).collect()
+}
+
+/// Returns an object as the server would hold it after a create.
+fn stored(wish: &Desired) -> Object {
+    let WriteKind::Create(body) = create(&parent(), wish).write.kind else { unreachable!() };
+    let mut value: Value = serde_json::from_slice(&body).unwrap();
+    value["metadata"]["uid"] = json!(format!("uid-{}", wish.key.name));
+    value["metadata"]["resourceVersion"] = json!("1");
+    value["data"]["server"] = json!("x");
+    Object::from_value(&value).unwrap()
+}
+
+fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
+    let objects = wishes(text).iter().map(|wish| Arc::new(stored(wish))).collect();
+    vec![ObservedType { resource: resource(), method, objects }]
+}
+
+fn plan_text(have: &str, want: &str, method: UpdateMethod) -> String {
+    let plan = plan(&parent(), &observed(have, method), &wishes(want), &Settled::new());
+    plan.to_string()
+}
+
+#[test]
+fn what_is_not_there_is_created_and_what_is_not_wanted_goes_first() {
+    assert_eq!(
+        plan_text("old=1", "new=1", UpdateMethod::InPlace),
+        "delete ConfigMap n/old: no longer desired\ncreate ConfigMap n/new: desired, not there\n"
+    );
+}
+
+#[test]
+fn each_method_has_its_own_way_to_change_a_child() {
+    for (method, text) in [
+        (UpdateMethod::OnDelete, ""),
+        (UpdateMethod::Recreate, "delete ConfigMap n/web: data.k differs, to be recreated\n"),
+        (UpdateMethod::InPlace, "update ConfigMap n/web: data.k differs\n"),
+    ] {
+        assert_eq!(plan_text("web=1", "web=2", method), text, "{method:?}");
+    }
+}
+
+#[test]
+fn an_equal_child_is_left_alone() {
+    for method in [UpdateMethod::OnDelete, UpdateMethod::Recreate, UpdateMethod::InPlace] {
+        assert_eq!(plan_text("web=1", "web=1", method), "", "{method:?}");
+    }
+}
+
+#[test]
+fn a_child_that_is_going_away_is_waited_for() {
+    let mut value = stored(&desired("web", "1")).to_value();
+    value["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let going = Arc::new(Object::from_value(&value).unwrap());
+    let method = UpdateMethod::Recreate;
+    let observed = vec![ObservedType { resource: resource(), method, objects: vec![going] }];
+    for want in ["web=2", ""] {
+        let plan = plan(&parent(), &observed, &wishes(want), &Settled::new());
+        assert_eq!(plan, Plan::default(), "{want}");
+    }
+}
+
+#[test]
+fn a_lost_annotation_is_written_in_place_even_under_recreate() {
+    let mut value = stored(&desired("web", "1")).to_value();
+    value["metadata"]["annotations"] = json!({});
+    let objects = vec![Arc::new(Object::from_value(&value).unwrap())];
+    let observed = [ObservedType { resource: resource(), method: UpdateMethod::Recreate, objects }];
+    let plan = plan(&parent(), &observed, &wishes("web=1"), &Settled::new());
+    assert_eq!(
+        plan.to_string(),
+        "update ConfigMap n/web: the last applied configuration differs\n"
+    );
+}
+
+#[test]
+fn a_write_that_changed_nothing_is_not_repeated() {
+    let (have, want) = (observed("web=1", UpdateMethod::InPlace), wishes("web=2"));
+    let first = plan(&parent(), &have, &want, &Settled::new());
+    let wish = first.actions.first().unwrap().wish;
+    let settled = Settled::from([("uid-web".to_owned(), (wish, "1".to_owned()))]);
+    assert_eq!(plan(&parent(), &have, &want, &settled), Plan::default());
+}
+
+#[test]
+fn a_new_child_carries_owner_and_last_applied() {
+    let web = stored(&desired("web", "<1>")).to_value();
+    assert_eq!(web["metadata"]["ownerReferences"], json!([owner_reference(&parent())]));
+    let last = web["metadata"]["annotations"][names::LAST_APPLIED].as_str().unwrap();
+    assert_eq!(
+        last,
+        r#"{"apiVersion":"v1","data":{"k":"\u003c1\u003e"},"kind":"ConfigMap","metadata":{"name":"web","namespace":"n"}}"#
+    );
+}
+
+fn worlds() -> impl Strategy<Value = String> {
+    let pair = |(name, value): (&String, &String)| format!("{name}={value}");
+    prop::collection::btree_map("[a-d]", "[0-3]", 0..4)
+        .prop_map(move |world| world.iter().map(pair).collect::<Vec<_>>().join(" "))
+}
+
+proptest! {
+    #[test]
+    fn an_applied_plan_leaves_nothing_to_do(have in worlds(), want in worlds()) {
+        let mut types = observed(&have, UpdateMethod::InPlace);
+        let first = plan(&parent(), &types, &wishes(&want), &Settled::new());
+        let objects = &mut types[0].objects;
+        for action in &first.actions {
+            objects.retain(|object| object.key() != action.write.key);
+            if let WriteKind::Create(body) | WriteKind::Update(body) = &action.write.kind {
+                objects.push(Arc::new(Object::parse(body.clone()).unwrap()));
+            }
+        }
+        let second = plan(&parent(), &types, &wishes(&want), &Settled::new());
+        prop_assert_eq!(second, Plan::default());
+    }
+}

@@ -1,0 +1,130 @@
+//! Pure: the text that is sent to a hook.
+//!
+//! Objects are put in as the bytes the cache holds; nothing is parsed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::composite::HookVersion;
+use bytes::Bytes;
+use k8s::{GroupVersionKind, Object, Resource};
+
+/// What a hook is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    /// The controller object.
+    pub(crate) controller: &'a Object,
+    /// The parent.
+    pub(crate) parent: &'a Object,
+    /// The observed children, a list for each declared type, empty ones too.
+    pub(crate) children: &'a [(Resource, Vec<Arc<Object>>)],
+    /// Whether the parent is going away.
+    pub(crate) finalizing: bool,
+}
+
+/// Returns the request for a sync or finalize hook.
+pub(crate) fn body(told: Told<'_>, version: HookVersion) -> Bytes {
+    let mut text = Vec::with_capacity(
+        told.controller.json().len()
+            + told.parent.json().len()
+            + told
+                .children
+                .iter()
+                .flat_map(|(_, objects)| objects)
+                .map(|object| object.json().len() + 64)
+                .sum::<usize>()
+            + 256,
+    );
+    text.extend_from_slice(b"{\"controller\":");
+    text.extend_from_slice(told.controller.json());
+    text.extend_from_slice(b",\"parent\":");
+    text.extend_from_slice(told.parent.json());
+    text.extend_from_slice(b",\"children\":");
+    put_types(&mut text, &told, version);
+    text.extend_from_slice(b",\"related\":{},\"finalizing\":");
+    text.extend_from_slice(if told.finalizing { b"true}" } else { b"false}" });
+    text.into()
+}
+
+/// Returns the key under which objects of a type are found: `Kind.version` or `Kind.group/version`.
+pub(crate) fn type_key(gvk: &GroupVersionKind) -> String {
+    format!("{}.{}", gvk.kind, gvk.api_version())
+}
+
+/// Returns the key under which a hook finds an object, or nothing if the hook may not see it.
+pub(crate) fn object_key(version: HookVersion, parent: &Object, object: &Object) -> Option<String> {
+    let (parent, key) = (&parent.meta().namespace, object.key());
+    match version {
+        HookVersion::V2 => Some(key.to_string()),
+        HookVersion::V1 if parent.is_empty() => Some(key.to_string()),
+        HookVersion::V1 => (key.namespace == *parent).then_some(key.name),
+    }
+}
+
+fn put_types<'a>(text: &mut Vec<u8>, told: &Told<'a>, version: HookVersion) {
+    let mut types: BTreeMap<String, Vec<(String, &Arc<Object>)>> = BTreeMap::new();
+    for (resource, objects) in told.children {
+        let keyed =
+            |object: &'a Arc<Object>| Some((object_key(version, told.parent, object)?, object));
+        types.entry(type_key(&resource.gvk)).or_default().extend(objects.iter().filter_map(keyed));
+    }
+    put_map(text, types.into_iter(), |text, objects| {
+        put_map(text, objects.into_iter(), |text, object| text.extend_from_slice(object.json()));
+    });
+}
+
+/// Writes a JSON object whose keys need no escaping: they are names of types and objects.
+fn put_map<T>(
+    text: &mut Vec<u8>,
+    entries: impl Iterator<Item = (String, T)>,
+    mut put: impl FnMut(&mut Vec<u8>, T),
+) {
+    text.push(b'{');
+    for (position, (key, value)) in entries.enumerate() {
+        if 0 < position {
+            text.push(b',');
+        }
+        text.push(b'"');
+        text.extend_from_slice(key.as_bytes());
+        text.extend_from_slice(b"\":");
+        put(text, value);
+    }
+    text.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object(namespace: &str, name: &str) -> Object {
+        Object::from_value(&json!({"metadata": {"namespace": namespace, "name": name}})).unwrap()
+    }
+
+    fn children(version: HookVersion, parent_namespace: &str) -> Vec<String> {
+        let pods = vec![Arc::new(object("ns1", "web-0")), Arc::new(object("ns2", "web-1"))];
+        let children = [
+            (Resource::namespaced("v1", "Pod", "pods"), pods),
+            (Resource::namespaced("apps/v1", "ReplicaSet", "replicasets"), Vec::new()),
+        ];
+        let (controller, parent) = (object("", "c"), object(parent_namespace, "p"));
+        let told = Told {
+            controller: &controller,
+            parent: &parent,
+            children: &children,
+            finalizing: false,
+        };
+        let sent: Value = serde_json::from_slice(&body(told, version)).unwrap();
+        assert_eq!(sent["related"], json!({}));
+        assert_eq!(sent["finalizing"], json!(false));
+        assert_eq!(sent["children"]["ReplicaSet.apps/v1"], json!({}));
+        sent["children"]["Pod.v1"].as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn the_hook_s_version_picks_the_keys() {
+        assert_eq!(children(HookVersion::V1, "ns1"), ["web-0"]);
+        assert_eq!(children(HookVersion::V2, "ns1"), ["ns1/web-0", "ns2/web-1"]);
+        assert_eq!(children(HookVersion::V1, ""), ["ns1/web-0", "ns2/web-1"]);
+    }
+}

@@ -1,0 +1,58 @@
+//! The types of a controller, as the API server has them.
+
+use api::{composite::UpdateMethod, names::reasons};
+use k8s::Resource;
+use runtime::{Discovery, DiscoveryError};
+use thiserror::Error;
+
+use crate::controller::Controller;
+
+/// The types a controller works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Types {
+    /// The type of the parents.
+    pub(crate) parent: Resource,
+    /// The types of the children, and what is done to those that differ.
+    pub(crate) children: Vec<(Resource, UpdateMethod)>,
+}
+
+/// Why a controller's types cannot be worked on.
+#[derive(Debug, Error)]
+pub(crate) enum TypesError {
+    /// A type is not there.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// The parent's status cannot be written apart from the rest.
+    #[error("parent resource {0} does not have subresource 'Status' enabled")]
+    NoStatus(Resource),
+}
+
+impl TypesError {
+    /// Returns the reason of the event that tells it, and the reason of the condition.
+    pub(crate) fn reasons(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Discovery(_) => (reasons::CREATE_ERROR, reasons::RESOURCE_NOT_FOUND),
+            Self::NoStatus(_) => (reasons::SYNC_ERROR, reasons::STATUS_SUBRESOURCE_MISSING),
+        }
+    }
+}
+
+/// Looks the types of a controller up.
+pub(crate) async fn find(
+    controller: &Controller,
+    discovery: &Discovery,
+) -> Result<Types, TypesError> {
+    let parent =
+        discovery.by_plural(&controller.parent.api_version, &controller.parent.plural).await?;
+    if !parent.has_status {
+        // The answer may be older than the status subresource.
+        discovery.forget();
+        return Err(TypesError::NoStatus(parent.resource));
+    }
+    let mut children = Vec::new();
+    for rule in &controller.children {
+        let child = discovery.by_plural(&rule.api_version, &rule.plural).await?;
+        children.push((child.resource, rule.method));
+    }
+    Ok(Types { parent: parent.resource, children })
+}
