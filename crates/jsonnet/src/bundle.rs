@@ -105,29 +105,30 @@ pub(crate) enum Bound {
 }
 
 impl Bundle {
-    /// Returns the description and the contents, one after the other, that [`Bundle::decode`] takes.
-    pub(crate) fn encode(&self) -> (Vec<u8>, Vec<u8>) {
-        let head = serde_json::to_vec(self).expect("a bundle has a JSON form");
-        let contents = self.files.iter().flat_map(|file| file.content.iter().copied()).collect();
-        (head, contents)
+    /// Returns the contents of all files, one after the other.
+    pub(crate) fn contents(&self) -> Vec<u8> {
+        let mut contents = Vec::with_capacity(self.files.iter().map(|file| file.length).sum());
+        for file in &self.files {
+            contents.extend_from_slice(&file.content);
+        }
+        contents
     }
 
-    /// Reads what [`Bundle::encode`] wrote; nothing if it is something else.
-    pub(crate) fn decode(head: &[u8], mut contents: Bytes) -> Option<Self> {
-        let mut bundle: Self = serde_json::from_slice(head).ok()?;
-        for file in &mut bundle.files {
+    /// Gives the files of a description their contents back; nothing if there are too few.
+    pub(crate) fn with_contents(mut self, mut contents: Bytes) -> Option<Self> {
+        for file in &mut self.files {
             if contents.len() < file.length {
                 return None;
             }
             file.content = contents.split_to(file.length);
         }
-        Some(bundle)
+        Some(self)
     }
 
     /// Returns the name of this state of the program.
     pub(crate) fn revision(&self) -> Revision {
-        let (head, contents) = self.encode();
-        let hash = Sha256::new().chain_update(head).chain_update(contents).finalize();
+        let head = serde_json::to_vec(self).expect("a bundle has a JSON form");
+        let hash = Sha256::new().chain_update(head).chain_update(self.contents()).finalize();
         Revision(hex(&hash).get(..12).unwrap_or_default().into())
     }
 
@@ -154,15 +155,17 @@ mod tests {
     use super::*;
 
     fn bundle(content: &'static str) -> Bundle {
-        let main = File::new("a.jsonnet".to_owned(), "file:///a.jsonnet".to_owned(), content.into());
+        let main =
+            File::new("a.jsonnet".to_owned(), "file:///a.jsonnet".to_owned(), content.into());
         let data = File::new("b".to_owned(), "file:///b".to_owned(), Bytes::from_static(b"\xff\0"));
         Bundle { files: vec![main, data], ..Bundle::default() }
     }
 
     #[test]
     fn a_bundle_survives_its_encoding() {
-        let (head, contents) = bundle("{}").encode();
-        let decoded = Bundle::decode(&head, contents.into()).unwrap();
+        let head = serde_json::to_vec(&bundle("{}")).unwrap();
+        let decoded: Bundle = serde_json::from_slice(&head).unwrap();
+        let decoded = decoded.with_contents(bundle("{}").contents().into()).unwrap();
         assert_eq!(decoded.files[1].content, &b"\xff\0"[..]);
         assert_eq!(decoded.revision(), bundle("{}").revision());
     }

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_trace_is_what_follows_the_message() {
-        let error = CallError::new(ErrorKind::Runtime, "RUNTIME ERROR: a\nb\n\tf:1:2\tx\n\tg:3:4\t");
+        let error =
+            CallError::new(ErrorKind::Runtime, "RUNTIME ERROR: a\nb\n\tf:1:2\tx\n\tg:3:4\t");
         assert_eq!(error.message(), "RUNTIME ERROR: a\nb");
         assert_eq!(error.trace().collect::<Vec<_>>(), ["f:1:2\tx", "g:3:4"]);
         assert_eq!(CallError::new(ErrorKind::Timeout, "late").trace().count(), 0);

@@ -4,12 +4,25 @@
 //! processes, because no interpreter can be stopped or bounded from inside.
 
 mod bundle;
+mod closure;
 mod failure;
 mod image;
 mod interpreter;
+mod pool;
+mod print;
 mod resolve;
+mod runtime;
 mod scan;
+mod wire;
+mod worker;
 
 pub use bundle::{Revision, Variable, VariableValue};
+pub use closure::ProgramOptions;
 pub use failure::{CallError, ErrorKind, LoadError};
 pub use interpreter::Form;
+pub use pool::WorkerCommand;
+pub use runtime::{Evaluated, RouteStatus, Runtime, RuntimeOptions};
+pub use worker::worker_main;
+
+/// The first argument by which the binary knows that it is to be a worker.
+pub const WORKER_ARGUMENT: &str = "__jsonnet-worker";

@@ -117,13 +117,12 @@ mod tests {
 
     #[test]
     fn the_importing_file_comes_first_and_the_library_last() {
-        let places = "file:///hooks/x.libsonnet file:///x.libsonnet file:///x.libsonnet";
         assert_eq!(
             tried("x.libsonnet"),
             "file:///hooks/lib/x.libsonnet file:///a/x.libsonnet file:///b/x.libsonnet \
              internal:///x.libsonnet"
         );
-        assert!(tried("../x.libsonnet").starts_with(places.split(' ').next().unwrap()));
+        assert!(tried("../x.libsonnet").starts_with("file:///hooks/x.libsonnet "));
         assert_eq!(tried("/etc/x y"), "file:///etc/x%20y");
     }
 

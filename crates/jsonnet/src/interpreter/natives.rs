@@ -30,9 +30,7 @@ pub(super) fn call(name: &str, args: &[Value]) -> Result<Value, String> {
         "parseJson" => parse_json(arguments.text(0)?),
         "manifestJson" => manifest_json(arguments),
         "escapeStringRegex" => Ok(regexp::escape(arguments.text(0)?).into()),
-        "regexMatch" => {
-            regexp::is_match(arguments.text(0)?, arguments.text(1)?).map(Value::from)
-        }
+        "regexMatch" => regexp::is_match(arguments.text(0)?, arguments.text(1)?).map(Value::from),
         "regexSubst" => {
             let (source, replacement) = (arguments.text(1)?, arguments.text(2)?);
             regexp::replace_all(arguments.text(0)?, source, replacement).map(Value::from)

@@ -6,8 +6,8 @@ use rsjsonnet_lang::{
     lexer::LexError,
     parser::{ActualToken, ExpectedToken, ParseError},
     program::{
-        AnalyzeError, EvalErrorKind as Kind, EvalErrorValueType as Type, EvalStackTraceItem as Item,
-        LoadError,
+        AnalyzeError, EvalErrorKind as Kind, EvalErrorValueType as Type,
+        EvalStackTraceItem as Item, LoadError,
     },
     span::SpanId,
     token::STokenKind,
@@ -167,7 +167,9 @@ fn index_message(error: &Kind) -> Option<String> {
         Kind::FieldNameIsNotString { got_type, .. } => {
             format!("Field name must be string, got {}", name(*got_type))
         }
-        Kind::FieldOfNonObject { .. } => "cannot take a field of something else than an object".to_owned(),
+        Kind::FieldOfNonObject { .. } => {
+            "cannot take a field of something else than an object".to_owned()
+        }
         Kind::SuperWithoutSuperObject { .. } => {
             "Attempt to use super when there is no super class.".to_owned()
         }

@@ -99,7 +99,8 @@ impl<'p> Loaded<'p> {
         let mut program = Program::new(arena);
         program.set_max_stack(bundle.max_stack);
         for (name, parameters) in natives::SIGNATURES {
-            let parameters: Vec<_> = parameters.iter().map(|name| program.intern_str(name)).collect();
+            let parameters: Vec<_> =
+                parameters.iter().map(|name| program.intern_str(name)).collect();
             program.register_native_func(program.intern_str(name), &parameters);
         }
         let mut host = Host::new(Arc::clone(&bundle));
@@ -334,7 +335,9 @@ impl<'p> Callbacks<'p> for Host<'p> {
         });
         let cut = message.floor_char_boundary(MAX_TRACE);
         self.traces.push(Trace {
-            place: place.map(|place| format!("{}:{}", place.file, place.start.0)).unwrap_or_default(),
+            place: place
+                .map(|place| format!("{}:{}", place.file, place.start.0))
+                .unwrap_or_default(),
             message: message.get(..cut).unwrap_or_default().to_owned(),
         });
     }

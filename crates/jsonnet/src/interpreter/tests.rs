@@ -33,8 +33,10 @@ fn failure(program: &str) -> (ErrorKind, String) {
 
 #[test]
 fn a_function_is_called_and_a_value_is_returned() {
-    assert_eq!(call("function(request) request", r#"{"b":[1.0,2.5],"a":null}"#).unwrap(),
-        r#"{"a": null, "b": [1, 2.5]}"#);
+    assert_eq!(
+        call("function(request) request", r#"{"b":[1.0,2.5],"a":null}"#).unwrap(),
+        r#"{"a": null, "b": [1, 2.5]}"#
+    );
     assert_eq!(call("{a: 1, b:: 2}", "7").unwrap(), r#"{"a": 1}"#);
 }
 
@@ -65,10 +67,7 @@ fn the_prelude_fills_the_gaps_of_std() {
 fn errors_name_their_place_without_the_prelude() {
     assert_eq!(
         failure("function(request) error 'boom'"),
-        (
-            ErrorKind::Runtime,
-            "RUNTIME ERROR: boom\n\ta.jsonnet:1:19-30\t".to_owned()
-        )
+        (ErrorKind::Runtime, "RUNTIME ERROR: boom\n\ta.jsonnet:1:19-30\t".to_owned())
     );
     let text = failure("local a = {x: 1};\nfunction(request) a.nope").1;
     assert_eq!(text.lines().next(), Some("RUNTIME ERROR: Field does not exist: nope"));
@@ -85,7 +84,11 @@ fn fixed_error_texts() {
         ("std.extVar('x')", ErrorKind::Runtime, "Undefined external variable: x"),
         ("{a: function(x) x}", ErrorKind::Manifest, "couldn't manifest function as JSON"),
         ("local f(x) = f(x) + 1; f(1)", ErrorKind::Stack, "max stack frames exceeded."),
-        ("std.native('parseJson')(1)", ErrorKind::Runtime, "parseJson: expected string, got number"),
+        (
+            "std.native('parseJson')(1)",
+            ErrorKind::Runtime,
+            "parseJson: expected string, got number",
+        ),
     ] {
         let (found, text) = failure(program);
         assert_eq!(found, kind, "{program}");

@@ -50,9 +50,9 @@ pub(super) fn to_json(value: &Value<'_>) -> Option<serde_json::Value> {
         ValueKind::String(text) => text.into(),
         ValueKind::Array(items) => items.iter().map(to_json).collect::<Option<Vec<_>>>()?.into(),
         ValueKind::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| {
-                to_json(value).map(|value| (name.value().to_owned(), value))
-            });
+            let fields = fields
+                .iter()
+                .map(|(name, value)| to_json(value).map(|value| (name.value().to_owned(), value)));
             serde_json::Value::Object(fields.collect::<Option<_>>()?)
         }
         ValueKind::Function => return None,

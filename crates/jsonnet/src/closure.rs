@@ -1,0 +1,273 @@
+//! Reads a program and everything it imports from disk.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    bundle::{Binding, Bound, Bundle, File, Import, Target, Variable, VariableValue},
+    failure::LoadError,
+    resolve::{self, Location},
+    scan::{self, ImportKind},
+};
+
+/// What all programs of a runtime have in common.
+#[derive(Clone, Debug)]
+pub struct ProgramOptions {
+    /// What relative paths are relative to.
+    pub working_dir: PathBuf,
+    /// Where imports are looked for, best first.
+    pub jpath: Vec<PathBuf>,
+    /// The external variables.
+    pub ext_vars: Vec<Variable>,
+    /// The extra top-level arguments.
+    pub tlas: Vec<Variable>,
+    /// How deeply calls may be nested.
+    pub max_stack: usize,
+}
+
+impl Default for ProgramOptions {
+    fn default() -> Self {
+        Self {
+            working_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            jpath: Vec::new(),
+            ext_vars: Vec::new(),
+            tlas: Vec::new(),
+            max_stack: 10_000,
+        }
+    }
+}
+
+/// The library that comes with the product.
+const LIBRARY: [(&str, &str); 1] =
+    [("kubecfg.libsonnet", include_str!("interpreter/kubecfg.libsonnet"))];
+
+/// Reads the program `main`, its imports and those of the variables.
+///
+/// Imports that lead nowhere are no error: they may stand where nothing evaluates them.
+pub(crate) fn read(
+    main: &Path,
+    options: &ProgramOptions,
+) -> (BTreeSet<PathBuf>, Result<Bundle, LoadError>) {
+    let mut reader = Reader::new(options);
+    let bundle = reader.read(main);
+    (reader.seen, bundle)
+}
+
+struct Reader<'a> {
+    options: &'a ProgramOptions,
+    bundle: Bundle,
+    /// Where each file of the bundle is.
+    places: Vec<Location>,
+    known: BTreeMap<Location, usize>,
+    /// Files that are evaluated and whose own imports are still to be read.
+    pending: Vec<usize>,
+    seen: BTreeSet<PathBuf>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(options: &'a ProgramOptions) -> Self {
+        let bundle = Bundle { max_stack: options.max_stack, ..Bundle::default() };
+        Self {
+            options,
+            bundle,
+            places: Vec::new(),
+            known: BTreeMap::new(),
+            pending: Vec::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn read(&mut self, main: &Path) -> Result<Bundle, LoadError> {
+        let place =
+            Location::Local(resolve::join(&self.options.working_dir, &main.to_string_lossy()));
+        let content = self.open(&place).map_err(|error| LoadError::Read {
+            path: main.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        let main = self.add(place, content);
+        self.evaluate(main);
+        self.bundle.ext_vars = self.bind(&self.options.ext_vars, "ext-code");
+        self.bundle.tlas = self.bind(&self.options.tlas, "tla-code");
+        while let Some(file) = self.pending.pop() {
+            self.follow(file);
+        }
+        Ok(std::mem::take(&mut self.bundle))
+    }
+
+    fn bind(&mut self, variables: &[Variable], flag: &str) -> Vec<Binding> {
+        variables
+            .iter()
+            .map(|variable| {
+                let value = match &variable.value {
+                    VariableValue::Text(text) => Bound::Text(text.clone()),
+                    VariableValue::Code(code) => {
+                        let name = format!("<{flag} {}>", variable.name);
+                        // Its imports are relative to the working directory, where no such file is.
+                        let place = Location::Local(self.options.working_dir.join(&name));
+                        let file = self.add_named(place, name, Bytes::from(code.clone()));
+                        self.evaluate(file);
+                        Bound::Code(file)
+                    }
+                };
+                Binding { name: variable.name.clone(), value }
+            })
+            .collect()
+    }
+
+    /// Reads the imports of one file.
+    fn follow(&mut self, file: usize) {
+        let (Some(from), Some(source)) = (self.places.get(file), self.bundle.files.get(file))
+        else {
+            return;
+        };
+        let (from, content) = (from.clone(), source.content.clone());
+        let mut done = BTreeSet::new();
+        for found in scan::imports(&content) {
+            let target = self.import(&from, &found.path);
+            if let (Target::File(target), ImportKind::Code) = (&target, found.kind) {
+                self.evaluate(*target);
+            }
+            if done.insert(found.path.clone()) {
+                self.bundle.imports.push(Import { from: file, path: found.path, target });
+            }
+        }
+    }
+
+    fn import(&mut self, from: &Location, path: &str) -> Target {
+        let places = match resolve::candidates(from, path, &self.options.jpath) {
+            Ok(places) => places,
+            Err(message) => return Target::Failed(message),
+        };
+        for place in &places {
+            if let Some(file) = self.known.get(place) {
+                return Target::File(*file);
+            }
+            match self.open(place) {
+                Ok(content) => return Target::File(self.add(place.clone(), content)),
+                Err(error) if is_absent(&error) => (),
+                Err(error) => {
+                    return Target::Failed(format!(
+                        "Couldn't open import \"{path}\": cannot read {}: {error}",
+                        place.url()
+                    ));
+                }
+            }
+        }
+        Target::Failed(resolve::not_found(path, &places))
+    }
+
+    fn open(&mut self, place: &Location) -> io::Result<Bytes> {
+        match place {
+            Location::Local(path) => {
+                self.seen.insert(path.clone());
+                std::fs::read(path).map(Bytes::from)
+            }
+            Location::Internal(name) => LIBRARY
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, text)| Bytes::from_static(text.as_bytes()))
+                .ok_or_else(|| io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn add(&mut self, place: Location, content: Bytes) -> usize {
+        let name = match &place {
+            Location::Local(path) => {
+                path.strip_prefix(&self.options.working_dir).unwrap_or(path).display().to_string()
+            }
+            Location::Internal(_) => place.url(),
+        };
+        self.add_named(place, name, content)
+    }
+
+    fn add_named(&mut self, place: Location, name: String, content: Bytes) -> usize {
+        let index = self.bundle.files.len();
+        self.bundle.files.push(File::new(name, place.url(), content));
+        self.known.insert(place.clone(), index);
+        self.places.push(place);
+        index
+    }
+
+    /// Notes that a file is evaluated, so that its imports are read, once.
+    fn evaluate(&mut self, file: usize) {
+        if let Some(source) = self.bundle.files.get_mut(file).filter(|source| !source.code) {
+            source.code = true;
+            self.pending.push(file);
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_in(files: &[(&str, &str)], jpath: &[&str]) -> (BTreeSet<PathBuf>, Bundle) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let options = ProgramOptions {
+            working_dir: dir.path().to_owned(),
+            jpath: jpath.iter().map(|name| dir.path().join(name)).collect(),
+            ..ProgramOptions::default()
+        };
+        let (seen, bundle) = read(Path::new("main.jsonnet"), &options);
+        (seen, bundle.unwrap())
+    }
+
+    fn names(bundle: &Bundle) -> Vec<&str> {
+        bundle.files.iter().map(|file| file.name.as_str()).collect()
+    }
+
+    #[test]
+    fn imports_are_followed_and_cycles_end() {
+        let (_, bundle) = read_in(
+            &[
+                ("main.jsonnet", "import 'lib/a.libsonnet'"),
+                ("lib/a.libsonnet", "[import 'b', importstr '../data']"),
+                ("lib/b", "import '../main.jsonnet'"),
+                ("data", "import 'not code'"),
+            ],
+            &[],
+        );
+        assert_eq!(names(&bundle), ["main.jsonnet", "lib/a.libsonnet", "lib/b", "data"]);
+        assert_eq!(bundle.failed_imports().count(), 0);
+    }
+
+    #[test]
+    fn acceptance_15_the_left_most_directory_wins_but_beside_the_importer_comes_first() {
+        let mut files = vec![("main.jsonnet", "import 'x'"), ("b/x", "2"), ("a/x", "1")];
+        assert_eq!(names(&read_in(&files, &["a", "b"]).1), ["main.jsonnet", "a/x"]);
+        files.push(("x", "0"));
+        assert_eq!(names(&read_in(&files, &["a", "b"]).1), ["main.jsonnet", "x"]);
+    }
+
+    #[test]
+    fn what_is_missing_says_where_it_was_looked_for() {
+        let (seen, bundle) = read_in(&[("main.jsonnet", "import 'x'")], &["a"]);
+        let message = bundle.failed_imports().next().unwrap();
+        assert!(message.starts_with("Couldn't open import \"x\", no match locally"), "{message}");
+        assert!(message.ends_with("/a/x;internal:///x"), "{message}");
+        assert_eq!(seen.len(), 3);
+    }
+
+    #[test]
+    fn the_library_is_found_unless_shadowed() {
+        let main = ("main.jsonnet", "import 'kubecfg.libsonnet'");
+        let (_, bundle) = read_in(&[main], &[]);
+        assert_eq!(names(&bundle), ["main.jsonnet", "internal:///kubecfg.libsonnet"]);
+        let (_, bundle) = read_in(&[main, ("kubecfg.libsonnet", "{}")], &[]);
+        assert_eq!(names(&bundle), ["main.jsonnet", "kubecfg.libsonnet"]);
+    }
+}

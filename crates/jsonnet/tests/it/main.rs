@@ -1,0 +1,4 @@
+//! Tests of the crate from outside, with real worker processes.
+
+mod harness;
+mod workers;
