@@ -11,9 +11,11 @@ mod dns;
 mod error;
 mod field;
 mod lifecycle;
+mod pack;
 mod registry;
 mod schema;
 mod store;
+mod strategic;
 
 pub use backend::{Backend, DeleteOptions, Deleted, Part, Propagation};
 pub use error::{ApiError, Reason};
