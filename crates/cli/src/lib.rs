@@ -1,0 +1,3 @@
+//! The commands people type: dev and its views.
+
+pub mod manifest;
