@@ -48,6 +48,17 @@ pub enum HookError {
     /// The hook took longer than it may.
     #[error("hook timed out after {0:?}")]
     TimedOut(Duration),
+    /// The hook is a program, and it failed.
+    #[error("{message}{}", place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default())]
+    Program {
+        /// What went wrong, in one line.
+        message: String,
+        /// Where, as `file:line:column`, if the message does not say it.
+        place: Option<String>,
+    },
+    /// There are too many calls already.
+    #[error("too many hook calls wait already")]
+    Overloaded,
     /// The answer is larger than 32 MiB.
     #[error("the answer of `{url}` is larger than {limit} bytes")]
     TooLarge {

@@ -49,6 +49,9 @@ pub(crate) enum SyncError {
     Children(Vec<String>),
 }
 
+/// How long a hook in this process that has too much to do is left alone.
+const OVERLOADED: Duration = Duration::from_secs(1);
+
 /// What is done about a failed sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
@@ -67,6 +70,7 @@ impl SyncError {
             Self::Answer { source: AnswerError::Throttled { after: Some(after) }, .. } => {
                 Remedy::WaitFor(*after)
             }
+            Self::Hook { source: HookError::Overloaded, .. } => Remedy::WaitFor(OVERLOADED),
             Self::Answer { source: AnswerError::Throttled { after: None }, .. } => Remedy::Retry,
             Self::Selector(_)
             | Self::Hook { .. }

@@ -6,7 +6,7 @@ use api::{
     Happening, Outcome, SharedHook, SharedReport, composite,
     names::{self, conditions, reasons},
 };
-use k8s::{Object, ObjectKey, Resource, Timestamp};
+use k8s::{Object, ObjectKey, Resource, Timestamp, selector::Selector};
 use runtime::{
     ApiError, Applier, Caches, Change, Client, Discovery, EventKind, Events, Part, Queue,
 };
@@ -31,6 +31,8 @@ pub struct EngineOptions {
     pub report: SharedReport,
     /// How many parents of one controller are synced at once.
     pub workers: usize,
+    /// The labels of the controller objects that are run; others are left alone.
+    pub targets: Selector,
 }
 
 /// The engine: starts, restarts and stops controllers as their objects come, change and go.
@@ -44,6 +46,7 @@ struct Shared {
     controllers: Arc<runtime::Cache>,
     means: Means,
     workers: usize,
+    targets: Selector,
     queue: Queue<ObjectKey>,
     running: Mutex<HashMap<ObjectKey, Instance>>,
     stopped: watch::Sender<bool>,
@@ -71,7 +74,7 @@ impl StartError {
 impl Engine {
     /// Starts the engine. It needs the CompositeController resource to be served, now or later.
     pub fn start(client: &Client, options: EngineOptions) -> Self {
-        let EngineOptions { hook, report, workers } = options;
+        let EngineOptions { hook, report, workers, targets } = options;
         let caches = Caches::new(client.clone());
         let controllers = caches.get(&composite::resource());
         let means = Means {
@@ -88,6 +91,7 @@ impl Engine {
             controllers,
             means,
             workers: workers.max(1),
+            targets,
             queue: Queue::new("start of", clock, activity),
             running: Mutex::default(),
             stopped: watch::Sender::new(false),
@@ -148,7 +152,10 @@ impl Shared {
 
     /// Makes what runs under a name equal to what the object of that name asks for.
     async fn reconcile(&self, key: &ObjectKey) {
-        let wanted = self.controllers.get(key).filter(|object| !object.meta().is_deleting());
+        let is_wanted = |object: &Arc<Object>| {
+            !object.meta().is_deleting() && self.targets.matches(&object.meta().labels)
+        };
+        let wanted = self.controllers.get(key).filter(is_wanted);
         let running = self.running.lock().await.remove(key);
         if let Some(running) = running {
             let same = wanted.as_ref().is_some_and(|wanted| is_same(wanted, running.controller()));

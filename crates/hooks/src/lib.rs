@@ -1,0 +1,9 @@
+//! How hooks are called: webhooks over HTTP, and Jsonnet programs in worker processes.
+//!
+//! The engine knows only the trait `api::Hook`; which transport a call takes is decided here, by URL.
+
+mod router;
+mod webhook;
+
+pub use router::{JsonnetHooks, Router};
+pub use webhook::Webhooks;
