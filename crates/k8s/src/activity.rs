@@ -267,7 +267,7 @@ mod tests {
             tokio::spawn(async move { activity.sleep_until(&clock, at, kind, "work").await });
         }
         tokio::task::yield_now().await;
-        activity.settle(&clock, Settle::within(Duration::from_secs(60))).await.unwrap();
+        activity.settle(&clock, Settle::within(Duration::from_mins(1))).await.unwrap();
         assert_eq!(clock.now(), start + SignedDuration::from_secs(5));
     }
 

@@ -78,6 +78,32 @@ pub fn without_managed_fields(bytes: &[u8]) -> Result<Vec<u8>, JsonError> {
     Ok(serde_json::to_vec(&Fields(fields.collect()))?)
 }
 
+/// Refuses text that nests more deeply than [`parse`] reads, without decoding it.
+pub(crate) fn check_depth(bytes: &[u8]) -> Result<(), JsonError> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (position, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if MAX_DEPTH < depth {
+            let before = bytes.get(..position).unwrap_or_default();
+            let newline = before.iter().rposition(|byte| *byte == b'\n');
+            return Err(JsonError {
+                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+                column: 1 + position - newline.map_or(0, |newline| newline + 1),
+                reason: format!("nested deeper than {MAX_DEPTH} levels"),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Returns whether objects and arrays are nested deeper than text of ours may be.
 pub(crate) fn is_too_deep(value: &Value) -> bool {
     exceeds(value, MAX_DEPTH)
@@ -269,6 +295,15 @@ mod tests {
             parse(br#"{"a": 1, "a": [18446744073709551616]}"#).unwrap(),
             json!({"a": [1.844_674_407_370_955_2e19]})
         );
+    }
+
+    #[test]
+    fn depth_is_checked_without_decoding() {
+        let nested =
+            |levels: usize| format!("{}\"[[\\\"{{\"{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(check_depth(nested(MAX_DEPTH).as_bytes()).is_ok());
+        let error = check_depth(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err();
+        assert_eq!((error.line, error.column), (1, MAX_DEPTH + 1));
     }
 
     #[test]

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::GroupVersionKind;
+use crate::{
+    GroupVersionKind,
+    json::{self, JsonError},
+};
 
 /// Why bytes are no Kubernetes object.
 #[derive(Debug, Error)]
@@ -15,6 +18,9 @@ pub enum ObjectError {
     /// The text is not JSON, or its metadata has fields of wrong types.
     #[error("not a Kubernetes object")]
     Decode(#[from] serde_json::Error),
+    /// The text is nested more deeply than the product reads.
+    #[error(transparent)]
+    Json(#[from] JsonError),
     /// The text is JSON, but not an object.
     #[error("not a JSON object")]
     NotAnObject,
@@ -165,6 +171,7 @@ impl Object {
         if json.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
             return Err(ObjectError::NotAnObject);
         }
+        json::check_depth(&json)?;
         let Envelope { api_version, kind, metadata } = serde_json::from_slice(&json)?;
         Ok(Self { gvk: GroupVersionKind::new(&api_version, &kind), meta: metadata, json })
     }
@@ -196,7 +203,7 @@ impl Object {
 
     /// Parses the whole object.
     pub fn to_value(&self) -> Value {
-        serde_json::from_slice(&self.json).expect("an indexed object is valid JSON")
+        json::parse(&self.json).expect("an indexed object is valid JSON")
     }
 }
 
