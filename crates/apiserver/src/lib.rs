@@ -5,18 +5,33 @@
 
 mod admission;
 mod backend;
+mod bootstrap;
+mod controllers;
 mod convert;
 mod crd;
 mod dns;
 mod error;
 mod field;
+mod http;
 mod lifecycle;
+mod list;
 mod pack;
+mod quantity;
 mod registry;
+mod requests;
 mod schema;
+mod server;
 mod store;
 mod strategic;
+mod typed;
+mod user;
+mod watch;
 
 pub use backend::{Backend, DeleteOptions, Deleted, Part, Propagation};
+pub use controllers::{ControllersHandle, spawn};
 pub use error::{ApiError, Reason};
+pub use http::{respond::Body, service::ApiService};
+pub use requests::RequestRecord;
+pub use server::{ApiServer, Builder};
 pub use store::{Event, EventKind, Subscription};
+pub use user::User;
