@@ -275,6 +275,11 @@ impl ApiError {
         Self::plain(Reason::RequestEntityTooLarge, message)
     }
 
+    /// A patch has too many operations.
+    pub(crate) fn too_many_operations(message: String) -> Self {
+        Self::plain(Reason::RequestEntityTooLarge, message)
+    }
+
     /// The request came without valid credentials.
     pub(crate) fn unauthorized() -> Self {
         Self::plain(Reason::Unauthorized, "Unauthorized")

@@ -9,6 +9,7 @@ mod bootstrap;
 mod controllers;
 mod convert;
 mod crd;
+mod defaults;
 mod dns;
 mod error;
 mod field;

@@ -130,7 +130,7 @@ impl Store {
         Snapshot { revision: state.revision, objects }
     }
 
-    /// Returns the objects as they were at a revision that is not in the future.
+    /// Returns the objects as they were at a revision.
     pub(crate) fn list_at(
         &self,
         resource: &Resource,
@@ -138,7 +138,7 @@ impl Store {
         revision: u64,
     ) -> Result<Snapshot, HistoryGone> {
         let state = self.read();
-        if revision < state.evicted {
+        if revision < state.evicted || state.revision < revision {
             return Err(HistoryGone);
         }
         let objects =
@@ -150,8 +150,7 @@ impl Store {
     pub(crate) fn put(&self, resource: &Arc<Resource>, mut value: Value, now: Timestamp) -> Arc<Object> {
         let revision = self.revision() + 1;
         value["metadata"]["resourceVersion"] = json!(revision.to_string());
-        let object = Object::from_value(&value).expect("a checked object is an object");
-        let object = Arc::new(object);
+        let object = encode(value);
         let mut state = self.write();
         let old = state.collection_mut(resource).put(object.key(), object.clone());
         let kind = if old.is_some() { EventKind::Modified } else { EventKind::Added };
@@ -170,12 +169,17 @@ impl Store {
         let revision = self.revision() + 1;
         let mut value = old.to_value();
         value["metadata"]["resourceVersion"] = json!(revision.to_string());
-        let object = Arc::new(Object::from_value(&value).expect("a kept object is an object"));
+        let object = encode(value);
         let mut state = self.write();
         let old = state.collection_mut(resource).remove(&object.key());
         let (kind, resource) = (EventKind::Deleted, resource.clone());
         self.log(state, now, Event { revision, kind, resource, object: object.clone(), old });
         object
+    }
+
+    /// Forgets a resource that is no longer served and has no objects; who follows it is told.
+    pub(crate) fn close(&self, resource: &Resource) {
+        self.write().collections.remove(&collection_name(resource));
     }
 
     /// Forgets all history: older revisions can neither be read nor followed.
@@ -231,6 +235,28 @@ impl State {
             self.collection_mut(&resource).forget(revision);
         }
     }
+}
+
+/// Serialises an object with its type first, so that lists can leave the type out without parsing.
+fn encode(mut value: Value) -> Arc<Object> {
+    let fields = value.as_object_mut().expect("a checked object is an object");
+    let mut take = |name| fields.remove(name).unwrap_or_default();
+    let (kind, api_version) = (take("kind"), take("apiVersion"));
+    let rest = serde_json::to_string(&value).expect("a value is JSON");
+    let json = format!("{}{}", type_prefix(&kind, &api_version), rest.trim_start_matches('{'));
+    Arc::new(Object::parse(json).expect("a checked object is an object"))
+}
+
+fn type_prefix(kind: &Value, api_version: &Value) -> String {
+    format!("{{\"kind\":{kind},\"apiVersion\":{api_version},")
+}
+
+/// Returns the JSON text of a kept object without its type, as lists of built-ins show it.
+pub(crate) fn without_type(object: &Object) -> Option<&[u8]> {
+    let gvk = object.gvk();
+    let (kind, api_version) = (Value::from(gvk.kind.as_str()), Value::from(gvk.api_version()));
+    let prefix = type_prefix(&kind, &api_version);
+    object.json().strip_prefix(prefix.as_bytes())
 }
 
 /// Versions of a resource share one collection.

@@ -107,7 +107,7 @@ impl Lag for Position {
 }
 
 impl Follow {
-    /// Returns the events that are there, or waits until there are some.
+    /// Returns the events that are there, or waits until there are some; none once the resource is gone.
     pub(crate) async fn next(&mut self) -> Result<Vec<Arc<Event>>, HistoryGone> {
         loop {
             self.changed.borrow_and_update();
@@ -117,7 +117,7 @@ impl Follow {
                 return Ok(events);
             }
             if self.changed.changed().await.is_err() {
-                std::future::pending::<()>().await;
+                return Ok(vec![]);
             }
         }
     }
@@ -140,6 +140,13 @@ impl Store {
         let changed = self.write().collection_mut(resource).changed().subscribe();
         self.after(resource, cursor, 1)?;
         Ok(Follow { store: self.clone(), resource: resource.clone(), changed, cursor })
+    }
+
+    /// Waits until a revision exists.
+    pub(crate) async fn reached(&self, revision: u64) {
+        let mut newest = self.newest.subscribe();
+        // The sender lives as long as the store.
+        let _ = newest.wait_for(|newest| revision <= *newest).await;
     }
 
     fn after(

@@ -1,0 +1,64 @@
+//! The API over HTTP: paths, media types, headers and bodies around the backend.
+
+pub(crate) mod body;
+pub(crate) mod collection;
+pub(crate) mod media;
+pub(crate) mod meta;
+pub(crate) mod patch;
+pub(crate) mod query;
+pub(crate) mod resource;
+pub(crate) mod respond;
+pub(crate) mod review;
+pub(crate) mod route;
+pub(crate) mod scale;
+pub(crate) mod service;
+pub(crate) mod shape;
+pub(crate) mod subresource;
+pub(crate) mod watch;
+pub(crate) mod write;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header::HeaderName};
+
+use crate::{
+    backend::Backend,
+    http::{media::Wanted, query::Query},
+    requests::RequestLog,
+    user::User,
+};
+
+/// What all requests to one server share.
+pub(crate) struct Core {
+    pub(crate) backend: Backend,
+    pub(crate) requests: RequestLog,
+}
+
+/// One request, its body read.
+pub(crate) struct Call {
+    pub(crate) core: Arc<Core>,
+    pub(crate) user: User,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) wanted: Wanted,
+    pub(crate) body: Bytes,
+}
+
+impl Call {
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.core.backend
+    }
+
+    /// Returns a header as text, empty if it is missing or no text.
+    pub(crate) fn header(&self, name: HeaderName) -> &str {
+        header(&self.headers, name)
+    }
+}
+
+/// Returns a header as text, empty if it is missing or no text.
+pub(crate) fn header(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}

@@ -1,0 +1,83 @@
+//! Reading request bodies.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::Value;
+use tower::BoxError;
+
+use crate::{
+    backend::FieldValidation,
+    error::ApiError,
+    http::media::Encoding,
+};
+
+/// The largest request body.
+pub(crate) const LIMIT: usize = 3_145_728;
+
+/// A decoded body and what was odd about it.
+pub(crate) struct Decoded {
+    pub(crate) value: Value,
+    /// What a strict decoder would refuse, such as a key that occurs twice.
+    pub(crate) flaws: Vec<String>,
+}
+
+/// Reads a whole body.
+pub(crate) async fn read<B>(body: B) -> Result<Bytes, ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    match Limited::new(body, LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(LIMIT)),
+        Err(error) => Err(ApiError::bad_request(format!("error reading the body: {error}"))),
+    }
+}
+
+/// Decodes a body.
+pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Decoded, ApiError> {
+    match encoding {
+        Encoding::Json => json(bytes),
+        Encoding::Yaml => yaml(bytes),
+        Encoding::Protobuf => {
+            Err(ApiError::unsupported_media_type(&["application/json", "application/yaml"]))
+        }
+    }
+}
+
+/// Returns the flaws as warnings, or refuses them, as the request wants.
+pub(crate) fn judge(
+    flaws: Vec<String>,
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    match validation {
+        FieldValidation::Ignore => Ok(vec![]),
+        FieldValidation::Warn => Ok(flaws),
+        FieldValidation::Strict if flaws.is_empty() => Ok(flaws),
+        FieldValidation::Strict => {
+            Err(ApiError::bad_request(format!("strict decoding error: {}", flaws.join(", "))))
+        }
+    }
+}
+
+fn json(bytes: &[u8]) -> Result<Decoded, ApiError> {
+    let flaw = match k8s::json::parse_strict(bytes) {
+        Ok(value) => return Ok(Decoded { value, flaws: vec![] }),
+        Err(flaw) => flaw.to_string(),
+    };
+    let value =
+        k8s::json::parse(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    Ok(Decoded { value, flaws: vec![flaw] })
+}
+
+fn yaml(bytes: &[u8]) -> Result<Decoded, ApiError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| ApiError::bad_request("the body is not UTF-8 text"))?;
+    let mut documents =
+        k8s::yaml::documents(text).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    if 1 < documents.len() {
+        return Err(ApiError::bad_request("the body holds more than one document"));
+    }
+    let value = documents.pop().map_or(Value::Null, |document| document.value);
+    Ok(Decoded { value, flaws: vec![] })
+}

@@ -1,0 +1,102 @@
+//! Lists and the deletion of whole collections.
+
+use std::sync::Arc;
+
+use k8s::{Object, ObjectKey};
+use serde_json::{Value, json};
+
+use crate::{
+    convert,
+    error::ApiError,
+    http::{Call, query::Revision, respond::Answer, shape, write},
+    list::{self, Continue, Filter, Page},
+    registry::Registered,
+    store::Snapshot,
+};
+
+const TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
+const CONTINUE_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent \
+    list result. You can start a new list without the continue parameter, or use the continue token \
+    in this response to retrieve the remainder of the results. Continuing with the provided token \
+    results in an inconsistent list - objects that were created, modified, or deleted between the \
+    time the first chunk was returned and now may show up in the list.";
+
+pub(crate) fn list(
+    call: &Call,
+    registered: &Arc<Registered>,
+    namespace: &str,
+) -> Result<Answer, ApiError> {
+    let filter = Filter::parse(registered, namespace, "", &call.query)?;
+    let wanted = call.query.list_revision()?;
+    let limit = match wanted {
+        Revision::Any => 0,
+        _ => usize::try_from(call.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX),
+    };
+    let from = match call.query.get("continue") {
+        "" => None,
+        token => Some(Continue::decode(token)?),
+    };
+    let snapshot = snapshot(call, registered, namespace, wanted, from.as_ref())?;
+    let objects = snapshot.objects.iter().map(|it| convert::served(registered, it)).collect();
+    let page = list::page(objects, &filter, from.as_ref().map(|it| &it.after), limit);
+    shape::list(call, registered, &page.objects, &metadata(&page, snapshot.revision))
+}
+
+/// Deletes what a list would show and answers with it.
+pub(crate) fn delete(
+    call: &Call,
+    registered: &Arc<Registered>,
+    namespace: &str,
+) -> Result<Answer, ApiError> {
+    let filter = Filter::parse(registered, namespace, "", &call.query)?;
+    let options = write::delete_options(call, registered)?;
+    let backend = call.backend();
+    let Snapshot { objects, .. } = backend.store().list(&registered.storage, namespace);
+    let objects = objects.iter().map(|it| convert::served(registered, it)).collect();
+    let Page { objects, .. } = list::page(objects, &filter, None, 0);
+    let mut deleted: Vec<Arc<Object>> = vec![];
+    for object in objects {
+        match backend.delete_with(registered, &object.key(), &options) {
+            Ok(done) => deleted.push(done.object().clone()),
+            // Somebody else was faster.
+            Err(error) if error.code() == 404 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let metadata = json!({"resourceVersion": backend.revision().to_string()});
+    shape::list(call, registered, &deleted, &metadata)
+}
+
+fn snapshot(
+    call: &Call,
+    registered: &Registered,
+    namespace: &str,
+    wanted: Revision,
+    from: Option<&Continue>,
+) -> Result<Snapshot, ApiError> {
+    let store = call.backend().store();
+    let at = |revision| store.list_at(&registered.storage, namespace, revision);
+    match (from, wanted) {
+        (Some(Continue { revision: Some(revision), after }), _) => {
+            let fresh = Continue { revision: None, after: ObjectKey::clone(after) };
+            at(*revision)
+                .map_err(|_| ApiError::expired(CONTINUE_TOO_OLD, Some(fresh.encode())))
+        }
+        (None, Revision::Exact(revision)) => {
+            at(revision).map_err(|_| ApiError::expired(TOO_OLD, None))
+        }
+        _ => Ok(store.list(&registered.storage, namespace)),
+    }
+}
+
+fn metadata(page: &Page, revision: u64) -> Value {
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    if let Some(after) = &page.more_after {
+        let token = Continue { revision: Some(revision), after: after.clone() };
+        metadata["continue"] = json!(token.encode());
+    }
+    if let Some(remaining) = page.remaining {
+        metadata["remainingItemCount"] = json!(remaining);
+    }
+    metadata
+}

@@ -1,0 +1,122 @@
+//! Patches: reading them and applying them to a value.
+
+use http::header;
+use k8s::patch::PatchError;
+use serde_json::Value;
+
+use crate::{
+    error::ApiError,
+    field::FieldError,
+    http::{
+        Call,
+        body::{self, Decoded},
+        media::{Encoding, PatchKind, essence},
+    },
+    registry::Registered,
+    strategic::{self, StrategicError},
+};
+
+/// A patch that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Patch {
+    kind: PatchKind,
+    value: Value,
+}
+
+/// How many operations a JSON patch may have.
+const MAX_OPERATIONS: usize = 10_000;
+
+pub(crate) fn parse(call: &Call, kind: PatchKind) -> Result<Patch, ApiError> {
+    if kind == PatchKind::Apply {
+        return Err(ApiError::not_implemented("server-side apply is not supported yet"));
+    }
+    if call.query.flag("force").is_some() {
+        let why = "may not be specified for non-apply patch";
+        let error = FieldError::forbidden("force", why);
+        return Err(ApiError::invalid_kind("PatchOptions", "meta.k8s.io", "", &[error]));
+    }
+    let Decoded { value, .. } = body::decode(&call.body, Encoding::Json)?;
+    let well_formed = match (&value, kind) {
+        (Value::Array(operations), PatchKind::Json) if MAX_OPERATIONS < operations.len() => {
+            let message = format!(
+                "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+                operations.len()
+            );
+            return Err(ApiError::too_many_operations(message));
+        }
+        (Value::Array(_), PatchKind::Json) => true,
+        (Value::Object(_), kind) => kind != PatchKind::Json,
+        _ => false,
+    };
+    if well_formed {
+        Ok(Patch { kind, value })
+    } else {
+        let media_type = essence(call.header(header::CONTENT_TYPE));
+        Err(ApiError::bad_request(format!("the body is no patch of type {media_type}")))
+    }
+}
+
+/// Returns a value as a patch changes it.
+pub(crate) fn apply(
+    registered: &Registered,
+    old: &Value,
+    patch: &Patch,
+) -> Result<Value, ApiError> {
+    let mut value = old.clone();
+    match patch.kind {
+        PatchKind::Merge => k8s::patch::merge(&mut value, &patch.value),
+        PatchKind::Json => {
+            let name = old.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            k8s::patch::json(&mut value, &patch.value)
+                .map_err(|error| json_patch_error(registered, name, &error))?;
+        }
+        PatchKind::Strategic | PatchKind::Apply => {
+            strategic::merge(&registered.resource.gvk, &mut value, &patch.value)
+                .map_err(|error| strategic_error(&error))?;
+        }
+    }
+    Ok(value)
+}
+
+/// A patch may change everything but what the object is called.
+pub(crate) fn check_identity(
+    registered: &Registered,
+    old: &Value,
+    new: &Value,
+) -> Result<(), ApiError> {
+    let name = old.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    if !new.get("metadata").is_some_and(Value::is_object) {
+        return Err(ApiError::unprocessable(registered, name));
+    }
+    for field in ["apiVersion", "kind"] {
+        if new.get(field) != old.get(field) {
+            let what = format!("{field} of the object may not be patched");
+            return Err(ApiError::bad_request(what));
+        }
+    }
+    let mut errors = vec![];
+    for field in ["name", "namespace"] {
+        let value = |object: &Value| object["metadata"].get(field).cloned();
+        if value(old) != value(new) {
+            let path = format!("metadata.{field}");
+            let now = value(new).unwrap_or(Value::from(""));
+            errors.push(FieldError::invalid(path, now, "field is immutable"));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(registered, name, &errors)) }
+}
+
+fn json_patch_error(registered: &Registered, name: &str, error: &PatchError) -> ApiError {
+    if error.is_syntax() {
+        ApiError::bad_request(error.to_string())
+    } else {
+        ApiError::unprocessable(registered, name)
+    }
+}
+
+fn strategic_error(error: &StrategicError) -> ApiError {
+    match error {
+        StrategicError::UnknownList(_) => ApiError::not_implemented(error.to_string()),
+        _ => ApiError::bad_request(error.to_string()),
+    }
+}

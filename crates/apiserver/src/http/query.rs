@@ -1,0 +1,241 @@
+//! Pure: the parameters of a query, and which of them go together.
+
+use crate::{
+    backend::{FieldValidation, WriteOptions},
+    error::ApiError,
+    field::FieldError,
+};
+
+/// The parameters of a query in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+/// Which revision a read asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revision {
+    /// The newest.
+    Unset,
+    /// Any, which is the newest here.
+    Any,
+    /// This one or a newer one.
+    NotOlderThan(u64),
+    /// Exactly this one.
+    Exact(u64),
+}
+
+impl Query {
+    /// Parses the text after the question mark.
+    pub(crate) fn parse(text: &str) -> Self {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name, true), decode(value, true))
+        });
+        Self(pairs.collect())
+    }
+
+    /// Returns the first value of a parameter, empty if there is none.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|pair| pair.0 == name).map_or("", |pair| &pair.1)
+    }
+
+    /// Returns whether a parameter is given and not denied.
+    pub(crate) fn is_true(&self, name: &str) -> bool {
+        self.flag(name) == Some(true)
+    }
+
+    /// Returns what a switch says: a parameter without a value is on.
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        let value = self.0.iter().find(|pair| pair.0 == name).map(|pair| pair.1.as_str())?;
+        Some(!matches!(value, "false" | "0" | "F" | "f" | "FALSE" | "False"))
+    }
+
+    /// Returns a number, nothing if it is not given.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        match self.get(name) {
+            "" => Ok(None),
+            text => text
+                .parse()
+                .map(Some)
+                .map_err(|_| ApiError::bad_request(format!("invalid {name}: `{text}`"))),
+        }
+    }
+
+    /// Returns the options of a write; `kind` names them in errors.
+    pub(crate) fn write_options(&self, kind: &str) -> Result<WriteOptions, ApiError> {
+        let mut errors = vec![];
+        let dry_run = self.dry_run().unwrap_or_else(|error| {
+            errors.push(error);
+            false
+        });
+        let validation = match self.get("fieldValidation") {
+            "" | "Warn" => FieldValidation::Warn,
+            "Ignore" => FieldValidation::Ignore,
+            "Strict" => FieldValidation::Strict,
+            other => {
+                let known = ["Ignore", "Strict", "Warn"];
+                errors.push(FieldError::not_supported("fieldValidation", other, &known));
+                FieldValidation::Warn
+            }
+        };
+        let manager = self.get("fieldManager");
+        if 128 < manager.len() {
+            errors.push(FieldError::too_long("fieldManager", 128));
+        } else if manager.contains(|c: char| c.is_control()) {
+            let why = "should only contain printable characters";
+            errors.push(FieldError::invalid("fieldManager", manager, why));
+        }
+        match errors.as_slice() {
+            [] => Ok(WriteOptions { dry_run, validation }),
+            errors => Err(ApiError::invalid_kind(kind, "meta.k8s.io", "", errors)),
+        }
+    }
+
+    /// Returns whether nothing shall be committed.
+    pub(crate) fn dry_run(&self) -> Result<bool, FieldError> {
+        match self.get("dryRun") {
+            "" => Ok(false),
+            "All" => Ok(true),
+            other => Err(FieldError::not_supported("dryRun", other, &["All"])),
+        }
+    }
+
+    /// Returns which revision a list asks for.
+    pub(crate) fn list_revision(&self) -> Result<Revision, ApiError> {
+        let (revision, matching) = (self.get("resourceVersion"), self.get("resourceVersionMatch"));
+        if !self.get("sendInitialEvents").is_empty() {
+            let why = "sendInitialEvents is forbidden for list";
+            return Err(list_options(FieldError::forbidden("sendInitialEvents", why)));
+        }
+        let field = "resourceVersionMatch";
+        let forbidden = |why| Err(list_options(FieldError::forbidden(field, why)));
+        match (revision, matching) {
+            (_, "") => {}
+            _ if !self.get("continue").is_empty() => {
+                return forbidden("resourceVersionMatch is forbidden when continue is provided");
+            }
+            ("", _) => {
+                return forbidden(
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                );
+            }
+            ("0", "Exact") => {
+                return forbidden(
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                );
+            }
+            (_, "Exact" | "NotOlderThan") => {}
+            (_, other) => {
+                let error = FieldError::not_supported(field, other, &["Exact", "NotOlderThan"]);
+                return Err(list_options(error));
+            }
+        }
+        if !self.get("continue").is_empty() && !matches!(revision, "" | "0") {
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
+        let limited = self.number("limit")?.unwrap_or(0) > 0;
+        Ok(match (parse_revision(revision)?, matching) {
+            (None, _) => Revision::Unset,
+            (Some(0), _) => Revision::Any,
+            (Some(exact), "Exact") => Revision::Exact(exact),
+            // A limit alone meant exactness before there was a way to say so.
+            (Some(exact), "") if limited => Revision::Exact(exact),
+            (Some(least), _) => Revision::NotOlderThan(least),
+        })
+    }
+}
+
+/// Reads a resourceVersion, nothing if it is empty.
+pub(crate) fn parse_revision(text: &str) -> Result<Option<u64>, ApiError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        ApiError::bad_request(format!("invalid resource version: `{text}` is not a number"))
+    })
+}
+
+/// Returns the error of list options that do not go together.
+pub(crate) fn list_options(error: FieldError) -> ApiError {
+    ApiError::invalid_kind("ListOptions", "meta.k8s.io", "", &[error])
+}
+
+/// Undoes percent-encoding; what is no escape stays as it is.
+pub(crate) fn decode(text: &str, plus_is_space: bool) -> String {
+    if !text.contains(['%', '+']) {
+        return text.to_owned();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'%' if let Some(byte) = after.get(..2).and_then(hex) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            b'+' if plus_is_space => bytes.push(b' '),
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digits: &[u8]) -> Option<u8> {
+    let digits = std::str::from_utf8(digits).ok()?;
+    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        let query = Query::parse("labelSelector=app%3Dweb,a+in+(b)&watch&x=%zz&limit=5");
+        assert_eq!(query.get("labelSelector"), "app=web,a in (b)");
+        assert!(query.is_true("watch"));
+        assert_eq!(query.get("x"), "%zz");
+        assert_eq!(query.number("limit").unwrap(), Some(5));
+    }
+
+    #[test]
+    fn revisions_are_read_with_their_match() {
+        for (query, expected) in [
+            ("", Revision::Unset),
+            ("resourceVersion=0", Revision::Any),
+            ("resourceVersion=7", Revision::NotOlderThan(7)),
+            ("resourceVersion=7&limit=2", Revision::Exact(7)),
+            ("resourceVersion=7&resourceVersionMatch=Exact", Revision::Exact(7)),
+        ] {
+            assert_eq!(Query::parse(query).list_revision().unwrap(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_do_not_go_together_are_refused() {
+        for (query, code) in [
+            ("resourceVersionMatch=Exact", 422),
+            ("resourceVersion=0&resourceVersionMatch=Exact", 422),
+            ("resourceVersion=1&resourceVersionMatch=Odd", 422),
+            ("continue=x&resourceVersionMatch=Exact&resourceVersion=1", 422),
+            ("sendInitialEvents=true", 422),
+            ("continue=x&resourceVersion=1", 400),
+            ("resourceVersion=x", 400),
+            ("limit=x", 400),
+        ] {
+            assert_eq!(Query::parse(query).list_revision().unwrap_err().code(), code, "{query}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_is_read_or_refused(text in ".{0,60}") {
+            let query = Query::parse(&text);
+            let _ = (query.list_revision(), query.write_options("CreateOptions"));
+        }
+    }
+}

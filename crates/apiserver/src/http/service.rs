@@ -1,0 +1,194 @@
+//! The server as a `tower` service, and what every request and answer has.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt as _};
+use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use k8s::{SignedDuration, TimerKind};
+use tower::{BoxError, Service};
+use uuid::Uuid;
+
+use crate::{
+    error::ApiError,
+    http::{
+        Call, Core, body, header as text_of, media,
+        media::Wanted,
+        meta,
+        query::{Query, parse_revision},
+        resource,
+        respond::{self, Answer, Body},
+        route::{self, Route},
+    },
+    requests::RequestRecord,
+    user::User,
+};
+
+/// The server as one user reaches it, without a socket. Clones are cheap.
+///
+/// It does not keep the server running: watches end and nothing is served any more once the last
+/// [`ApiServer`](crate::ApiServer) is dropped.
+#[derive(Clone)]
+pub struct ApiService {
+    core: Arc<Core>,
+    user: Option<User>,
+}
+
+/// How long a read waits for a revision that does not exist yet.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl ApiService {
+    /// Returns the service for a user; nobody may only see whether the server is well.
+    pub(crate) fn new(core: Arc<Core>, user: Option<User>) -> Self {
+        Self { core, user }
+    }
+}
+
+impl<B> Service<Request<B>> for ApiService
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Self { core, user } = self.clone();
+        async move { Ok(answer(core, user, request).await) }.boxed()
+    }
+}
+
+async fn answer<B>(core: Arc<Core>, user: Option<User>, request: Request<B>) -> Answer
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    let (parts, body) = request.into_parts();
+    let route = route::parse(parts.uri.path());
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let mut record = record(&parts, &route, &query);
+    let audit_id = audit_id(&parts);
+    let mut wanted = Wanted::default();
+    let outcome = handle(core.clone(), user, (parts, body), (route, query), &mut wanted).await;
+    let mut answer = outcome.unwrap_or_else(|error| respond::error(&error, wanted));
+    record.time = core.backend.clock().now();
+    record.code = answer.status().as_u16();
+    core.requests.push(record);
+    let headers = answer.headers_mut();
+    if let Ok(audit_id) = HeaderValue::from_str(&audit_id) {
+        headers.insert("audit-id", audit_id);
+    }
+    let no_cache = HeaderValue::from_static("no-cache, private");
+    headers.entry(header::CACHE_CONTROL).or_insert(no_cache);
+    answer
+}
+
+async fn handle<B>(
+    core: Arc<Core>,
+    user: Option<User>,
+    (parts, body): (Parts, B),
+    (route, query): (Route, Query),
+    wanted: &mut Wanted,
+) -> Result<Answer, ApiError>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    let user = match user {
+        Some(user) => impersonated(user, &parts),
+        None if matches!(route, Route::Health | Route::Version) => User::new("system:anonymous", &[]),
+        None => return Err(ApiError::unauthorized()),
+    };
+    if *core.backend.stopping().borrow() {
+        return Err(ApiError::unavailable("the server is stopping"));
+    }
+    if matches!(route, Route::Resource(_)) {
+        *wanted = media::negotiate(text_of(&parts.headers, header::ACCEPT))?;
+        wanted.pretty |= query.is_true("pretty");
+        wait_for_revision(&core, &parts.method, &query).await?;
+    }
+    let _token = core.backend.activity().hold(format!("{} {}", parts.method, parts.uri.path()));
+    let body = match parts.method {
+        Method::GET | Method::HEAD => Bytes::new(),
+        _ => body::read(body).await?,
+    };
+    let call = Call {
+        core,
+        user,
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query,
+        headers: parts.headers,
+        wanted: *wanted,
+        body,
+    };
+    match &route {
+        Route::Resource(target) => resource::handle(&call, target),
+        other => meta::handle(&call, other),
+    }
+}
+
+/// Acts as somebody else; everybody who got in may.
+fn impersonated(user: User, parts: &Parts) -> User {
+    let name = parts.headers.get("impersonate-user").and_then(|it| it.to_str().ok());
+    let Some(name) = name else { return user };
+    let groups = parts.headers.get_all("impersonate-group");
+    let groups: Vec<_> = groups.iter().filter_map(|it| it.to_str().ok()).collect();
+    User::new(name, &groups)
+}
+
+/// Waits a while for a revision from the future: a client may know of a write before we do its read.
+async fn wait_for_revision(core: &Core, method: &Method, query: &Query) -> Result<(), ApiError> {
+    let is_watch = query.is_true("watch");
+    let wanted = parse_revision(query.get("resourceVersion"))?.unwrap_or(0);
+    let backend = &core.backend;
+    if method != Method::GET || is_watch || wanted <= backend.revision() {
+        return Ok(());
+    }
+    let clock = backend.clock().clone();
+    let wait = SignedDuration::try_from(PATIENCE).unwrap_or_default();
+    let until = clock.now().checked_add(wait).unwrap_or(k8s::Timestamp::MAX);
+    let what = "read of a future revision";
+    let timeout = backend.activity().sleep_until(&*clock, until, TimerKind::Progress, what);
+    tokio::select! {
+        () = backend.store().reached(wanted) => Ok(()),
+        _ = timeout => Err(ApiError::future_revision(wanted, backend.revision())),
+    }
+}
+
+fn record(parts: &Parts, route: &Route, query: &Query) -> RequestRecord {
+    let user_agent = text_of(&parts.headers, header::USER_AGENT).to_owned();
+    let Route::Resource(target) = route else {
+        let verb = parts.method.as_str().to_ascii_lowercase();
+        let resource = parts.uri.path().to_owned();
+        return RequestRecord { verb, resource, user_agent, ..RequestRecord::default() };
+    };
+    let content_type = text_of(&parts.headers, header::CONTENT_TYPE);
+    let is_patch = parts.method == Method::PATCH;
+    RequestRecord {
+        verb: resource::verb(&parts.method, target, query).to_owned(),
+        resource: target.plural.clone(),
+        group: target.version.group.clone(),
+        subresource: target.subresource.clone(),
+        namespace: target.namespace.clone(),
+        name: target.name.clone(),
+        user_agent,
+        patch_type: if is_patch { media::essence(content_type) } else { String::new() },
+        ..RequestRecord::default()
+    }
+}
+
+fn audit_id(parts: &Parts) -> String {
+    let given = parts.headers.get("audit-id").and_then(|it| it.to_str().ok());
+    given.map_or_else(|| Uuid::new_v4().to_string(), ToOwned::to_owned)
+}

@@ -1,0 +1,107 @@
+//! Subresources of single kinds: pods and namespaces.
+
+use k8s::ObjectKey;
+use serde_json::{Value, json};
+
+use crate::{
+    backend::{Modify, Part, WriteOptions},
+    error::ApiError,
+    http::{
+        Call,
+        respond::{self, Answer},
+        write,
+    },
+    registry::Registered,
+};
+
+/// The annotation that holds what a simulated pod has printed.
+const LOGS: &str = "sim.windlass.dev/logs";
+
+pub(crate) fn handle(
+    call: &Call,
+    registered: &Registered,
+    key: &ObjectKey,
+    name: &str,
+) -> Result<Answer, ApiError> {
+    match name {
+        "finalize" => write::update_part(call, registered, key, Part::Finalize),
+        "log" => log(call, registered, key),
+        "binding" => bind(call, registered, key),
+        "eviction" => evict(call, registered, key),
+        other => {
+            call.backend().get(&registered.resource, key)?;
+            Err(ApiError::not_implemented(format!(
+                "pods/{other} is not available: pod \"{}\" is simulated; start with \
+                 --runtime=podman",
+                key.name
+            )))
+        }
+    }
+}
+
+fn log(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
+    let pod = call.backend().get(&registered.resource, key)?.to_value();
+    check_container(call, &pod, &key.name)?;
+    let text = pod["metadata"]["annotations"][LOGS].as_str().unwrap_or_default();
+    Ok(respond::text(200, text.to_owned()))
+}
+
+fn check_container(call: &Call, pod: &Value, name: &str) -> Result<(), ApiError> {
+    let of = |field: &str| -> Vec<String> {
+        let list = pod["spec"][field].as_array();
+        list.into_iter().flatten().filter_map(|it| it["name"].as_str()).map(Into::into).collect()
+    };
+    let (containers, init) = (of("containers"), of("initContainers"));
+    let wanted = call.query.get("container");
+    if wanted.is_empty() && 1 < containers.len() {
+        return Err(ApiError::bad_request(format!(
+            "a container name must be specified for pod {name}, choose one of: [{}]",
+            containers.join(" ")
+        )));
+    }
+    if !wanted.is_empty() && !containers.iter().chain(&init).any(|it| it == wanted) {
+        return Err(ApiError::bad_request(format!(
+            "container {wanted} is not valid for pod {name}"
+        )));
+    }
+    Ok(())
+}
+
+/// Binds a pod to a node, once.
+fn bind(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
+    let options = call.query.write_options("CreateOptions")?;
+    let (binding, _) = write::body_value(call, registered, options)?;
+    let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
+    if node.is_empty() {
+        return Err(ApiError::bad_request("the target of the binding has no name"));
+    }
+    let modify = Modify { registered, key, part: Part::Main, options };
+    call.backend().modify(modify, |pod| {
+        let bound = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        if !bound.is_empty() {
+            let why = format!("pod {} is already assigned to node \"{bound}\"", key.name);
+            return Err(ApiError::conflict(registered, &key.name, &why));
+        }
+        let mut pod = pod.clone();
+        pod["spec"]["nodeName"] = json!(node);
+        Ok(pod)
+    })?;
+    Ok(respond::value(201, &write::success(&json!({})), call.wanted))
+}
+
+/// Evicts a pod; no disruption budget is looked at.
+fn evict(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
+    let options: WriteOptions = call.query.write_options("CreateOptions")?;
+    let (eviction, _) = write::body_value(call, registered, options)?;
+    let name = eviction["metadata"]["name"].as_str().unwrap_or(&key.name);
+    if name != key.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the eviction ({name}) does not match the name on the URL ({})",
+            key.name
+        )));
+    }
+    let mut delete = write::parse_delete_options(&eviction["deleteOptions"])?;
+    delete.dry_run |= options.dry_run;
+    call.backend().delete_with(registered, key, &delete)?;
+    Ok(respond::value(201, &write::success(&json!({})), call.wanted))
+}

@@ -1,0 +1,135 @@
+//! The server as a whole: built, started, reached and stopped.
+
+use std::{fmt, sync::Arc};
+
+use k8s::{Activity, Resource, Revisions, SharedClock, SystemClock};
+
+use crate::{
+    backend::Backend,
+    bootstrap,
+    controllers::{self, ControllersHandle},
+    error::ApiError,
+    http::{Core, service::ApiService},
+    requests::{RequestLog, RequestRecord},
+    store::History,
+    user::User,
+};
+
+/// A running API server. Clones share it; when the last one is dropped, it stops.
+#[derive(Clone)]
+pub struct ApiServer(Arc<Owner>);
+
+/// What is alive as long as the server is.
+struct Owner {
+    core: Arc<Core>,
+    _controllers: Option<ControllersHandle>,
+}
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    clock: SharedClock,
+    activity: Activity,
+    history: History,
+    controllers: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            activity: Activity::default(),
+            history: History::default(),
+            controllers: true,
+        }
+    }
+}
+
+impl Builder {
+    /// Takes all times from this clock.
+    #[must_use]
+    pub fn clock(self, clock: SharedClock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Registers what is at work here.
+    #[must_use]
+    pub fn activity(self, activity: Activity) -> Self {
+        Self { activity, ..self }
+    }
+
+    /// Runs the controllers of built-in kinds and simulated pods, or leaves them out.
+    #[must_use]
+    pub fn controllers(self, controllers: bool) -> Self {
+        Self { controllers, ..self }
+    }
+
+    /// Starts the server; it is ready when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What writing the first objects was answered.
+    pub async fn start(self) -> Result<ApiServer, ApiError> {
+        let backend = Backend::new(self.clock, self.activity, self.history);
+        bootstrap::create(&backend)?;
+        let spawn = || controllers::spawn(backend.clone());
+        let controllers = self.controllers.then(spawn).transpose()?;
+        let core = Arc::new(Core { backend, requests: RequestLog::default() });
+        Ok(ApiServer(Arc::new(Owner { core, _controllers: controllers })))
+    }
+}
+
+impl ApiServer {
+    /// Returns the set-up of a server in memory with its controllers.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Returns the server as a `tower` service that acts as the administrator.
+    pub fn service(&self) -> ApiService {
+        self.service_as(User::admin())
+    }
+
+    /// Returns the server as a `tower` service that acts as a user.
+    pub fn service_as(&self, user: User) -> ApiService {
+        ApiService::new(self.0.core.clone(), Some(user))
+    }
+
+    /// Returns the object rules behind the transports.
+    pub fn backend(&self) -> &Backend {
+        &self.0.core.backend
+    }
+
+    /// Returns the revision of the newest write.
+    pub fn revision(&self) -> u64 {
+        self.backend().revision()
+    }
+
+    /// Returns the last requests, oldest first.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.0.core.requests.all()
+    }
+
+    /// Stops the server: watches end, and nothing is served any more.
+    pub fn shutdown(&self) {
+        self.backend().stop();
+    }
+}
+
+impl Revisions for ApiServer {
+    fn latest_revision(&self, resource: &Resource) -> u64 {
+        self.backend().latest_revision(resource)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.core.backend.stop();
+    }
+}
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiServer(revision {})", self.revision())
+    }
+}

@@ -1,0 +1,4 @@
+//! The API server as clients see it.
+
+mod objects;
+mod world;
