@@ -1,0 +1,123 @@
+//! Pure: the simulated node, and nodes as the scheduler reads them.
+
+use std::sync::Arc;
+
+use k8s::{Object, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::condition::{self, Condition, stamp};
+
+/// The name of the simulated node.
+pub(crate) const NAME: &str = "windlass-0";
+
+/// The address of the simulated node.
+pub(crate) const ADDRESS: &str = "172.18.0.2";
+
+/// A node as the scheduler reads it.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) object: Arc<Object>,
+    pub(crate) taints: Vec<Taint>,
+    pub(crate) is_ready: bool,
+    pub(crate) is_cordoned: bool,
+    /// How many pods fit on it.
+    pub(crate) pods: usize,
+}
+
+/// What keeps pods off a node that do not tolerate it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Taint {
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) effect: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wire {
+    spec: WireSpec,
+    status: WireStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireSpec {
+    taints: Vec<Taint>,
+    unschedulable: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireStatus {
+    conditions: Vec<Condition>,
+    allocatable: Value,
+}
+
+impl Node {
+    /// Reads a node, unless its shape is unexpected.
+    pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
+        let Wire { spec, status } = serde_json::from_slice(object.json()).ok()?;
+        let ready = condition::find(&status.conditions, "Ready");
+        let pods = status.allocatable["pods"].as_str().and_then(|pods| pods.parse().ok());
+        Some(Self {
+            taints: spec.taints,
+            is_ready: ready.is_some_and(Condition::is_true),
+            is_cordoned: spec.unschedulable,
+            pods: pods.unwrap_or(0),
+            object,
+        })
+    }
+
+    /// Returns its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.object.meta().name
+    }
+}
+
+/// Returns the simulated node, with its status.
+pub(crate) fn simulated(now: Timestamp) -> Value {
+    let size = json!({
+        "cpu": "32", "memory": "256Gi", "pods": "1000", "ephemeral-storage": "1Ti",
+        "hugepages-1Gi": "0", "hugepages-2Mi": "0",
+    });
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": NAME, "labels": {
+            "beta.kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux",
+            "kubernetes.io/hostname": NAME, "node.kubernetes.io/instance-type": "simulated",
+        }},
+        "spec": {"podCIDR": "10.244.0.0/16", "podCIDRs": ["10.244.0.0/16"],
+            "providerID": format!("windlass://{NAME}")},
+        "status": {
+            "capacity": size, "allocatable": size,
+            "addresses": [{"type": "InternalIP", "address": ADDRESS},
+                {"type": "Hostname", "address": NAME}],
+            "conditions": conditions(now),
+            "nodeInfo": {
+                "architecture": "amd64", "operatingSystem": "linux", "bootID": "", "machineID": "",
+                "systemUUID": "", "kernelVersion": "simulated", "osImage": "simulated",
+                "containerRuntimeVersion": "windlass://simulated",
+                "kubeletVersion": "v1.36.3", "kubeProxyVersion": "",
+            },
+        },
+    })
+}
+
+fn conditions(now: Timestamp) -> Vec<Value> {
+    let conditions = [
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "memory is sufficient"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "disk space is sufficient"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "process IDs are sufficient"),
+        ("Ready", "True", "KubeletReady", "the simulated node is always ready"),
+    ];
+    let conditions = conditions.map(|(kind, status, reason, message)| {
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": message,
+            "lastHeartbeatTime": stamp(now), "lastTransitionTime": stamp(now),
+        })
+    });
+    conditions.into()
+}

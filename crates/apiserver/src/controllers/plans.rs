@@ -1,0 +1,163 @@
+//! Pure: gathers what a piece of work needs from the world, and has it planned.
+
+use k8s::{ObjectKey, Timestamp};
+
+use super::{
+    action::{Action, Note, Plan, Severity},
+    addresses::Addresses,
+    custom, deployment, fields,
+    garbage::{self, Discovery, Verdict},
+    kinds, namespace, node,
+    queue::Work,
+    replicaset, scheduler, service, sim,
+    world::{Entry, World},
+};
+
+/// What plans are made from, besides the work itself.
+pub(crate) struct Context<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) addresses: &'a mut Addresses,
+    pub(crate) known: Discovery<'a>,
+    /// The store's revision, from which names are made.
+    pub(crate) revision: u64,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    /// Plans one piece of work.
+    pub(crate) fn plan(&mut self, work: &Work) -> Verdict {
+        let plan = match work {
+            Work::Garbage(uid) => return self.garbage(uid),
+            Work::Unclaimed(uid) => self.unclaimed(uid),
+            Work::Pod(key) => self.pod(key),
+            Work::ReplicaSet(key) => self.replica_set(key).as_ref().map(replicaset::plan),
+            Work::Deployment(key) => self.deployment(key),
+            Work::Service(key) => self.service(key),
+            Work::CustomResource(name) => self.definition(name),
+            Work::Namespace(name) => self.namespace(name),
+        };
+        Verdict::Plan(plan.unwrap_or_default())
+    }
+
+    /// Plans to tell that the work on a ReplicaSet failed; nothing is told of other work.
+    pub(crate) fn plan_failed(&self, work: &Work, error: &str) -> Plan {
+        let Work::ReplicaSet(key) = work else { return Plan::default() };
+        self.replica_set(key).map(|it| replicaset::failed(&it, error)).unwrap_or_default()
+    }
+
+    fn garbage(&self, uid: &str) -> Verdict {
+        match self.world.by_uid(uid) {
+            Some((target, entry)) => garbage::plan(self.world, target, entry, self.known),
+            None => Verdict::Plan(Plan::default()),
+        }
+    }
+
+    /// Plans to tell that nobody runs what is given to an executor.
+    fn unclaimed(&self, uid: &str) -> Option<Plan> {
+        let (target, entry) = self.world.by_uid(uid)?;
+        let executor = entry.executor.as_ref()?;
+        let note = Note {
+            about: target.clone(),
+            severity: Severity::Warning,
+            component: "windlass",
+            reason: "ExecutorUnknown",
+            message: format!("no executor `{executor}` is registered; the object is left alone"),
+        };
+        Some(Plan { actions: vec![Action::Note(note)], look_again: None })
+    }
+
+    fn pod(&mut self, key: &ObjectKey) -> Option<Plan> {
+        let pod = self.own(&kinds::PODS, key)?.pod()?;
+        let now = self.now;
+        if pod.node.is_empty() {
+            let nodes = self.world.of(&kinds::NODES, "").filter_map(Entry::node);
+            let nodes = nodes.map(|node| {
+                let pods = self.world.on_node(node.name()).len();
+                scheduler::Candidate { node, pods }
+            });
+            let nodes = nodes.collect();
+            return Some(scheduler::plan(&scheduler::Observed { pod, nodes, now }));
+        }
+        if pod.node != node::NAME {
+            return None;
+        }
+        let uid = &pod.object.meta().uid;
+        let (address, started) = self.addresses.of(uid);
+        Some(sim::plan(&sim::Observed { pod, address: &address, started, now }))
+    }
+
+    fn replica_set(&self, key: &ObjectKey) -> Option<replicaset::Observed<'a>> {
+        let set = self.growing(&kinds::REPLICA_SETS, key)?.replica_set()?;
+        let pods = self.world.claimable(&set.object).filter_map(Entry::pod).collect();
+        Some(replicaset::Observed { set, pods, revision: self.revision, now: self.now })
+    }
+
+    fn deployment(&self, key: &ObjectKey) -> Option<Plan> {
+        let deployment = self.growing(&kinds::DEPLOYMENTS, key)?.deployment()?;
+        let sets = self.world.claimable(deployment.claimant().object);
+        let sets: Vec<_> = sets.filter_map(Entry::replica_set).collect();
+        let pods = sets.iter().flat_map(|set| self.world.dependents(&set.object.meta().uid));
+        let pods = pods.filter_map(|(_, entry)| entry.pod()).collect();
+        let is_taken = |name: &str| {
+            let key = ObjectKey::new(&key.namespace, name);
+            self.world.get(&kinds::REPLICA_SETS, &key).is_some()
+        };
+        let observed =
+            deployment::Observed { deployment, sets, pods, is_taken: &is_taken, now: self.now };
+        Some(deployment::plan(&observed))
+    }
+
+    fn service(&self, key: &ObjectKey) -> Option<Plan> {
+        let endpoints = self.world.get(&kinds::ENDPOINTS, key).map(|entry| &*entry.object);
+        let Some(entry) = self.world.get(&kinds::SERVICES, key) else {
+            return endpoints.map(service::plan_gone);
+        };
+        if self.world.is_ending(&key.namespace) {
+            return None;
+        }
+        let slices = self.world.of(&kinds::ENDPOINT_SLICES, &key.namespace);
+        let slices = slices
+            .map(|entry| &*entry.object)
+            .filter(|slice| slice.meta().labels.get(service::SERVICE_NAME) == Some(&key.name));
+        let observed = service::Observed {
+            service: entry.service()?,
+            pods: self.world.of(&kinds::PODS, &key.namespace).filter_map(Entry::pod).collect(),
+            endpoints,
+            slices: slices.collect(),
+        };
+        Some(service::plan(&observed))
+    }
+
+    fn definition(&self, name: &str) -> Option<Plan> {
+        let entry = self.world.get(&kinds::CRDS, &ObjectKey::new("", name))?;
+        if !entry.object.meta().is_deleting() {
+            return None;
+        }
+        let value = entry.object.to_value();
+        let group = fields::text(&value, "/spec/group");
+        let plural = fields::text(&value, "/spec/names/plural");
+        let instances = self.world.instances(group, plural);
+        let observed = custom::Observed { definition: &entry.object, instances, now: self.now };
+        Some(custom::plan(&observed))
+    }
+
+    fn namespace(&self, name: &str) -> Option<Plan> {
+        let entry = self.world.get(&kinds::NAMESPACES, &ObjectKey::new("", name))?;
+        if !entry.object.meta().is_deleting() {
+            return None;
+        }
+        let content = self.world.within(name).collect();
+        let observed = namespace::Observed { namespace: &entry.object, content, now: self.now };
+        Some(namespace::plan(&observed))
+    }
+
+    /// Returns an object, unless an executor has it.
+    fn own(&self, resource: &kinds::Shared, key: &ObjectKey) -> Option<&'a Entry> {
+        self.world.get(resource, key).filter(|entry| entry.executor.is_none())
+    }
+
+    /// Returns such an object, unless nothing can be made in its namespace any more.
+    fn growing(&self, resource: &kinds::Shared, key: &ObjectKey) -> Option<&'a Entry> {
+        self.own(resource, key).filter(|_| !self.world.is_ending(&key.namespace))
+    }
+}

@@ -1,0 +1,294 @@
+//! Pure: keeps as many pods of a ReplicaSet as it asks for.
+
+use std::sync::Arc;
+
+use k8s::{Object, SignedDuration, Timestamp, selector::Selector};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    action::{Action, Deletion, Note, Plan, Severity, Target},
+    claim::{Claim, Claimant},
+    condition::{self, Condition},
+    fields, kinds, names,
+    pod::Pod,
+};
+
+/// The component its Events name.
+const COMPONENT: &str = "replicaset-controller";
+
+/// How many pods one plan creates or deletes at most.
+const BURST: usize = 500;
+
+/// A ReplicaSet as the controllers read it.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplicaSet {
+    pub(crate) object: Arc<Object>,
+    pub(crate) selector: Selector,
+    pub(crate) spec: Spec,
+    pub(crate) status: Status,
+    pub(crate) annotations: Annotations,
+}
+
+/// The fields of its spec that matter here.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Spec {
+    pub(crate) replicas: i64,
+    pub(crate) min_ready_seconds: i64,
+    pub(crate) template: Value,
+    selector: Value,
+}
+
+/// Its status, as stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Status {
+    pub(crate) replicas: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    fully_labeled_replicas: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) ready_replicas: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) available_replicas: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) observed_generation: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) conditions: Vec<Condition>,
+}
+
+/// What its Deployment notes on it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Annotations {
+    #[serde(rename = "deployment.kubernetes.io/revision")]
+    pub(crate) revision: Option<String>,
+    #[serde(rename = "deployment.kubernetes.io/desired-replicas")]
+    pub(crate) desired: Option<String>,
+    #[serde(rename = "deployment.kubernetes.io/max-replicas")]
+    pub(crate) max: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wire {
+    metadata: WireMeta,
+    spec: Spec,
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireMeta {
+    annotations: Option<Annotations>,
+}
+
+/// What a plan is made from.
+pub(crate) struct Observed<'a> {
+    pub(crate) set: &'a ReplicaSet,
+    /// The pods it owns or might adopt.
+    pub(crate) pods: Vec<&'a Pod>,
+    /// The store's revision, from which the names of new pods are made.
+    pub(crate) revision: u64,
+    pub(crate) now: Timestamp,
+}
+
+impl ReplicaSet {
+    /// Reads a ReplicaSet, unless its shape is unexpected.
+    pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
+        let Wire { metadata, spec, status } = serde_json::from_slice(object.json()).ok()?;
+        let selector = Selector::from_label_selector(&spec.selector).ok()?;
+        let annotations = metadata.annotations.unwrap_or_default();
+        Some(Self { object, selector, spec, status, annotations })
+    }
+
+    /// Returns how it claims pods.
+    pub(crate) fn claimant(&self) -> Claimant<'_> {
+        let resource = &kinds::REPLICA_SETS;
+        Claimant { resource, object: &self.object, selector: &self.selector }
+    }
+
+    /// Returns the revision of its Deployment that it stands for.
+    pub(crate) fn revision(&self) -> i64 {
+        let revision = self.annotations.revision.as_deref();
+        revision.and_then(|revision| revision.parse().ok()).unwrap_or(0)
+    }
+
+    /// Returns its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.object.meta().name
+    }
+
+    /// Names the ReplicaSet.
+    pub(crate) fn target(&self) -> Target {
+        Target::of(&kinds::REPLICA_SETS, &self.object)
+    }
+}
+
+/// Plans what is missing between the pods there are and the pods there should be.
+///
+/// The status waits until the number of pods is right, so that it is not written for each step.
+pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
+    let mut plan = Plan::default();
+    let claimant = observed.set.claimant();
+    plan.actions
+        .extend(observed.pods.iter().filter_map(|pod| claimant.settle(&kinds::PODS, &pod.object)));
+    if !plan.is_idle() {
+        return plan;
+    }
+    let active = active(observed);
+    if !observed.set.object.meta().is_deleting() {
+        replace(observed, &active, &mut plan);
+    }
+    if plan.is_idle() {
+        report(observed, &active, None, &mut plan);
+    }
+    plan
+}
+
+/// Plans to tell that a pod could not be created.
+pub(crate) fn failed(observed: &Observed<'_>, error: &str) -> Plan {
+    let mut plan = Plan::default();
+    let about = observed.set.target();
+    plan.push(Action::Note(Note {
+        about,
+        severity: Severity::Warning,
+        component: COMPONENT,
+        reason: "FailedCreate",
+        message: format!("Error creating: {error}"),
+    }));
+    report(observed, &active(observed), Some(error), &mut plan);
+    plan
+}
+
+/// Returns the pods of the set that count as replicas.
+fn active<'a>(observed: &Observed<'a>) -> Vec<&'a Pod> {
+    let claimant = observed.set.claimant();
+    let pods = observed.pods.iter().copied();
+    let mine = pods.filter(|pod| claimant.claim(pod.object.meta()) == Claim::Mine);
+    mine.filter(|pod| pod.is_active()).collect()
+}
+
+/// Creates what is missing, deletes what is too much.
+fn replace(observed: &Observed<'_>, active: &[&Pod], plan: &mut Plan) {
+    let wanted = usize::try_from(observed.set.spec.replicas).unwrap_or(0);
+    for ordinal in 0..wanted.saturating_sub(active.len()).min(BURST) {
+        let pod = new_pod(observed, ordinal);
+        let name = fields::text(&pod, "/metadata/name").to_owned();
+        plan.push(Action::Create { resource: kinds::PODS.clone(), object: pod });
+        plan.push(note(observed.set, "SuccessfulCreate", format!("Created pod: {name}")));
+    }
+    for pod in surplus(active, active.len().saturating_sub(wanted).min(BURST)) {
+        plan.push(Action::Delete { target: pod.target(), how: Deletion::Background });
+        let message = format!("Deleted pod: {}", pod.object.meta().name);
+        plan.push(note(observed.set, "SuccessfulDelete", message));
+    }
+}
+
+/// Chooses the pods that are missed least.
+fn surplus<'a>(active: &[&'a Pod], count: usize) -> Vec<&'a Pod> {
+    let mut pods = active.to_vec();
+    pods.sort_by_cached_key(|pod| {
+        let phase = match pod.phase.as_str() {
+            "Running" => 2,
+            "Unknown" => 1,
+            _ => 0,
+        };
+        let meta = pod.object.meta();
+        (
+            !pod.node.is_empty(),
+            phase,
+            pod.ready_since.is_some(),
+            pod.deletion_cost,
+            pod.ready_since.map(|since| -since.as_second()),
+            -pod.restarts,
+            std::cmp::Reverse(meta.creation_timestamp.clone()),
+            std::cmp::Reverse(meta.revision()),
+        )
+    });
+    pods.truncate(count);
+    pods
+}
+
+fn new_pod(observed: &Observed<'_>, ordinal: usize) -> Value {
+    let (set, template) = (observed.set, &observed.set.spec.template);
+    let meta = set.object.meta();
+    let suffix = names::suffix(&(&meta.uid, observed.revision, ordinal));
+    let prefix = format!("{}-", meta.name.get(..MAX_BASE).unwrap_or(&meta.name));
+    let mut metadata = json!({
+        "name": format!("{prefix}{suffix}"), "generateName": prefix, "namespace": meta.namespace,
+        "ownerReferences": [set.claimant().reference()],
+    });
+    for name in ["labels", "annotations", "finalizers"] {
+        if let Some(value) = template["metadata"].get(name) {
+            fields::set(&mut metadata, &[name], value.clone());
+        }
+    }
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+}
+
+/// How much of the name of a set stands in the names of its pods.
+const MAX_BASE: usize = 57;
+
+/// Writes the status if it changed.
+fn report(observed: &Observed<'_>, active: &[&Pod], failure: Option<&str>, plan: &mut Plan) {
+    let set = observed.set;
+    let labels = &set.spec.template["metadata"]["labels"];
+    let labelled = active.iter().filter(|pod| carries(pod, labels)).count();
+    let ready: Vec<_> = active.iter().filter_map(|pod| pod.ready_since).collect();
+    let wait = SignedDuration::from_secs(set.spec.min_ready_seconds);
+    let due = ready.iter().map(|since| since.saturating_add(wait).unwrap_or(Timestamp::MAX));
+    let (available, waiting): (Vec<_>, Vec<_>) =
+        due.partition(|due| wait.is_zero() || *due <= observed.now);
+    let status = Status {
+        replicas: count(active.len()),
+        fully_labeled_replicas: count(labelled),
+        ready_replicas: count(ready.len()),
+        available_replicas: count(available.len()),
+        observed_generation: set.object.meta().generation,
+        conditions: conditions(observed, failure),
+    };
+    if status != set.status {
+        let mut object = set.object.to_value();
+        fields::set(&mut object, &["status"], json!(status));
+        plan.push(Action::Status { resource: kinds::REPLICA_SETS.clone(), object });
+    }
+    if let Some(next) = waiting.into_iter().min() {
+        plan.look_at(next);
+    }
+}
+
+fn conditions(observed: &Observed<'_>, failure: Option<&str>) -> Vec<Condition> {
+    let mut conditions = observed.set.status.conditions.clone();
+    match failure {
+        Some(failure) if condition::find(&conditions, "ReplicaFailure").is_none() => {
+            let failed = Condition::new("ReplicaFailure", "True", observed.now);
+            conditions.push(failed.because("FailedCreate", failure));
+        }
+        Some(_) => (),
+        None => conditions.retain(|condition| condition.kind != "ReplicaFailure"),
+    }
+    conditions
+}
+
+fn carries(pod: &Pod, labels: &Value) -> bool {
+    let mut labels = labels.as_object().into_iter().flatten();
+    labels.all(|(name, value)| {
+        pod.object.meta().labels.get(name).map(String::as_str) == value.as_str()
+    })
+}
+
+fn note(set: &ReplicaSet, reason: &'static str, message: String) -> Action {
+    let about = set.target();
+    Action::Note(Note { about, severity: Severity::Normal, component: COMPONENT, reason, message })
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Returns whether a number is left out of a status.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_zero(number: &i64) -> bool {
+    *number == 0
+}

@@ -1,0 +1,219 @@
+//! The thin shell of the controllers: follows the store, keeps the set of work, has it planned, executes.
+
+mod execute;
+
+use std::{collections::BTreeSet, task::Poll};
+
+use futures::{future::FutureExt, poll};
+use k8s::{GroupVersionKind, ResourceScope, SharedClock, TimerKind, Token};
+use tracing::{debug, warn};
+
+use super::{
+    addresses::Addresses,
+    changes::{self, Change},
+    garbage::Verdict,
+    kinds,
+    plans::Context,
+    queue::{Queue, Work},
+    world::World,
+};
+use crate::{
+    backend::Backend,
+    error::{ApiError, Reason},
+    registry::Registry,
+    store::{Event, EventKind, Subscription},
+};
+
+pub(super) struct Shell {
+    backend: Backend,
+    events: Subscription,
+    world: World,
+    queue: Queue,
+    addresses: Addresses,
+    /// Objects, by UID, whose owner is of a kind that discovery does not know.
+    puzzles: BTreeSet<String>,
+}
+
+impl Shell {
+    /// Takes in everything that exists and follows the store from there.
+    pub(super) fn new(backend: Backend) -> Self {
+        let mut shell = Self {
+            events: backend.subscribe(backend.revision()),
+            backend,
+            world: World::default(),
+            queue: Queue::default(),
+            addresses: Addresses::default(),
+            puzzles: BTreeSet::new(),
+        };
+        shell.list();
+        shell
+    }
+
+    /// Works until the server stops.
+    pub(super) async fn run(mut self) {
+        let activity = self.backend.activity().clone();
+        let mut token = activity.hold(NAME);
+        loop {
+            self.drain();
+            while let Some(work) = self.queue.next(self.backend.clock().now()) {
+                if *self.backend.stopping().borrow() {
+                    return;
+                }
+                self.handle(work);
+                self.drain();
+                tokio::task::yield_now().await;
+            }
+            match self.wait(token).await {
+                Some(held) => token = held,
+                None => return,
+            }
+        }
+    }
+
+    /// Waits, idle, for an event or the next moment to look again; nothing once the server stops.
+    async fn wait(&mut self, token: Token) -> Option<Token> {
+        let activity = self.backend.activity().clone();
+        let clock: SharedClock = self.backend.clock().clone();
+        let due = self.queue.earliest();
+        let timer = async {
+            match due {
+                Some(due) => activity.sleep_until(&*clock, due, TimerKind::Progress, NAME).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut timer = Box::pin(timer.fuse());
+        // The first poll registers the timer: only then may the token go.
+        if let Poll::Ready(held) = poll!(&mut timer) {
+            return Some(held);
+        }
+        drop(token);
+        let event = tokio::select! {
+            held = &mut timer => return Some(held),
+            event = self.events.next() => event,
+        };
+        let held = activity.hold(NAME);
+        match event {
+            Some(event) => self.absorb(&event),
+            None if *self.backend.stopping().borrow() => return None,
+            None => self.start_over(),
+        }
+        Some(held)
+    }
+
+    /// Takes in every event there is.
+    fn drain(&mut self) {
+        while let Some(event) = self.events.try_next() {
+            self.absorb(&event);
+        }
+    }
+
+    fn absorb(&mut self, event: &Event) {
+        let (resource, object) = (&event.resource, &event.object);
+        let uid = &object.meta().uid;
+        let gone = event.kind == EventKind::Deleted;
+        if gone {
+            self.world.bury(uid);
+            self.addresses.forget(uid);
+        } else {
+            self.world.put(resource, object.clone());
+        }
+        let old = event.old.as_deref();
+        let new = (!gone).then_some(&**object);
+        for work in changes::work(&self.world, &Change { resource, old, new }) {
+            self.queue.add(work);
+        }
+        if **resource == **kinds::CRDS {
+            let puzzles = std::mem::take(&mut self.puzzles);
+            puzzles.into_iter().for_each(|uid| self.queue.add(Work::Garbage(uid)));
+        }
+    }
+
+    /// Begins anew after history was lost that had not been seen yet.
+    fn start_over(&mut self) {
+        warn!("controllers list everything anew: history is gone");
+        self.events = self.backend.subscribe(self.backend.revision());
+        self.world = World::default();
+        self.list();
+    }
+
+    /// Takes in every object; events after the subscription bring what changes meanwhile.
+    fn list(&mut self) {
+        let registry = self.backend.registry();
+        let kept = registry.all().iter().filter(|it| it.is_stored() && it.resource == *it.storage);
+        for registered in kept {
+            let resource = registered.storage.clone();
+            for object in self.backend.list(&resource, "") {
+                self.world.put(&resource, object);
+            }
+        }
+        let mut work = BTreeSet::new();
+        for (target, entry) in self.world.all() {
+            if let Some(pod) = entry.pod() {
+                self.addresses.note(&target.uid, &pod.ip);
+            }
+            let change = Change { resource: &target.resource, old: None, new: Some(&entry.object) };
+            work.append(&mut changes::work(&self.world, &change));
+        }
+        work.into_iter().for_each(|work| self.queue.add(work));
+    }
+
+    /// Plans one piece of work and executes the plan.
+    fn handle(&mut self, work: Work) {
+        let plan = match self.plan(&work) {
+            Verdict::Plan(plan) => plan,
+            Verdict::UnknownKind => {
+                if let Work::Garbage(uid) = work {
+                    self.puzzles.insert(uid);
+                }
+                return;
+            }
+        };
+        if !plan.is_idle() {
+            debug!(?work, %plan, "controllers planned");
+        }
+        match self.execute(&plan) {
+            Ok(()) => {
+                self.queue.succeeded(&work);
+                if let Some(due) = plan.look_again {
+                    self.queue.again_at(work, due);
+                }
+            }
+            Err(error) => self.retry(work, &error),
+        }
+    }
+
+    /// Looks again at once at what was planned from an old state, and later at what failed.
+    fn retry(&mut self, work: Work, error: &ApiError) {
+        if error.reason() == Reason::Conflict {
+            return self.queue.add(work);
+        }
+        debug!(?work, %error, "controllers failed");
+        let plan = self.context(|context| context.plan_failed(&work, &error.to_string()));
+        if let Err(error) = self.execute(&plan) {
+            debug!(?work, %error, "controllers could not tell of a failure");
+        }
+        self.queue.failed(work, self.backend.clock().now());
+    }
+
+    fn plan(&mut self, work: &Work) -> Verdict {
+        self.context(|context| context.plan(work))
+    }
+
+    fn context<T>(&mut self, plan: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let registry = self.backend.registry();
+        plan(&mut Context {
+            world: &self.world,
+            addresses: &mut self.addresses,
+            known: &|gvk| scope(&registry, gvk),
+            revision: self.backend.revision(),
+            now: self.backend.clock().now(),
+        })
+    }
+}
+
+/// What the controllers are called where activity is shown.
+const NAME: &str = "controllers";
+
+fn scope(registry: &Registry, gvk: &GroupVersionKind) -> Option<ResourceScope> {
+    registry.by_kind(gvk).map(|registered| registered.resource.scope)
+}
