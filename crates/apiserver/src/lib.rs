@@ -17,6 +17,7 @@ mod http;
 mod lifecycle;
 mod list;
 mod pack;
+mod protobuf;
 mod quantity;
 mod registry;
 mod requests;

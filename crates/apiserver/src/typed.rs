@@ -174,7 +174,8 @@ fn missing(field: &Field) -> Option<Value> {
     }
 }
 
-fn zero(shape: &Shape) -> Value {
+/// Returns what Go holds where nothing was given.
+pub(crate) fn zero(shape: &Shape) -> Value {
     match shape {
         Shape::Struct(_) => json!({}),
         Shape::Leaf(Leaf::String | Leaf::Duration) => json!(""),
@@ -186,7 +187,7 @@ fn zero(shape: &Shape) -> Value {
 }
 
 /// Returns whether Go's encoder leaves the value out where it may.
-fn is_empty(shape: &Shape, value: &Value) -> bool {
+pub(crate) fn is_empty(shape: &Shape, value: &Value) -> bool {
     match (shape, value) {
         (Shape::Leaf(Leaf::Quantity | Leaf::IntOrString), _) => false,
         (Shape::Leaf(_), Value::String(text)) => text.is_empty(),
