@@ -10,6 +10,7 @@ mod controllers;
 mod convert;
 mod crd;
 mod defaults;
+mod discovery;
 mod dns;
 mod error;
 mod field;
