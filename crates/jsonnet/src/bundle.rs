@@ -1,6 +1,6 @@
 //! Pure: a program with all it imports, as it travels to the workers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,10 @@ pub enum VariableValue {
     Text(String),
     /// A Jsonnet expression, which may import; JSON text is one.
     Code(String),
+    /// The text of a file.
+    TextFile(PathBuf),
+    /// The Jsonnet expression in a file.
+    CodeFile(PathBuf),
 }
 
 /// A program with everything it needs: workers read no files.

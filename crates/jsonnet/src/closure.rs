@@ -83,40 +83,55 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, main: &Path) -> Result<Bundle, LoadError> {
-        let place =
-            Location::Local(resolve::join(&self.options.working_dir, &main.to_string_lossy()));
-        let content = self.open(&place).map_err(|error| LoadError::Read {
-            path: main.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        let main = self.add(place, content);
+        let main = self.open_named(main)?;
         self.evaluate(main);
-        self.bundle.ext_vars = self.bind(&self.options.ext_vars, "ext-code");
-        self.bundle.tlas = self.bind(&self.options.tlas, "tla-code");
+        self.bundle.ext_vars = self.bind(&self.options.ext_vars, "ext-code")?;
+        self.bundle.tlas = self.bind(&self.options.tlas, "tla-code")?;
         while let Some(file) = self.pending.pop() {
             self.follow(file);
         }
         Ok(std::mem::take(&mut self.bundle))
     }
 
-    fn bind(&mut self, variables: &[Variable], flag: &str) -> Vec<Binding> {
-        variables
-            .iter()
-            .map(|variable| {
-                let value = match &variable.value {
-                    VariableValue::Text(text) => Bound::Text(text.clone()),
-                    VariableValue::Code(code) => {
-                        let name = format!("<{flag} {}>", variable.name);
-                        // Its imports are relative to the working directory, where no such file is.
-                        let place = Location::Local(self.options.working_dir.join(&name));
-                        let file = self.add_named(place, name, Bytes::from(code.clone()));
-                        self.evaluate(file);
-                        Bound::Code(file)
-                    }
-                };
-                Binding { name: variable.name.clone(), value }
-            })
-            .collect()
+    /// Reads a file that the user names.
+    fn open_named(&mut self, file: &Path) -> Result<usize, LoadError> {
+        let path = resolve::join(&self.options.working_dir, &file.to_string_lossy());
+        let place = Location::Local(path);
+        let content = self.open(&place).map_err(|error| unreadable(file, &error))?;
+        Ok(self.add(place, content))
+    }
+
+    fn bind(&mut self, variables: &[Variable], flag: &str) -> Result<Vec<Binding>, LoadError> {
+        let bindings = variables.iter().map(|variable| {
+            let value = self.bound(variable, flag)?;
+            Ok(Binding { name: variable.name.clone(), value })
+        });
+        bindings.collect()
+    }
+
+    fn bound(&mut self, variable: &Variable, flag: &str) -> Result<Bound, LoadError> {
+        match &variable.value {
+            VariableValue::Text(text) => Ok(Bound::Text(text.clone())),
+            VariableValue::Code(code) => {
+                let name = format!("<{flag} {}>", variable.name);
+                // Its imports are relative to the working directory, where no such file is.
+                let place = Location::Local(self.options.working_dir.join(&name));
+                let file = self.add_named(place, name, Bytes::from(code.clone()));
+                self.evaluate(file);
+                Ok(Bound::Code(file))
+            }
+            VariableValue::TextFile(file) => {
+                let path = self.options.working_dir.join(file);
+                self.seen.insert(path.clone());
+                let text = std::fs::read_to_string(path);
+                text.map(Bound::Text).map_err(|error| unreadable(file, &error))
+            }
+            VariableValue::CodeFile(file) => {
+                let file = self.open_named(file)?;
+                self.evaluate(file);
+                Ok(Bound::Code(file))
+            }
+        }
     }
 
     /// Reads the imports of one file.
@@ -200,6 +215,10 @@ impl<'a> Reader<'a> {
             self.pending.push(file);
         }
     }
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> LoadError {
+    LoadError::Read { path: file.display().to_string(), reason: error.to_string() }
 }
 
 fn is_absent(error: &io::Error) -> bool {

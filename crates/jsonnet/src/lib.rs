@@ -6,13 +6,17 @@
 mod bundle;
 mod closure;
 mod failure;
+pub mod flags;
+pub mod httpd;
 mod image;
 mod interpreter;
 mod pool;
 mod print;
 mod resolve;
+mod routes;
 mod runtime;
 mod scan;
+mod watch;
 mod wire;
 mod worker;
 
@@ -21,7 +25,9 @@ pub use closure::ProgramOptions;
 pub use failure::{CallError, ErrorKind, LoadError};
 pub use interpreter::Form;
 pub use pool::WorkerCommand;
+pub use routes::{RouteError, Routes};
 pub use runtime::{Evaluated, RouteStatus, Runtime, RuntimeOptions};
+pub use watch::Change;
 pub use worker::worker_main;
 
 /// The first argument by which the binary knows that it is to be a worker.

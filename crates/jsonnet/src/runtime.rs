@@ -201,21 +201,17 @@ impl Runtime {
         result
     }
 
+    /// Returns what is known of a route.
+    pub fn status(&self, route: &str) -> Option<RouteStatus> {
+        let now = self.0.options.clock.now();
+        self.routes().get(route).map(|slot| slot.status(route, now))
+    }
+
     /// Returns what is known of all routes, in order.
-    pub fn routes_status(&self) -> Vec<RouteStatus> {
+    pub fn status_all(&self) -> Vec<RouteStatus> {
         let now = self.0.options.clock.now();
         let routes = self.routes();
-        let status = routes.iter().map(|(route, slot)| RouteStatus {
-            route: route.to_string(),
-            file: slot.file.clone(),
-            revision: slot.revision(),
-            loaded_at: slot.loaded_at,
-            error: slot.error.clone(),
-            calls: slot.calls,
-            failures: slot.failures,
-            fenced: slot.fence.is_closed(now),
-        });
-        status.collect()
+        routes.iter().map(|(route, slot)| slot.status(route, now)).collect()
     }
 
     /// Returns the revision a route serves; nothing at all if there is no such route.
@@ -308,7 +304,7 @@ impl Runtime {
     ) -> Result<Revision, LoadError> {
         let mut routes = self.routes();
         let slot = routes.entry(route.into()).or_insert_with(|| Slot::new(file.to_owned()));
-        slot.file = file.to_owned();
+        file.clone_into(&mut slot.file);
         slot.prints = prints;
         match checked {
             Ok(program) => {
@@ -424,6 +420,19 @@ impl Slot {
             warned: BTreeSet::new(),
             calls: 0,
             failures: 0,
+        }
+    }
+
+    fn status(&self, route: &str, now: Timestamp) -> RouteStatus {
+        RouteStatus {
+            route: route.to_owned(),
+            file: self.file.clone(),
+            revision: self.revision(),
+            loaded_at: self.loaded_at,
+            error: self.error.clone(),
+            calls: self.calls,
+            failures: self.failures,
+            fenced: self.fence.is_closed(now),
         }
     }
 

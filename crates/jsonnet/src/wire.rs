@@ -107,9 +107,9 @@ fn start(head: &impl Serialize, body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn split_lengths(lengths: [u8; 8], limit: usize) -> io::Result<(usize, usize)> {
-    let [a, b, c, d, e, f, g, h] = lengths;
-    let (head, body) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-    let (head, body) = (head as usize, body as usize);
+    let both = u64::from_be_bytes(lengths);
+    let head = usize::try_from(both >> 32).map_err(io::Error::other)?;
+    let body = usize::try_from(both & u64::from(u32::MAX)).map_err(io::Error::other)?;
     if limit < head || limit < body {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "frame is too large"));
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::image;
 
 /// The native functions and their parameters.
-pub(super) const SIGNATURES: [(&str, &[&str]); 12] = [
+pub(super) const SIGNATURES: [(&str, &[&str]); 13] = [
     ("parseJson", &["json"]),
     ("parseYaml", &["yaml"]),
     ("manifestJson", &["value", "indent"]),
@@ -20,6 +20,7 @@ pub(super) const SIGNATURES: [(&str, &[&str]); 12] = [
     ("validateJSONSchema", &["obj", "schema"]),
     ("parseHelmChart", &["chartData", "releaseName", "namespace", "values", "capabilities"]),
     ("jsonUnmarshal", &["jsonStr"]),
+    ("windlass.parseYaml", &["str"]),
     ("parseInt", &["intStr", "base"]),
 ];
 
@@ -28,7 +29,10 @@ pub(super) fn call(name: &str, args: &[Value]) -> Result<Value, String> {
     let arguments = Arguments { name, args };
     let result = match name {
         "parseJson" => parse_json(arguments.text(0)?),
+        "parseYaml" => yaml_documents(arguments.text(0)?).map(Value::Array),
+        "windlass.parseYaml" => parse_yaml(arguments.text(0)?),
         "manifestJson" => manifest_json(arguments),
+        "manifestYaml" => Ok(k8s::yaml::to_string(arguments.get(0)).into()),
         "escapeStringRegex" => Ok(regexp::escape(arguments.text(0)?).into()),
         "regexMatch" => regexp::is_match(arguments.text(0)?, arguments.text(1)?).map(Value::from),
         "regexSubst" => {
@@ -88,6 +92,20 @@ fn parse_json(text: &str) -> Result<Value, String> {
     k8s::json::parse(text.as_bytes()).map_err(|error| error.to_string())
 }
 
+fn yaml_documents(text: &str) -> Result<Vec<Value>, String> {
+    let documents = k8s::yaml::documents(text).map_err(|error| error.to_string())?;
+    Ok(documents.into_iter().map(|document| document.value).collect())
+}
+
+/// What `std.parseYaml` returns: an array for a stream, else the value of the one document.
+fn parse_yaml(text: &str) -> Result<Value, String> {
+    let documents = yaml_documents(text)?;
+    if text.lines().any(|line| line.starts_with("---")) {
+        return Ok(documents.into());
+    }
+    Ok(documents.into_iter().next().unwrap_or(Value::Null))
+}
+
 fn manifest_json(arguments: Arguments<'_>) -> Result<Value, String> {
     let indent = arguments.number(1)?;
     if !(0.0..=64.0).contains(&indent) || indent.fract() != 0.0 {
@@ -112,7 +130,7 @@ fn parse_int(text: &str, base: f64) -> Result<Value, String> {
     let (digits, base) = if base == 0.0 {
         prefixed()
     } else {
-        let base = (2..=36_u32).find(|known| f64::from(*known) == base);
+        let base = (2..=36_u32).find(|known| (f64::from(*known) - base).abs() < f64::EPSILON);
         (digits.to_owned(), base.ok_or("base must be 0 or from 2 to 36")?)
     };
     let invalid = || format!("\"{text}\" is not an integer of base {base}");
@@ -139,6 +157,17 @@ mod tests {
         assert!(parse("9", 8).is_err());
         assert!(parse("1", 99).is_err());
         assert!(parse("--1", 10).is_err());
+    }
+
+    #[test]
+    fn yaml_is_read_as_go_reads_it() {
+        let parse = |name, text: &str| call(name, &[text.into()]);
+        assert_eq!(parse("parseYaml", "mode: 0644"), Ok(json!([{"mode": 420}])));
+        assert_eq!(parse("parseYaml", ""), Ok(json!([])));
+        assert_eq!(parse("windlass.parseYaml", "a: yes"), Ok(json!({"a": true})));
+        assert_eq!(parse("windlass.parseYaml", "---\na: 1\n---\n2"), Ok(json!([{"a": 1}, 2])));
+        let text = call("manifestYaml", &[json!({"a": "yes", "b": [1]})]);
+        assert_eq!(text, Ok(json!("a: \"yes\"\nb:\n- 1\n")));
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl std::fmt::Display for Place {
 
 fn position(text: &[u8], offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let column = String::from_utf8_lossy(before.get(start..).unwrap_or_default()).chars().count();
     (line, column + 1)
@@ -297,7 +297,7 @@ pub(super) fn load(error: &LoadError) -> (SpanId, String) {
     match error {
         LoadError::Lex(error) => lex(error),
         LoadError::Parse(ParseError::Expected { span, expected, instead }) => {
-            let expected: Vec<_> = expected.iter().map(expected_token).collect();
+            let expected: Vec<_> = expected.iter().copied().map(expected_token).collect();
             (*span, format!("expected {}, got {}", expected.join(" or "), actual_token(instead)))
         }
         LoadError::Analyze(error) => analyze(error),
@@ -371,10 +371,10 @@ fn analyze(error: &AnalyzeError) -> (SpanId, String) {
     (*span, message)
 }
 
-fn expected_token(token: &ExpectedToken) -> String {
+fn expected_token(token: ExpectedToken) -> String {
     match token {
         ExpectedToken::EndOfFile => "end of file".to_owned(),
-        ExpectedToken::Simple(kind) => simple_token(*kind),
+        ExpectedToken::Simple(kind) => simple_token(kind),
         ExpectedToken::Ident => "an identifier".to_owned(),
         ExpectedToken::Number => "a number".to_owned(),
         ExpectedToken::String => "a string".to_owned(),

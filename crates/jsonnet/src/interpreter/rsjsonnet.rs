@@ -47,7 +47,7 @@ pub(crate) struct Session(Cell);
 
 impl Interpreter for Session {
     fn load(bundle: Arc<Bundle>) -> Result<Self, CallError> {
-        Cell::try_new(Arena::new(), |arena| Loaded::new(arena, bundle)).map(Self)
+        Cell::try_new(Arena::new(), |arena| Loaded::new(arena, &bundle)).map(Self)
     }
 
     fn call(&mut self, request: &[u8], form: Form) -> Result<String, CallError> {
@@ -95,7 +95,7 @@ struct Host<'p> {
 }
 
 impl<'p> Loaded<'p> {
-    fn new(arena: &'p Arena, bundle: Arc<Bundle>) -> Result<Self, CallError> {
+    fn new(arena: &'p Arena, bundle: &Arc<Bundle>) -> Result<Self, CallError> {
         let mut program = Program::new(arena);
         program.set_max_stack(bundle.max_stack);
         for (name, parameters) in natives::SIGNATURES {
@@ -103,7 +103,7 @@ impl<'p> Loaded<'p> {
                 parameters.iter().map(|name| program.intern_str(name)).collect();
             program.register_native_func(program.intern_str(name), &parameters);
         }
-        let mut host = Host::new(Arc::clone(&bundle));
+        let mut host = Host::new(Arc::clone(bundle));
         host.load_files(&mut program)?;
         for variable in &bundle.ext_vars {
             if let Some((name, thunk)) = host.bind(&mut program, variable) {
@@ -206,10 +206,8 @@ impl<'p> Host<'p> {
         self.prelude = prelude.ok();
         let bundle = Arc::clone(&self.bundle);
         for (index, file) in bundle.files.iter().enumerate() {
-            let thunk = match file.code {
-                true => Some(self.load_file(program, index, &file.url)?),
-                false => None,
-            };
+            let thunk =
+                if file.code { Some(self.load_file(program, index, &file.url)?) } else { None };
             self.thunks.push(thunk);
         }
         Ok(())

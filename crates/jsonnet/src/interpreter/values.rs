@@ -74,7 +74,7 @@ struct Seed<'a, 'p> {
     depth: usize,
 }
 
-impl<'a, 'p> Seed<'a, 'p> {
+impl<'p> Seed<'_, 'p> {
     fn child(&mut self) -> Seed<'_, 'p> {
         Seed { program: self.program, depth: self.depth + 1 }
     }

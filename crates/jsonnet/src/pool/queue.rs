@@ -57,7 +57,7 @@ impl<T> Queue<T> {
         match self.lanes.iter_mut().find(|lane| lane.route == *route) {
             Some(lane) => lane.tickets.push_back(ticket),
             None => {
-                self.lanes.push_back(Lane { route: Arc::clone(route), tickets: [ticket].into() })
+                self.lanes.push_back(Lane { route: Arc::clone(route), tickets: [ticket].into() });
             }
         }
         Ok(())

@@ -130,18 +130,14 @@ fn start_class<'a>(after: &'a str, out: &mut String) -> &'a str {
 /// Writes a `[` inside brackets: the start of a named class or a character.
 fn nested<'a>(after: &'a str, out: &mut String) -> &'a str {
     let named = after.strip_prefix(':').and_then(|name| name.split_once(":]"));
-    match named {
-        Some((name, rest)) => {
-            out.push_str("[:");
-            out.push_str(name);
-            out.push_str(":]");
-            rest
-        }
-        None => {
-            out.push_str(r"\[");
-            after
-        }
+    if let Some((name, rest)) = named {
+        out.push_str("[:");
+        out.push_str(name);
+        out.push_str(":]");
+        return rest;
     }
+    out.push_str(r"\[");
+    after
 }
 
 #[cfg(test)]
