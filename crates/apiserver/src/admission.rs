@@ -1,40 +1,128 @@
 //! Pure: normalises, defaults and validates what is about to be written, by the rules of its kind.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::{
-    backend::FieldValidation,
+    backend::{FieldValidation, Part},
+    crd, defaults,
     error::ApiError,
     field::FieldError,
     lifecycle::{self, metadata},
     registry::Registered,
+    typed,
 };
 
-/// Normalises a decoded body and returns warnings about what was dropped.
+/// Brings a decoded body into the form of its kind and returns warnings about what was dropped.
 pub(crate) fn normalise(
     registered: &Registered,
     value: &mut Value,
     validation: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
-    let unknown = lifecycle::tidy(registered, value)?;
+    let mut unknown = match &registered.custom {
+        Some(custom) => {
+            normalise_numbers(value);
+            custom.schema.prune(value)
+        }
+        None => typed::normalise(&registered.resource.gvk, value)
+            .map_err(|error| lifecycle::undecodable(registered, &error.to_string()))?,
+    };
+    unknown.extend(lifecycle::tidy(registered, value)?);
+    let unknown: Vec<_> = unknown.iter().map(|it| format!("unknown field \"{it}\"")).collect();
     let mut warnings = metadata::warnings(registered, value);
     match validation {
         FieldValidation::Strict if !unknown.is_empty() => {
-            let fields: Vec<_> = unknown.iter().map(|it| format!("unknown field \"{it}\"")).collect();
-            let why = format!("strict decoding error: {}", fields.join(", "));
+            let why = format!("strict decoding error: {}", unknown.join(", "));
             return Err(lifecycle::undecodable(registered, &why));
         }
-        FieldValidation::Warn => {
-            warnings.extend(unknown.iter().map(|it| format!("unknown field \"{it}\"")));
-        }
+        FieldValidation::Warn => warnings.extend(unknown),
         FieldValidation::Strict | FieldValidation::Ignore => {}
     }
     Ok(warnings)
 }
 
+/// Fills in what the kind fills in.
+pub(crate) fn complete(registered: &Registered, value: &mut Value, is_new: bool) {
+    let gvk = &registered.resource.gvk;
+    match &registered.custom {
+        Some(custom) => custom.schema.apply_defaults(value),
+        None => {
+            if is_new {
+                defaults::give_birth(gvk, value);
+            }
+            defaults::apply(gvk, value);
+        }
+    }
+    if is_definition(registered) {
+        crd::apply_defaults(value);
+    }
+}
+
 /// Returns everything that is wrong with an object that is about to be written.
-pub(crate) fn validate(registered: &Registered, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
+pub(crate) fn validate(
+    registered: &Registered,
+    part: Part,
+    value: &Value,
+    old: Option<&Value>,
+) -> Vec<FieldError> {
     let mut errors = metadata::validate(registered, value);
     errors.extend(old.and_then(|old| lifecycle::update::finalizers(old, value)));
+    match &registered.custom {
+        Some(custom) if part == Part::Status => errors.extend(custom.schema.validate_status(value)),
+        Some(custom) => errors.extend(custom.schema.validate(value)),
+        None => {}
+    }
+    if is_definition(registered) && part == Part::Main {
+        errors.extend(crd::validate(value, old));
+    }
     errors
+}
+
+/// Returns whether objects of the resource define other resources.
+pub(crate) fn is_definition(registered: &Registered) -> bool {
+    registered.is("apiextensions.k8s.io", "customresourcedefinitions")
+}
+
+/// Custom resources keep integers of 64 bits; every other number passes through a float, as in Go.
+fn normalise_numbers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(normalise_numbers),
+        Value::Array(items) => items.iter_mut().for_each(normalise_numbers),
+        Value::Number(number) if !number.is_i64() => {
+            if let Some(whole) = number.as_f64().and_then(whole) {
+                *number = whole;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns a float without a fraction as Go writes it: as an integer, with zeros after its digits.
+fn whole(float: f64) -> Option<Number> {
+    if float.fract() != 0.0 || 1e21 <= float.abs() {
+        return None;
+    }
+    let shortest = format!("{float}");
+    let number: Number = shortest.parse().ok()?;
+    (!number.is_f64()).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_custom_resources_are_written_as_go_does() {
+        for (text, expected) in [
+            ("1.0", "1"),
+            ("1e3", "1000"),
+            ("12345678901234567890", "12345678901234567000"),
+            ("9223372036854775807", "9223372036854775807"),
+            ("1.5", "1.5"),
+            ("-3.0", "-3"),
+        ] {
+            let mut value = serde_json::from_str(text).unwrap();
+            normalise_numbers(&mut value);
+            assert_eq!(value.to_string(), expected, "{text}");
+        }
+    }
 }

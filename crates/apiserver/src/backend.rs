@@ -34,6 +34,8 @@ struct Shared {
     clock: SharedClock,
     activity: Activity,
     stopping: watch::Sender<bool>,
+    /// The certificate that clients trust, as namespaces show it.
+    ca_certificate: String,
 }
 
 /// Which part of an object an update writes.
@@ -118,12 +120,23 @@ pub(crate) struct Written {
 
 impl Backend {
     pub(crate) fn new(clock: SharedClock, activity: Activity, history: History) -> Self {
+        Self::trusted(clock, activity, history, String::new())
+    }
+
+    /// Returns the backend of a server whose clients trust this certificate.
+    pub(crate) fn trusted(
+        clock: SharedClock,
+        activity: Activity,
+        history: History,
+        ca_certificate: String,
+    ) -> Self {
         Self(Arc::new(Shared {
             store: Store::new(history),
             registry: RwLock::new(Arc::new(Registry::new(vec![]))),
             clock,
             activity,
             stopping: watch::Sender::new(false),
+            ca_certificate,
         }))
     }
 

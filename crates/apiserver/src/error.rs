@@ -160,7 +160,8 @@ impl ApiError {
 
     /// The namespace the request names is missing.
     pub(crate) fn namespace_not_found(name: &str) -> Self {
-        let details = Details { kind: "namespaces".to_owned(), name: name.to_owned(), ..<_>::default() };
+        let details =
+            Details { kind: "namespaces".to_owned(), name: name.to_owned(), ..<_>::default() };
         Self::new(Reason::NotFound, format!("namespaces \"{name}\" not found"), details)
     }
 
@@ -218,8 +219,7 @@ impl ApiError {
 
     /// An object of a kind that is no resource, such as options, breaks rules.
     pub(crate) fn invalid_kind(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {
-        let qualified =
-            if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
         let list = match texts.as_slice() {
             [single] => single.clone(),
@@ -255,8 +255,7 @@ impl ApiError {
     /// None of the media types asked for can be produced.
     pub(crate) fn not_acceptable(accepted: &[&str]) -> Self {
         let accepted = accepted.join(", ");
-        let message =
-            format!("only the following media types are accepted: {accepted}");
+        let message = format!("only the following media types are accepted: {accepted}");
         Self::plain(Reason::NotAcceptable, message)
     }
 
@@ -318,10 +317,10 @@ impl ApiError {
 
     /// The revision asked for does not exist yet.
     pub(crate) fn future_revision(wanted: u64, current: u64) -> Self {
-        let message =
-            format!("Timeout: Too large resource version: {wanted}, current: {current}");
-        let causes =
-            vec![json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"})];
+        let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
+        let causes = vec![
+            json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}),
+        ];
         let details = Details { causes, retry_after: Some(1), ..<_>::default() };
         Self::new(Reason::Timeout, message, details)
     }

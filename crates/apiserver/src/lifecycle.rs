@@ -76,9 +76,6 @@ pub(crate) fn identify(
 
 /// Tidies the metadata as decoding and encoding again would, and returns the paths of unknown fields.
 pub(crate) fn tidy(registered: &Registered, value: &mut Value) -> Result<Vec<String>, ApiError> {
-    if !registered.is_custom() {
-        drop_nulls(value);
-    }
     let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else {
         return Ok(vec![]);
     };
@@ -95,7 +92,10 @@ pub(crate) fn tidy(registered: &Registered, value: &mut Value) -> Result<Vec<Str
 }
 
 /// Removes what only the server may set in a new object.
-pub(crate) fn wipe(value: &mut Value) {
+pub(crate) fn wipe(registered: &Registered, value: &mut Value) {
+    if let (true, Some(fields)) = (registered.status, value.as_object_mut()) {
+        fields.remove("status");
+    }
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in [
             "uid",
@@ -109,18 +109,13 @@ pub(crate) fn wipe(value: &mut Value) {
     }
 }
 
-/// Gives a new object what the server sets: UID, time of birth, first generation, no status.
+/// Gives a new object what the server sets: UID, time of birth, first generation.
 pub(crate) fn give_birth(registered: &Registered, value: &mut Value, uid: &str, now: Timestamp) {
     let metadata = &mut value["metadata"];
     metadata["uid"] = json!(uid);
     metadata["creationTimestamp"] = json!(rfc3339(now));
     if registered.generation || registered.is_custom() {
         metadata["generation"] = json!(1);
-    }
-    if registered.status
-        && let Value::Object(fields) = value
-    {
-        fields.remove("status");
     }
 }
 
@@ -199,9 +194,8 @@ fn check_metadata_types(
 ) -> Result<(), ApiError> {
     let broken = |why: String| undecodable(registered, &format!("metadata: {why}"));
     Meta::deserialize(metadata).map_err(|error| broken(error.to_string()))?;
-    let texts = |value: &Value| {
-        value.as_object().is_some_and(|map| map.values().all(Value::is_string))
-    };
+    let texts =
+        |value: &Value| value.as_object().is_some_and(|map| map.values().all(Value::is_string));
     if !metadata.get("annotations").is_none_or(texts) {
         return Err(broken("annotations are not a map of texts".to_owned()));
     }
@@ -223,16 +217,5 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
     }
 }

@@ -8,9 +8,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use k8s::{Object, ObjectKey, selector::Selector};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    error::ApiError, http::query::Query, list::fields::FieldFilter, registry::Registered,
-};
+use crate::{error::ApiError, http::query::Query, list::fields::FieldFilter, registry::Registered};
 
 /// Which objects of a resource are wanted.
 #[derive(Clone, Debug, Default)]
@@ -122,9 +120,7 @@ impl Continue {
 
     /// Reads a token.
     pub(crate) fn decode(token: &str) -> Result<Self, ApiError> {
-        let broken = |why: &str| {
-            ApiError::bad_request(format!("continue key is not valid: {why}"))
-        };
+        let broken = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
         let token = token.trim_end_matches('=');
         let json = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| broken("not base64"))?;
         let Token { v, rv, start } =

@@ -113,6 +113,25 @@ impl Registry {
 }
 
 impl Registered {
+    /// Returns one version of a custom resource.
+    pub(crate) fn custom(version: CustomVersion, storage: Arc<Resource>) -> Self {
+        Self {
+            resource: version.resource.clone(),
+            storage,
+            singular: version.singular.clone(),
+            list_kind: version.list_kind.clone(),
+            short_names: version.short_names.clone(),
+            categories: version.categories.clone(),
+            verbs: ALL_VERBS,
+            status: version.status,
+            scale: version.scale.clone(),
+            extra: &[],
+            generation: true,
+            update: UpdateRule::Versioned,
+            custom: Some(Arc::new(version)),
+        }
+    }
+
     /// Returns the plural with the group, as error messages name the resource.
     pub(crate) fn qualified(&self) -> String {
         let Resource { gvk, plural, .. } = &self.resource;

@@ -90,12 +90,8 @@ struct State {
 impl Store {
     pub(crate) fn new(history: History) -> Arc<Self> {
         // The first write gets revision 2, so that no list answers with 0, which means "any".
-        let state = State {
-            revision: 1,
-            collections: HashMap::new(),
-            log: VecDeque::new(),
-            evicted: 1,
-        };
+        let state =
+            State { revision: 1, collections: HashMap::new(), log: VecDeque::new(), evicted: 1 };
         Arc::new(Self {
             state: RwLock::new(state),
             writer: Mutex::new(()),
@@ -141,13 +137,20 @@ impl Store {
         if revision < state.evicted || state.revision < revision {
             return Err(HistoryGone);
         }
-        let objects =
-            state.collection(resource).map(|it| it.list_at(namespace, revision)).unwrap_or_default();
+        let objects = state
+            .collection(resource)
+            .map(|it| it.list_at(namespace, revision))
+            .unwrap_or_default();
         Ok(Snapshot { revision, objects })
     }
 
     /// Writes an object that the caller has checked; the caller is the only writer.
-    pub(crate) fn put(&self, resource: &Arc<Resource>, mut value: Value, now: Timestamp) -> Arc<Object> {
+    pub(crate) fn put(
+        &self,
+        resource: &Arc<Resource>,
+        mut value: Value,
+        now: Timestamp,
+    ) -> Arc<Object> {
         let revision = self.revision() + 1;
         value["metadata"]["resourceVersion"] = json!(revision.to_string());
         let object = encode(value);

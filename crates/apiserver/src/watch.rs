@@ -86,7 +86,9 @@ pub(crate) fn change(filter: &Filter, event: &Event) -> Option<(Change, Arc<Obje
     match (before, after) {
         (false, true) => Some((Change::Added, object.clone())),
         (true, true) => Some((Change::Modified, object.clone())),
-        (true, false) if event.kind == EventKind::Deleted => Some((Change::Deleted, object.clone())),
+        (true, false) if event.kind == EventKind::Deleted => {
+            Some((Change::Deleted, object.clone()))
+        }
         (true, false) => {
             let old = event.old.as_ref()?;
             Some((Change::Deleted, Arc::new(at_revision(old, event.revision))))

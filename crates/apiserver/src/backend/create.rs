@@ -1,13 +1,14 @@
 //! Creating objects.
 
+use std::sync::Arc;
+
 use k8s::{Object, ObjectKey};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::{
     admission,
-    backend::{Backend, WriteOptions, Written, text},
+    backend::{Backend, Part, WriteOptions, Written, text},
     convert,
     error::ApiError,
     lifecycle,
@@ -40,8 +41,8 @@ impl Backend {
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
         lifecycle::identify(registered, namespace, &mut value)?;
+        lifecycle::wipe(registered, &mut value);
         let mut warnings = admission::normalise(registered, &mut value, options.validation)?;
-        lifecycle::wipe(&mut value);
         if !text(&value, "resourceVersion").is_empty() {
             let why = "resourceVersion should not be set on objects to be created";
             return Err(ApiError::failure(why));
@@ -50,9 +51,9 @@ impl Backend {
         warnings.extend(lifecycle::dedup_owners(&mut value));
         self.name(registered, namespace, &mut value)?;
         lifecycle::give_birth(registered, &mut value, &Uuid::new_v4().to_string(), self.now());
-        self.complete(registered, &mut value, None)?;
+        admission::complete(registered, &mut value, true);
         let name = text(&value, "name").to_owned();
-        let errors = admission::validate(registered, &value, None);
+        let errors = admission::validate(registered, Part::Main, &value, None);
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, &name, &errors));
         }
@@ -73,6 +74,7 @@ impl Backend {
 
     /// Writes a checked object and returns it as it is served.
     pub(super) fn commit(&self, registered: &Registered, mut value: Value) -> Arc<Object> {
+        self.before_commit(registered, &mut value);
         convert::stored(registered, &mut value);
         let object = self.0.store.put(&registered.storage, value, self.now());
         convert::served(registered, &object)
@@ -85,13 +87,12 @@ impl Backend {
         namespace: &str,
         value: &Value,
     ) -> Result<(), ApiError> {
+        self.check_definition(registered, text(value, "name"))?;
         if !registered.resource.is_namespaced() {
             return Ok(());
         }
         if namespace.is_empty() {
-            return Err(ApiError::bad_request(
-                "an empty namespace may not be set during creation",
-            ));
+            return Err(ApiError::bad_request("an empty namespace may not be set during creation"));
         }
         let found = self.namespace(namespace);
         let Some(found) = found else { return Err(ApiError::namespace_not_found(namespace)) };

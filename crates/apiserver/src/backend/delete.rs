@@ -39,22 +39,16 @@ impl Backend {
         }
         let old = self.stored(registered, key)?;
         check_preconditions(registered, &old, options)?;
-        let before = convert::served_value(registered, &old);
-        self.before_delete(registered, &before)?;
+        let mut before = convert::served_value(registered, &old);
+        self.before_delete(registered, &mut before);
         let deleted = match deletion::plan(registered, &before, options, self.now()) {
             Deletion::Waiting => Deleted::Marked(convert::served(registered, &old)),
-            Deletion::Remove if options.dry_run => {
-                Deleted::Gone(convert::served(registered, &old))
-            }
+            Deletion::Remove if options.dry_run => Deleted::Gone(convert::served(registered, &old)),
             Deletion::Remove => Deleted::Gone(self.remove(registered, &old)),
             Deletion::Mark(value) if options.dry_run => {
                 Deleted::Marked(Arc::new(Object::from_value(&value).map_err(ApiError::internal)?))
             }
-            Deletion::Mark(value) => {
-                let object = self.commit(registered, value);
-                self.after_update(registered, &object)?;
-                Deleted::Marked(object)
-            }
+            Deletion::Mark(value) => Deleted::Marked(self.commit(registered, value)),
         };
         Ok(deleted)
     }

@@ -1,4 +1,4 @@
-//! What some kinds need beyond the rules of all: namespaces and their first content.
+//! What some kinds need beyond the rules of all: namespaces and their first content, definitions.
 
 use std::sync::Arc;
 
@@ -6,10 +6,16 @@ use k8s::{Object, ObjectKey, Resource};
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{Backend, WriteOptions, text},
+    admission,
+    backend::{Backend, WriteOptions},
+    crd::{self, CustomVersion, TakenNames},
     error::ApiError,
-    registry::Registered,
+    lifecycle::{rfc3339, update},
+    registry::{Registered, Registry},
 };
+
+/// Keeps a definition until its objects are gone.
+const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 impl Backend {
     pub(super) fn namespace(&self, name: &str) -> Option<Arc<Object>> {
@@ -17,17 +23,16 @@ impl Backend {
         self.0.store.get(&namespaces, &ObjectKey::new("", name))
     }
 
-    /// Fills in what the kind's own rules say, before validation.
-    pub(super) fn complete(
-        &self,
-        registered: &Registered,
-        value: &mut Value,
-        old: Option<&Value>,
-    ) -> Result<(), ApiError> {
-        if registered.is("", "namespaces") {
-            complete_namespace(value, old.is_none());
+    /// Does what must be done before a checked object is written.
+    pub(super) fn before_commit(&self, registered: &Registered, value: &mut Value) {
+        if !admission::is_definition(registered) {
+            return;
         }
-        Ok(())
+        let others = self.definitions(value);
+        let taken = TakenNames::of(value, &others);
+        crd::set_conditions(value, &rfc3339(self.now()), &taken);
+        // Who sees the definition established must already find what it defines.
+        self.register(others.iter().chain([&*value]));
     }
 
     pub(super) fn after_create(
@@ -41,29 +46,91 @@ impl Backend {
         Ok(())
     }
 
-    pub(super) fn after_update(
+    /// Checks that nothing forbids new custom resources of the definition.
+    pub(super) fn check_definition(
         &self,
-        _registered: &Registered,
-        _object: &Arc<Object>,
+        registered: &Registered,
+        name: &str,
     ) -> Result<(), ApiError> {
-        Ok(())
+        let definition = ObjectKey::new("", &registered.qualified());
+        let found = self.0.store.get(&definitions(), &definition);
+        match found {
+            Some(found) if registered.is_custom() && found.meta().is_deleting() => {
+                let why = "create not allowed while custom resource definition is terminating";
+                Err(ApiError::forbidden(registered, name, why))
+            }
+            _ => Ok(()),
+        }
     }
 
-    pub(super) fn before_delete(
-        &self,
-        _registered: &Registered,
-        _value: &Value,
-    ) -> Result<(), ApiError> {
-        Ok(())
+    /// Makes a definition wait for the objects it defines.
+    pub(super) fn before_delete(&self, registered: &Registered, value: &mut Value) {
+        if !admission::is_definition(registered) || !self.has_instances(value) {
+            return;
+        }
+        let metadata = &mut value["metadata"];
+        if !metadata["finalizers"].is_array() {
+            metadata["finalizers"] = json!([]);
+        }
+        if let Some(finalizers) = metadata["finalizers"].as_array_mut()
+            && !finalizers.contains(&json!(CLEANUP))
+        {
+            finalizers.push(json!(CLEANUP));
+        }
     }
 
-    pub(super) fn after_remove(&self, _registered: &Registered, _object: &Arc<Object>) {}
+    /// Takes a removed definition out of service and gives its names to those that waited for them.
+    pub(super) fn after_remove(&self, registered: &Registered, object: &Object) {
+        if !admission::is_definition(registered) {
+            return;
+        }
+        let gone = object.to_value();
+        let mut left = self.definitions(&gone);
+        self.register(&left);
+        for version in crd::versions(&gone).unwrap_or_default().iter().filter(|it| it.storage) {
+            self.0.store.close(&version.resource);
+        }
+        for index in 0..left.len() {
+            let Some(mut waiting) = left.get(index).cloned() else { continue };
+            let taken = TakenNames::of(&waiting, &left);
+            crd::set_conditions(&mut waiting, &rfc3339(self.now()), &taken);
+            if left.get(index).is_some_and(|before| !update::is_same(before, &waiting)) {
+                if let Some(place) = left.get_mut(index) {
+                    *place = waiting.clone();
+                }
+                self.register(&left);
+                self.0.store.put(&registered.storage, waiting, self.now());
+            }
+        }
+    }
+
+    /// Serves what these definitions define.
+    fn register<'a>(&self, definitions: impl IntoIterator<Item = &'a Value>) {
+        let mut definitions: Vec<_> = definitions.into_iter().filter(|it| serves(it)).collect();
+        definitions.sort_by_key(|it| it.pointer("/metadata/name").map(ToString::to_string));
+        let custom = definitions.into_iter().flat_map(registered_versions).collect();
+        let registry = Arc::new(Registry::new(custom));
+        *self.0.registry.write().expect("the registry lock is never poisoned") = registry;
+    }
+
+    /// Returns every definition but one.
+    fn definitions(&self, but: &Value) -> Vec<Value> {
+        let all = self.0.store.list(&definitions(), "").objects;
+        let name = but.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        all.iter().filter(|it| it.meta().name != name).map(|it| it.to_value()).collect()
+    }
+
+    fn has_instances(&self, definition: &Value) -> bool {
+        let versions = crd::versions(definition).unwrap_or_default();
+        let mut stored = versions.iter().filter(|it| it.storage);
+        stored.any(|it| !self.0.store.list(&it.resource, "").objects.is_empty())
+    }
 
     /// Creates what every namespace has from the start.
     fn furnish(&self, namespace: &str) -> Result<(), ApiError> {
         let account = Resource::namespaced("v1", "ServiceAccount", "serviceaccounts");
         let map = Resource::namespaced("v1", "ConfigMap", "configmaps");
-        let ca = json!({"ca.crt": ""});
+        let ca = json!({"ca.crt": self.0.ca_certificate});
         for (resource, value) in [
             (account, json!({"metadata": {"name": "default"}})),
             (map, json!({"metadata": {"name": "kube-root-ca.crt"}, "data": ca})),
@@ -75,11 +142,25 @@ impl Backend {
     }
 }
 
-fn complete_namespace(value: &mut Value, is_new: bool) {
-    let name = text(value, "name").to_owned();
-    value["metadata"]["labels"]["kubernetes.io/metadata.name"] = json!(name);
-    if is_new {
-        value["spec"] = json!({"finalizers": ["kubernetes"]});
-        value["status"] = json!({"phase": "Active"});
-    }
+fn definitions() -> Resource {
+    Resource::cluster(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+    )
+}
+
+/// Returns whether what a definition defines is served.
+fn serves(definition: &Value) -> bool {
+    let conditions = definition.pointer("/status/conditions").and_then(Value::as_array);
+    let established = |it: &Value| it["type"] == "Established" && it["status"] == "True";
+    conditions.into_iter().flatten().any(established)
+}
+
+fn registered_versions(definition: &Value) -> Vec<Registered> {
+    let versions = crd::versions(definition).unwrap_or_default();
+    let Some(storage) = versions.iter().find(|it| it.storage) else { return vec![] };
+    let storage = Arc::new(storage.resource.clone());
+    let served = versions.into_iter().filter(|it: &CustomVersion| it.served);
+    served.map(|version| Registered::custom(version, storage.clone())).collect()
 }

@@ -26,7 +26,11 @@ pub(crate) struct Modify<'a> {
 
 impl Backend {
     /// Replaces an object by the value sent, or creates it where that is allowed.
-    pub(crate) fn replace(&self, modify: Modify<'_>, mut value: Value) -> Result<Written, ApiError> {
+    pub(crate) fn replace(
+        &self,
+        modify: Modify<'_>,
+        mut value: Value,
+    ) -> Result<Written, ApiError> {
         let Modify { registered, key, part, options } = modify;
         let ObjectKey { namespace, name } = key;
         lifecycle::identify(registered, namespace, &mut value)?;
@@ -70,8 +74,8 @@ impl Backend {
         let before = convert::served_value(registered, old);
         update::limit(registered, part, &before, &mut value);
         warnings.extend(lifecycle::dedup_owners(&mut value));
-        self.complete(registered, &mut value, Some(&before))?;
-        let errors = admission::validate(registered, &value, Some(&before));
+        admission::complete(registered, &mut value, false);
+        let errors = admission::validate(registered, part, &value, Some(&before));
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, name, &errors));
         }
@@ -85,9 +89,7 @@ impl Backend {
         } else if options.dry_run {
             Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)
         } else {
-            let object = self.commit(registered, value);
-            self.after_update(registered, &object)?;
-            object
+            self.commit(registered, value)
         };
         Ok(Written { object, created: false, warnings })
     }

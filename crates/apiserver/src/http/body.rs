@@ -5,11 +5,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 use tower::BoxError;
 
-use crate::{
-    backend::FieldValidation,
-    error::ApiError,
-    http::media::Encoding,
-};
+use crate::{backend::FieldValidation, error::ApiError, http::media::Encoding};
 
 /// The largest request body.
 pub(crate) const LIMIT: usize = 3_145_728;
@@ -39,9 +35,9 @@ pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Decoded, ApiErr
     match encoding {
         Encoding::Json => json(bytes),
         Encoding::Yaml => yaml(bytes),
-        Encoding::Protobuf => {
-            Err(ApiError::unsupported_media_type(&["application/json", "application/yaml"]))
-        }
+        Encoding::Protobuf => crate::protobuf::decode(bytes)
+            .map(|value| Decoded { value, flaws: vec![] })
+            .map_err(|error| ApiError::bad_request(error.to_string())),
     }
 }
 

@@ -79,8 +79,7 @@ fn snapshot(
     match (from, wanted) {
         (Some(Continue { revision: Some(revision), after }), _) => {
             let fresh = Continue { revision: None, after: ObjectKey::clone(after) };
-            at(*revision)
-                .map_err(|_| ApiError::expired(CONTINUE_TOO_OLD, Some(fresh.encode())))
+            at(*revision).map_err(|_| ApiError::expired(CONTINUE_TOO_OLD, Some(fresh.encode())))
         }
         (None, Revision::Exact(revision)) => {
             at(revision).map_err(|_| ApiError::expired(TOO_OLD, None))

@@ -60,10 +60,18 @@ fn platform_arch() -> &'static str {
 
 fn index(call: &Call) -> Value {
     let registry = call.backend().registry();
-    let mut paths: Vec<String> =
-        ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
-            .map(ToOwned::to_owned)
-            .into();
+    let mut paths: Vec<String> = [
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ]
+    .map(ToOwned::to_owned)
+    .into();
     for registered in registry.all() {
         let version = registered.resource.gvk.group_version();
         paths.push(version.path());

@@ -14,7 +14,6 @@ use crate::{
         media,
         patch::{self, Patch},
         respond::{self, Answer},
-        write,
     },
     registry::{Registered, ScalePaths},
 };
@@ -29,7 +28,7 @@ pub(crate) fn handle(
     match verb {
         "get" => {
             let object = call.backend().get(&registered.resource, key)?;
-            answer(call, registered, paths, &object.to_value())
+            Ok(answer(call, paths, &object.to_value()))
         }
         "update" => {
             let encoding = media::body_encoding(call.header(header::CONTENT_TYPE), false)?;
@@ -59,18 +58,13 @@ fn change(
         let scale = change(&scale(paths, parent))?;
         rescale(paths, parent, &scale, key)
     })?;
-    let mut answer = answer(call, registered, paths, &written.object.to_value())?;
+    let mut answer = answer(call, paths, &written.object.to_value());
     respond::warn(&mut answer, &written.warnings);
     Ok(answer)
 }
 
-fn answer(
-    call: &Call,
-    _registered: &Registered,
-    paths: &ScalePaths,
-    parent: &Value,
-) -> Result<Answer, ApiError> {
-    Ok(respond::value(200, &scale(paths, parent), call.wanted))
+fn answer(call: &Call, paths: &ScalePaths, parent: &Value) -> Answer {
+    respond::value(200, &scale(paths, parent), call.wanted)
 }
 
 /// Returns the scale of an object.

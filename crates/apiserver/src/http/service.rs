@@ -106,7 +106,9 @@ where
 {
     let user = match user {
         Some(user) => impersonated(user, &parts),
-        None if matches!(route, Route::Health | Route::Version) => User::new("system:anonymous", &[]),
+        None if matches!(route, Route::Health | Route::Version) => {
+            User::new("system:anonymous", &[])
+        }
         None => return Err(ApiError::unauthorized()),
     };
     if *core.backend.stopping().borrow() {

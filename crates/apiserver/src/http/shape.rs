@@ -164,7 +164,8 @@ impl Shaper {
 
     /// Writes a bookmark as a line.
     pub(crate) fn bookmark(&mut self, text: &mut Vec<u8>, revision: u64, ends_initial: bool) {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata =
+            json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
         if ends_initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -76,7 +76,8 @@ pub(crate) fn watch(
             (snapshot.objects, snapshot.revision)
         }
     };
-    let follow = if from <= store.revision() { store.follow(storage, from) } else { Err(HistoryGone) };
+    let follow =
+        if from <= store.revision() { store.follow(storage, from) } else { Err(HistoryGone) };
     let lifetime = plan.timeout.unwrap_or_else(|| LIFETIME + random_below(LIFETIME));
     let lifetime = SignedDuration::from_secs(i64::try_from(lifetime).unwrap_or(i64::MAX));
     let now = backend.clock().now();

@@ -153,8 +153,7 @@ pub(crate) fn body_value(
     registered: &Registered,
     options: WriteOptions,
 ) -> Result<(Value, Vec<String>), ApiError> {
-    let encoding =
-        media::body_encoding(call.header(header::CONTENT_TYPE), registered.is_custom())?;
+    let encoding = media::body_encoding(call.header(header::CONTENT_TYPE), registered.is_custom())?;
     let Decoded { value, flaws } = body::decode(&call.body, encoding)?;
     Ok((value, body::judge(flaws, options.validation)?))
 }
@@ -181,7 +180,8 @@ fn check_options_kind(registered: &Registered, value: &Value) -> Result<(), ApiE
     match value.get("kind").and_then(Value::as_str) {
         None | Some("" | "DeleteOptions") if value.is_object() => Ok(()),
         _ => {
-            let accepted = format!("the body of a deletion of {} is no DeleteOptions", registered.qualified());
+            let accepted =
+                format!("the body of a deletion of {} is no DeleteOptions", registered.qualified());
             Err(ApiError::bad_request(accepted))
         }
     }
@@ -208,7 +208,8 @@ fn query_delete_options(call: &Call) -> Result<Value, ApiError> {
 
 pub(crate) fn parse_delete_options(value: &Value) -> Result<DeleteOptions, ApiError> {
     let invalid = |error| ApiError::invalid_kind("DeleteOptions", "meta.k8s.io", "", &[error]);
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
+    let text =
+        |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
     let orphan = value.get("orphanDependents").and_then(Value::as_bool);
     let policy = text("/propagationPolicy").filter(|it| !it.is_empty());
     let propagation = match (policy.as_deref(), orphan) {

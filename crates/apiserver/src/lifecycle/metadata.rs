@@ -160,7 +160,8 @@ fn qualified_name(text: &str) -> Vec<String> {
     match prefix {
         Some("") => errors.push("prefix part must be non-empty".to_owned()),
         Some(prefix) => {
-            errors.extend(dns::subdomain(prefix).into_iter().map(|why| format!("prefix part {why}")));
+            errors
+                .extend(dns::subdomain(prefix).into_iter().map(|why| format!("prefix part {why}")));
         }
         None => {}
     }

@@ -99,8 +99,7 @@ impl FieldFilter {
     }
 
     fn new(requirements: Vec<FieldRequirement>) -> Self {
-        let metadata_only =
-            requirements.iter().all(|it| it.path == NAME || it.path == NAMESPACE);
+        let metadata_only = requirements.iter().all(|it| it.path == NAME || it.path == NAMESPACE);
         Self { requirements, metadata_only }
     }
 }

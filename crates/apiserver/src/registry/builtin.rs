@@ -17,19 +17,25 @@ pub(super) fn resources() -> Vec<Registered> {
         reviews(),
         batch(),
         networking(),
-        vec![namespaced("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
-            .short(&["pdb"])
-            .with_status()
-            .with_generation()
-            .updated(UpdateRule::Versioned)],
+        vec![
+            namespaced("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+                .short(&["pdb"])
+                .with_status()
+                .with_generation()
+                .updated(UpdateRule::Versioned),
+        ],
         rbac(),
         vec![cluster("storage.k8s.io/v1", "StorageClass", "storageclasses").short(&["sc"])],
         vec![
-            cluster("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
-                .short(&["crd", "crds"])
-                .in_categories(&["api-extensions"])
-                .with_status()
-                .with_generation(),
+            cluster(
+                "apiextensions.k8s.io/v1",
+                "CustomResourceDefinition",
+                "customresourcedefinitions",
+            )
+            .short(&["crd", "crds"])
+            .in_categories(&["api-extensions"])
+            .with_status()
+            .with_generation(),
         ],
         vec![
             cluster("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses")
@@ -40,7 +46,9 @@ pub(super) fn resources() -> Vec<Registered> {
             namespaced("coordination.k8s.io/v1", "Lease", "leases")
                 .updated(UpdateRule::CreatesVersioned),
         ],
-        vec![namespaced("discovery.k8s.io/v1", "EndpointSlice", "endpointslices").with_generation()],
+        vec![
+            namespaced("discovery.k8s.io/v1", "EndpointSlice", "endpointslices").with_generation(),
+        ],
     ]
     .concat()
 }
@@ -154,7 +162,9 @@ fn networking() -> Vec<Registered> {
     vec![
         cluster(version, "IngressClass", "ingressclasses").with_generation(),
         namespaced(version, "Ingress", "ingresses").short(&["ing"]).with_status().with_generation(),
-        namespaced(version, "NetworkPolicy", "networkpolicies").short(&["netpol"]).with_generation(),
+        namespaced(version, "NetworkPolicy", "networkpolicies")
+            .short(&["netpol"])
+            .with_generation(),
     ]
 }
 

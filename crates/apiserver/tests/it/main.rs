@@ -1,4 +1,9 @@
 //! The API server as clients see it.
 
+mod client;
+mod custom;
+mod lists;
+mod namespaces;
 mod objects;
+mod watches;
 mod world;
