@@ -264,6 +264,7 @@ mod tests {
         assert_eq!(bundle.failed_imports().count(), 0);
     }
 
+    /// Sabotage: the directories tried from right to left.
     #[test]
     fn acceptance_15_the_left_most_directory_wins_but_beside_the_importer_comes_first() {
         let mut files = vec![("main.jsonnet", "import 'x'"), ("b/x", "2"), ("a/x", "1")];

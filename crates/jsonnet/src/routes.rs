@@ -195,7 +195,7 @@ mod tests {
         Ok(files.collect::<Vec<_>>().join(" "))
     }
 
-    /// Sabotage: the suffix not removed; `Twice` not reported; the stem not taken.
+    /// Sabotage: the suffix not removed.
     #[test]
     fn acceptance_24_routes_follow_the_files() {
         for (arg, expected) in [

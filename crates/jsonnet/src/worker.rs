@@ -184,16 +184,21 @@ impl Program {
 /// How much address space this process uses, which is what its limit is on.
 struct Memory {
     status: Option<File>,
+    /// What the executable itself takes, before any program.
+    floor: u64,
     max: u64,
 }
 
 impl Memory {
     fn open(max: u64) -> Self {
-        Self { status: File::open("/proc/self/status").ok(), max }
+        let mut memory = Self { status: File::open("/proc/self/status").ok(), floor: 0, max };
+        memory.floor = memory.used().unwrap_or_default();
+        memory
     }
 
     fn is_half_used(&self) -> bool {
-        self.used().is_some_and(|used| self.max / 2 < used)
+        let most = self.floor + self.max.saturating_sub(self.floor) / 2;
+        self.used().is_some_and(|used| most < used)
     }
 
     fn used(&self) -> Option<u64> {

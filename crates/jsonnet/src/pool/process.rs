@@ -39,7 +39,9 @@ pub struct WorkerCommand {
 impl Default for WorkerCommand {
     /// Returns the command that runs this executable as a worker.
     fn default() -> Self {
-        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+        // The link leads to this very executable even after its file was replaced.
+        let link = PathBuf::from("/proc/self/exe");
+        let program = if link.exists() { link } else { std::env::current_exe().unwrap_or(link) };
         Self { program, args: vec![WORKER_ARGUMENT.into()] }
     }
 }

@@ -36,7 +36,7 @@ async fn acceptance_1_a_function_answers_json() {
     assert_eq!(reply.header("x-windlass-revision").len(), 12);
 }
 
-/// Sabotage: an undeclared `request` left out, as other arguments are.
+/// Sabotage: an undeclared `request` no error, as other arguments are none.
 #[tokio::test]
 async fn acceptance_2_identity_functions_follow_the_call_rules() {
     let files = [("id.jsonnet", "function(request) request"), ("r.jsonnet", "function(r) r")];
@@ -66,7 +66,7 @@ async fn acceptance_3_other_methods_and_paths_are_refused() {
     }
 }
 
-/// Sabotage: `parse_strict` replaced by `parse`, and by no check at all.
+/// Sabotage: `parse_strict` replaced by `parse`.
 #[tokio::test]
 async fn acceptance_4_bodies_are_strict_json_and_never_code() {
     let server = Server::new(&[UGO]).await;
@@ -92,7 +92,7 @@ async fn acceptance_4_bodies_are_strict_json_and_never_code() {
     assert_eq!(value(&reply.body)["got"], json!([1]));
 }
 
-/// Sabotage: the bound on depth taken out of the strict check and of the worker's parser.
+/// Sabotage: another bound on depth in the worker than in the server.
 #[tokio::test]
 async fn acceptance_5_deep_bodies_harm_nobody() {
     let server = Server::new(&[UGO]).await;
@@ -104,7 +104,7 @@ async fn acceptance_5_deep_bodies_harm_nobody() {
     assert_eq!(value(&reply.body), json!({"got": {"bar": "baz"}, "message": "ok"}));
 }
 
-/// Sabotage: the trace left out; the prefix of line 1 not taken off columns.
+/// Sabotage: the trace left out.
 #[tokio::test]
 async fn acceptance_6_an_error_is_shown_with_its_place() {
     let server = Server::new(&[("boom.jsonnet", "function(request) error 'boom'")]).await;
@@ -197,7 +197,7 @@ async fn acceptance_23_a_full_queue_refuses() {
     assert_eq!(replies[1].body, "hook timed out after 1s\n");
 }
 
-/// Sabotage: the directories of the search path ignored.
+/// Sabotage: the directories of the environment ignored.
 #[tokio::test]
 async fn acceptance_24_the_search_path_of_the_environment_serves() {
     let files = [
@@ -252,7 +252,7 @@ async fn connections_and_call_ids_are_kept() {
     assert_eq!(server.ask("/metrics").await.status, 501);
 }
 
-/// Sabotage: the process ends at once instead of letting `axum` finish.
+/// Sabotage: the wait for running calls left out.
 #[tokio::test]
 async fn acceptance_29_a_running_call_is_finished_before_the_end() {
     let dir = TempDir::new().unwrap();

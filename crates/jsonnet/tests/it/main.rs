@@ -5,6 +5,7 @@
 mod example;
 mod harness;
 mod httpd;
+mod library;
 mod reload;
 mod survival;
 mod workers;

@@ -38,7 +38,7 @@ async fn acceptance_8_a_mended_file_serves_and_a_broken_one_does_not_harm() {
     assert_eq!(hooks.call("a", "null").await.unwrap(), "\"mended\"\n");
 }
 
-/// Sabotage: only the main file looked at for changes.
+/// Sabotage: only the first file looked at for changes.
 #[tokio::test]
 async fn acceptance_9_imports_and_swapped_directories_are_noticed() {
     let hooks =
