@@ -1,8 +1,13 @@
 //! The server as a whole: built, started, reached and stopped.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt, mem,
+    sync::{Arc, Mutex},
+};
 
 use k8s::{Activity, Resource, Revisions, SharedClock, SystemClock};
+use thiserror::Error;
+use tokio::task::JoinHandle;
 
 use crate::{
     backend::Backend,
@@ -10,8 +15,10 @@ use crate::{
     controllers::{self, ControllersHandle},
     error::ApiError,
     http::{Core, service::ApiService},
+    listen::{self, Endpoint, Listen, ListenError},
     requests::{RequestLog, RequestRecord},
     store::History,
+    tls::{Authority, TlsError},
     user::User,
 };
 
@@ -22,7 +29,20 @@ pub struct ApiServer(Arc<Owner>);
 /// What is alive as long as the server is.
 struct Owner {
     core: Arc<Core>,
+    authority: Arc<Authority>,
+    listeners: Mutex<Vec<JoinHandle<()>>>,
     _controllers: Option<ControllersHandle>,
+}
+
+/// Why the server did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// One of the first objects was refused.
+    #[error("failed to create the first objects")]
+    Bootstrap(#[from] ApiError),
+    /// There is no certificate authority.
+    #[error("failed to make the certificate authority")]
+    Authority(#[from] TlsError),
 }
 
 /// How a server is set up.
@@ -68,14 +88,17 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// What writing the first objects was answered.
-    pub async fn start(self) -> Result<ApiServer, ApiError> {
-        let backend = Backend::new(self.clock, self.activity, self.history);
+    /// [`StartError`], which only a fault of the server itself can cause.
+    pub async fn start(self) -> Result<ApiServer, StartError> {
+        let authority = Arc::new(Authority::new()?);
+        let ca_certificate = authority.pem().to_owned();
+        let backend = Backend::trusted(self.clock, self.activity, self.history, ca_certificate);
         bootstrap::create(&backend)?;
         let spawn = || controllers::spawn(backend.clone());
         let controllers = self.controllers.then(spawn).transpose()?;
         let core = Arc::new(Core { backend, requests: RequestLog::default() });
-        Ok(ApiServer(Arc::new(Owner { core, _controllers: controllers })))
+        let listeners = Mutex::default();
+        Ok(ApiServer(Arc::new(Owner { core, authority, listeners, _controllers: controllers })))
     }
 }
 
@@ -110,9 +133,32 @@ impl ApiServer {
         self.0.core.requests.all()
     }
 
-    /// Stops the server: watches end, and nothing is served any more.
-    pub fn shutdown(&self) {
+    /// Listens on a socket, with TLS, until the server stops.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`] if the address is taken, or not one to listen on.
+    pub async fn listen(&self, options: &Listen) -> Result<Endpoint, ListenError> {
+        let Owner { core, authority, .. } = &*self.0;
+        let (endpoint, task) = listen::listen(core, authority, options).await?;
+        self.0.listeners().push(task);
+        Ok(endpoint)
+    }
+
+    /// Stops the server: watches end, requests that were begun are answered, for a second at most.
+    pub async fn shutdown(&self) {
         self.backend().stop();
+        let listeners = mem::take(&mut *self.0.listeners());
+        for listener in listeners {
+            // A listener that panicked is gone as well.
+            let _ = listener.await;
+        }
+    }
+}
+
+impl Owner {
+    fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.listeners.lock().expect("the lock of the listeners is never poisoned")
     }
 }
 

@@ -5,5 +5,6 @@ mod custom;
 mod lists;
 mod namespaces;
 mod objects;
+mod sockets;
 mod watches;
 mod world;

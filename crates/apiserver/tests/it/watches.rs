@@ -122,7 +122,7 @@ async fn bookmarks_come_round_and_the_watch_ends_in_time() {
 async fn watches_end_when_the_server_stops() {
     let world = world().await;
     let mut watch = world.watch(&format!("{MAPS}?watch=true")).await;
-    world.server.shutdown();
+    world.server.shutdown().await;
     assert_eq!(watch.next().await, None);
     assert_eq!(world.get(MAPS).await.code, 503);
 }
