@@ -19,6 +19,7 @@ mod kubeconfig;
 mod lifecycle;
 mod list;
 mod listen;
+mod openapi;
 mod pack;
 mod protobuf;
 mod quantity;
