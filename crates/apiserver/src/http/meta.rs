@@ -1,12 +1,14 @@
 //! Requests that are about the server itself.
 
-use http::Method;
+use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha512};
 
 use crate::{
+    discovery::{self, Root},
     error::ApiError,
     http::{
-        Call,
+        Call, media,
         respond::{self, Answer},
         route::Route,
     },
@@ -19,16 +21,106 @@ pub(crate) fn handle(call: &Call, route: &Route) -> Result<Answer, ApiError> {
             _ => ApiError::method_not_allowed(),
         });
     }
+    let registry = call.backend().registry();
+    let all = registry.all();
+    let json = |value: &Value| Ok(respond::value(200, value, call.wanted));
+    let or_nothing = |value: Option<Value>| match value {
+        Some(value) => json(&value),
+        None => Err(ApiError::page_not_found()),
+    };
     match route {
-        Route::Version => Ok(respond::value(200, &version(), call.wanted)),
+        Route::Version => json(&version()),
         Route::Health => Ok(respond::text(200, "ok")),
-        Route::Index => Ok(respond::value(200, &index(call), call.wanted)),
+        Route::Index => json(&index(call)),
+        Route::CoreVersions => groups(call, Root::Core),
+        Route::Groups => groups(call, Root::Groups),
+        Route::Group(name) => or_nothing(discovery::group(all, name)),
+        Route::Resources(version) => or_nothing(discovery::resources(all, version)),
         Route::Windlass(path) if path == "requests" => {
-            let requests = json!({"requests": call.core.requests.all()});
-            Ok(respond::value(200, &requests, call.wanted))
+            json(&json!({"requests": call.core.requests.all()}))
         }
         _ => Err(ApiError::page_not_found()),
     }
+}
+
+/// Answers with everything below a root: one document of it all if that is asked for, else the groups.
+fn groups(call: &Call, root: Root) -> Result<Answer, ApiError> {
+    let registry = call.backend().registry();
+    let accept = call.header(header::ACCEPT);
+    let Some(form) = discovery_form(accept) else {
+        return Err(ApiError::not_acceptable(&["application/json", "application/yaml"]));
+    };
+    let version = match form {
+        Form::Aggregated(version) => version,
+        Form::Plain => {
+            let value = match root {
+                Root::Core => discovery::core_versions(call.header(header::HOST)),
+                Root::Groups => discovery::groups(registry.all()),
+            };
+            let mut answer = respond::value(200, &value, call.wanted);
+            vary(&mut answer);
+            return Ok(answer);
+        }
+    };
+    let text = discovery::aggregated(registry.all(), root, version).to_string();
+    let media_type =
+        format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    let mut answer = tagged(call, &media_type, text);
+    vary(&mut answer);
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    Ok(answer)
+}
+
+/// In which form discovery is wanted.
+enum Form {
+    Plain,
+    /// As one document of this version.
+    Aggregated(&'static str),
+}
+
+fn discovery_form(accept: &str) -> Option<Form> {
+    if accept.trim().is_empty() {
+        return Some(Form::Plain);
+    }
+    media::accepted_types(accept).into_iter().find_map(|(kind, parameters)| {
+        let get = |name| parameters.iter().find(|it| it.0 == name).map_or("", |it| it.1);
+        let known = ["application/json", "application/yaml", "application/*", "*/*"];
+        if !known.contains(&kind.as_str()) {
+            return None;
+        }
+        match (get("as"), get("g"), get("v")) {
+            ("", ..) => Some(Form::Plain),
+            ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => Some(Form::Aggregated("v2")),
+            ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1") => {
+                Some(Form::Aggregated("v2beta1"))
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Answers with a document and its hash, or only says that the client has it already.
+pub(crate) fn tagged(call: &Call, media_type: &str, text: String) -> Answer {
+    let tag = format!("\"{}\"", hash(text.as_bytes()));
+    let known = call.header(header::IF_NONE_MATCH).split(',').any(|it| it.trim() == tag);
+    let mut answer = if known {
+        respond::bytes(304, media_type, "")
+    } else {
+        respond::bytes(200, media_type, text)
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        answer.headers_mut().insert(header::ETAG, tag);
+    }
+    answer
+}
+
+/// Returns the hash by which clients know a document, as hexadecimal digits.
+pub(crate) fn hash(text: &[u8]) -> String {
+    Sha512::digest(text).iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+fn vary(answer: &mut Answer) {
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
 }
 
 fn version() -> Value {
@@ -60,7 +152,7 @@ fn platform_arch() -> &'static str {
 
 fn index(call: &Call) -> Value {
     let registry = call.backend().registry();
-    let mut paths: Vec<String> = [
+    let fixed = [
         "/api",
         "/apis",
         "/healthz",
@@ -69,9 +161,8 @@ fn index(call: &Call) -> Value {
         "/openapi/v3",
         "/readyz",
         "/version",
-    ]
-    .map(ToOwned::to_owned)
-    .into();
+    ];
+    let mut paths: Vec<String> = fixed.map(ToOwned::to_owned).into();
     for registered in registry.all() {
         let version = registered.resource.gvk.group_version();
         paths.push(version.path());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream;
-use k8s::Object;
+use k8s::{Object, SharedClock};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     },
     registry::Registered,
     store,
+    table::{self, IncludeObject},
 };
 
 /// How many bytes of a list are made at once.
@@ -26,6 +27,10 @@ pub(crate) struct Shaper {
     registered: Arc<Registered>,
     shape: Shape,
     meta_version: &'static str,
+    include: IncludeObject,
+    clock: SharedClock,
+    /// Whether the columns were told, which is done once.
+    told_columns: bool,
 }
 
 /// Answers with one object.
@@ -35,13 +40,17 @@ pub(crate) fn object(
     object: &Object,
     code: u16,
 ) -> Result<Answer, ApiError> {
-    let _ = registered;
     match call.wanted.shape {
+        Shape::Table => {
+            let metadata = json!({"resourceVersion": object.meta().resource_version});
+            let table = as_table(call, registered, &[object.to_value()], metadata)?;
+            Ok(respond::value(code, &table, call.wanted))
+        }
         Shape::Metadata => {
             let value = metadata_only(object, meta_version(call.wanted));
             Ok(respond::value(code, &value, call.wanted))
         }
-        Shape::Plain | Shape::Table => Ok(respond::json(code, object.json(), call.wanted)),
+        Shape::Plain => Ok(respond::json(code, object.json(), call.wanted)),
     }
 }
 
@@ -62,7 +71,33 @@ pub(crate) fn list(
                 "items": items});
             Ok(respond::value(200, &list, wanted))
         }
-        Shape::Plain | Shape::Table => Ok(plain_list(registered, objects, metadata, wanted)),
+        Shape::Table => {
+            let objects: Vec<_> = objects.iter().map(|it| it.to_value()).collect();
+            let table = as_table(call, registered, &objects, metadata.clone())?;
+            Ok(respond::value(200, &table, wanted))
+        }
+        Shape::Plain => Ok(plain_list(registered, objects, metadata, wanted)),
+    }
+}
+
+fn as_table(
+    call: &Call,
+    registered: &Registered,
+    objects: &[Value],
+    metadata: Value,
+) -> Result<Value, ApiError> {
+    let version = if call.wanted.beta { "v1beta1" } else { "v1" };
+    let now = call.backend().clock().now();
+    let include = include_object(call)?;
+    Ok(table::table(registered, objects, metadata, version, include, now))
+}
+
+fn include_object(call: &Call) -> Result<IncludeObject, ApiError> {
+    match call.query.get("includeObject") {
+        "" | "Metadata" => Ok(IncludeObject::Metadata),
+        "None" => Ok(IncludeObject::None),
+        "Object" => Ok(IncludeObject::Object),
+        other => Err(ApiError::bad_request(format!("unrecognized includeObject value: `{other}`"))),
     }
 }
 
@@ -147,14 +182,25 @@ fn item(text: &mut Vec<u8>, (index, object): (usize, &Arc<Object>), keep_type: b
 impl Shaper {
     /// Returns the writer for the events of a watch.
     pub(crate) fn new(call: &Call, registered: &Arc<Registered>) -> Result<Self, ApiError> {
-        let meta_version = meta_version(call.wanted);
-        Ok(Self { registered: registered.clone(), shape: call.wanted.shape, meta_version })
+        Ok(Self {
+            registered: registered.clone(),
+            shape: call.wanted.shape,
+            meta_version: meta_version(call.wanted),
+            include: include_object(call)?,
+            clock: call.backend().clock().clone(),
+            told_columns: false,
+        })
     }
 
     /// Writes one event as a line.
     pub(crate) fn event(&mut self, text: &mut Vec<u8>, kind: &str, object: &Object) {
         match self.shape {
-            Shape::Plain | Shape::Table => line(text, kind, object.json()),
+            Shape::Plain => line(text, kind, object.json()),
+            Shape::Table => {
+                let rows = [self.row(&object.to_value())];
+                let table = self.table(&object.meta().resource_version, &rows);
+                line(text, kind, table.to_string().as_bytes());
+            }
             Shape::Metadata => {
                 let value = metadata_only(object, self.meta_version);
                 line(text, kind, value.to_string().as_bytes());
@@ -164,18 +210,38 @@ impl Shaper {
 
     /// Writes a bookmark as a line.
     pub(crate) fn bookmark(&mut self, text: &mut Vec<u8>, revision: u64, ends_initial: bool) {
-        let mut metadata =
-            json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
-        if ends_initial {
-            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-        }
         let gvk = &self.registered.resource.gvk;
-        let (kind, version) = match self.shape {
-            Shape::Metadata => ("PartialObjectMetadata", self.meta_version.to_owned()),
-            Shape::Plain | Shape::Table => (gvk.kind.as_str(), gvk.api_version()),
+        let mut object = match self.shape {
+            Shape::Table => self.table(&revision.to_string(), &[]),
+            Shape::Metadata => {
+                json!({"kind": "PartialObjectMetadata", "apiVersion": self.meta_version})
+            }
+            Shape::Plain => json!({"kind": gvk.kind, "apiVersion": gvk.api_version()}),
         };
-        let object = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
+        object["metadata"]["resourceVersion"] = json!(revision.to_string());
+        if self.shape != Shape::Table {
+            object["metadata"]["creationTimestamp"] = Value::Null;
+        }
+        if ends_initial {
+            object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
         line(text, "BOOKMARK", object.to_string().as_bytes());
+    }
+
+    fn row(&self, object: &Value) -> Value {
+        let version = self.meta_version.trim_start_matches("meta.k8s.io/");
+        table::row(&self.registered, object, version, self.include, self.clock.now())
+    }
+
+    /// Returns a table of rows; only the first of a watch tells the columns.
+    fn table(&mut self, revision: &str, rows: &[Value]) -> Value {
+        let columns = if std::mem::replace(&mut self.told_columns, true) {
+            Value::Null
+        } else {
+            table::columns(&self.registered)
+        };
+        json!({"kind": "Table", "apiVersion": self.meta_version, "rows": rows,
+            "metadata": {"resourceVersion": revision}, "columnDefinitions": columns})
     }
 }
 

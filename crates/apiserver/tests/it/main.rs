@@ -2,6 +2,7 @@
 
 mod client;
 mod custom;
+mod discovery;
 mod lists;
 mod namespaces;
 mod objects;
