@@ -3,6 +3,7 @@
 //! Pure modules know names, schemas, defaults, selectors and error texts; the store keeps objects and the
 //! events that led to them; HTTP, TLS and controllers are shells around the backend.
 
+mod addresses;
 mod admission;
 mod backend;
 mod bootstrap;

@@ -53,7 +53,8 @@ impl Backend {
         lifecycle::give_birth(registered, &mut value, &Uuid::new_v4().to_string(), self.now());
         admission::complete(registered, &mut value, true);
         let name = text(&value, "name").to_owned();
-        let errors = admission::validate(registered, Part::Main, &value, None);
+        let mut errors = self.assign(registered, &mut value, None);
+        errors.extend(admission::validate(registered, Part::Main, &value, None));
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, &name, &errors));
         }

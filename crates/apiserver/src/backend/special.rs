@@ -6,10 +6,12 @@ use k8s::{Object, ObjectKey, Resource};
 use serde_json::{Value, json};
 
 use crate::{
+    addresses::{self, Taken},
     admission,
-    backend::{Backend, WriteOptions},
+    backend::{Backend, WriteOptions, text},
     crd::{self, CustomVersion, TakenNames},
     error::ApiError,
+    field::FieldError,
     lifecycle::{rfc3339, update},
     registry::{Registered, Registry},
 };
@@ -21,6 +23,23 @@ impl Backend {
     pub(super) fn namespace(&self, name: &str) -> Option<Arc<Object>> {
         let namespaces = Resource::cluster("v1", "Namespace", "namespaces");
         self.0.store.get(&namespaces, &ObjectKey::new("", name))
+    }
+
+    /// Gives an object what is handed out by the server and returns what is wrong with its wishes.
+    pub(super) fn assign(
+        &self,
+        registered: &Registered,
+        value: &mut Value,
+        old: Option<&Value>,
+    ) -> Vec<FieldError> {
+        if !registered.is("", "services") {
+            return vec![];
+        }
+        let name = ObjectKey::new(text(value, "namespace"), text(value, "name"));
+        let all = self.0.store.list(&registered.storage, "").objects;
+        let others: Vec<_> =
+            all.iter().filter(|it| it.key() != name).map(|it| it.to_value()).collect();
+        addresses::assign(value, old, &Taken::by(&others))
     }
 
     /// Does what must be done before a checked object is written.

@@ -75,7 +75,8 @@ impl Backend {
         update::limit(registered, part, &before, &mut value);
         warnings.extend(lifecycle::dedup_owners(&mut value));
         admission::complete(registered, &mut value, false);
-        let errors = admission::validate(registered, part, &value, Some(&before));
+        let mut errors = self.assign(registered, &mut value, Some(&before));
+        errors.extend(admission::validate(registered, part, &value, Some(&before)));
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, name, &errors));
         }

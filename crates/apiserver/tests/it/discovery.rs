@@ -18,7 +18,8 @@ async fn groups_and_resources_are_listed() {
     assert!(groups["groups"].as_array().unwrap().iter().any(|it| it["name"] == "apps"));
     assert_eq!(world.get("/apis/apps").await.body["preferredVersion"]["version"], "v1");
     let resources = world.get("/apis/apps/v1").await.body;
-    let names = resources["resources"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap());
+    let names =
+        resources["resources"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap());
     assert!(names.into_iter().any(|name| name == "deployments/scale"));
     assert_eq!(world.get("/apis/nope.io").await.code, 404);
     assert_eq!(world.get("/apis/apps/v2").await.code, 404);

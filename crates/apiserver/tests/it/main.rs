@@ -3,6 +3,7 @@
 mod client;
 mod custom;
 mod discovery;
+mod foreign;
 mod lists;
 mod namespaces;
 mod objects;

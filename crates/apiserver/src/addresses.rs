@@ -1,0 +1,225 @@
+//! Pure: gives Services their cluster addresses and node ports.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+};
+
+use serde_json::{Value, json};
+
+use crate::field::FieldError;
+
+/// The addresses of Services: those that fit 10.96.0.0/16.
+const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
+const PREFIX: u32 = 16;
+const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
+
+/// What other Services hold.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    addresses: BTreeSet<Ipv4Addr>,
+    node_ports: BTreeSet<u16>,
+}
+
+impl Taken {
+    /// Returns what these Services hold.
+    pub(crate) fn by<'a>(services: impl IntoIterator<Item = &'a Value>) -> Self {
+        let mut taken = Self::default();
+        for service in services {
+            taken.addresses.extend(address(service).parse::<Ipv4Addr>());
+            taken.node_ports.extend(ports(service).iter().filter_map(node_port));
+        }
+        taken
+    }
+}
+
+/// Gives a Service what it lacks and returns what is wrong with what it asks for.
+pub(crate) fn assign(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Vec<FieldError> {
+    if let Some(old) = old {
+        keep(service, old);
+    }
+    let mut errors = assign_address(service, old, taken);
+    errors.extend(assign_node_ports(service, taken));
+    errors
+}
+
+/// Takes over what the Service was given before and the update does not mention.
+fn keep(service: &mut Value, old: &Value) {
+    if kind(service) == "ExternalName" || kind(old) == "ExternalName" {
+        return;
+    }
+    if address(service).is_empty() && !address(old).is_empty() {
+        service["spec"]["clusterIP"] = old["spec"]["clusterIP"].clone();
+        service["spec"]["clusterIPs"] = old["spec"]["clusterIPs"].clone();
+    }
+    if !has_node_ports(service) {
+        return;
+    }
+    let before = ports(old).clone();
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        let same = before
+            .iter()
+            .find(|it| it["port"] == port["port"] && it["protocol"] == port["protocol"]);
+        if let (None, Some(number)) = (node_port(port), same.and_then(node_port)) {
+            port["nodePort"] = json!(number);
+        }
+    }
+}
+
+fn assign_address(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Vec<FieldError> {
+    let wanted = address(service).to_owned();
+    let before = old.filter(|old| kind(old) != "ExternalName").map(address).unwrap_or_default();
+    if kind(service) == "ExternalName" || wanted == "None" {
+        return vec![];
+    }
+    if !before.is_empty() && wanted != before {
+        let why = "may not change once set";
+        return vec![FieldError::invalid("spec.clusterIPs[0]", json!([wanted]), why)];
+    }
+    if wanted.is_empty() {
+        let free = hosts().find(|each| !taken.addresses.contains(each));
+        let Some(free) = free else {
+            let why = "failed to allocate a serviceIP: range is full";
+            return vec![FieldError::invalid_without_value("spec.clusterIPs", why)];
+        };
+        service["spec"]["clusterIP"] = json!(free.to_string());
+        service["spec"]["clusterIPs"] = json!([free.to_string()]);
+        return vec![];
+    }
+    let why = match wanted.parse() {
+        Ok(IpAddr::V4(address)) if in_network(address) => {
+            if !taken.addresses.contains(&address) {
+                return vec![];
+            }
+            "provided IP is already allocated".to_owned()
+        }
+        Ok(_) => format!(
+            "the provided IP ({wanted}) is not in the valid range. The range of valid IPs is \
+             {NETWORK}/{PREFIX}"
+        ),
+        Err(_) => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned(),
+    };
+    let why = format!("failed to allocate IP {wanted}: {why}");
+    vec![FieldError::invalid("spec.clusterIPs", json!([wanted]), why)]
+}
+
+fn assign_node_ports(service: &mut Value, taken: &Taken) -> Vec<FieldError> {
+    if !has_node_ports(service) {
+        for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+            port.as_object_mut().map(|port| port.remove("nodePort"));
+        }
+        return vec![];
+    }
+    let mut errors = vec![];
+    let mut used = taken.node_ports.clone();
+    for (index, port) in ports(service).iter().enumerate() {
+        let Some(number) = node_port(port) else { continue };
+        let field = format!("spec.ports[{index}].nodePort");
+        if !NODE_PORTS.contains(&number) {
+            let why = "provided port is not in the valid range. The range of valid ports is \
+                       30000-32767";
+            errors.push(FieldError::invalid(field, number, why));
+        } else if !used.insert(number) {
+            let why = "provided port is already allocated";
+            errors.push(FieldError::invalid(field, number, why));
+        }
+    }
+    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        if node_port(port).is_none()
+            && let Some(free) = NODE_PORTS.clone().find(|each| !used.contains(each))
+        {
+            used.insert(free);
+            port["nodePort"] = json!(free);
+        }
+    }
+    errors
+}
+
+fn has_node_ports(service: &Value) -> bool {
+    let allocates = service["spec"]["allocateLoadBalancerNodePorts"] != json!(false);
+    matches!(kind(service), "NodePort") || (kind(service) == "LoadBalancer" && allocates)
+}
+
+fn kind(service: &Value) -> &str {
+    service["spec"]["type"].as_str().unwrap_or("ClusterIP")
+}
+
+fn address(service: &Value) -> &str {
+    service["spec"]["clusterIP"].as_str().unwrap_or_default()
+}
+
+fn ports(service: &Value) -> &Vec<Value> {
+    const NONE: &Vec<Value> = &Vec::new();
+    service["spec"]["ports"].as_array().unwrap_or(NONE)
+}
+
+fn node_port(port: &Value) -> Option<u16> {
+    let number = port["nodePort"].as_u64().filter(|number| *number != 0)?;
+    Some(u16::try_from(number).unwrap_or(u16::MAX))
+}
+
+/// Returns the addresses to give out; the first of the network belongs to the API itself.
+fn hosts() -> impl Iterator<Item = Ipv4Addr> {
+    let (first, count) = (NETWORK.to_bits(), 1_u32 << (32 - PREFIX));
+    (first + 2..first + count - 1).map(Ipv4Addr::from_bits)
+}
+
+fn in_network(address: Ipv4Addr) -> bool {
+    address.to_bits() >> (32 - PREFIX) == NETWORK.to_bits() >> (32 - PREFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(spec: Value) -> Value {
+        json!({"spec": spec})
+    }
+
+    fn assigned(mut value: Value, old: Option<&Value>, others: &[Value]) -> Result<Value, String> {
+        match assign(&mut value, old, &Taken::by(others)).first() {
+            Some(error) => Err(error.to_string()),
+            None => Ok(value["spec"].clone()),
+        }
+    }
+
+    #[test]
+    fn the_next_free_address_and_port_are_given() {
+        let other = service(json!({"clusterIP": "10.96.0.2", "type": "NodePort",
+            "ports": [{"port": 80, "nodePort": 30000}]}));
+        let new = service(json!({"type": "NodePort", "ports": [{"port": 80}]}));
+        let expected = json!({"type": "NodePort", "clusterIP": "10.96.0.3",
+            "clusterIPs": ["10.96.0.3"], "ports": [{"port": 80, "nodePort": 30001}]});
+        assert_eq!(assigned(new, None, &[other]), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_taken_or_outside_is_refused() {
+        let other = service(json!({"clusterIP": "10.96.0.9"}));
+        for (spec, why) in [
+            (json!({"clusterIP": "10.96.0.9"}), "provided IP is already allocated"),
+            (json!({"clusterIP": "10.0.0.1"}), "The range of valid IPs is 10.96.0.0/16"),
+            (json!({"clusterIP": "x"}), "must be a valid IP address"),
+            (json!({"type": "NodePort", "ports": [{"nodePort": 1}]}), "not in the valid range"),
+        ] {
+            let error = assigned(service(spec), None, std::slice::from_ref(&other)).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_update_keeps_what_was_given() {
+        let old = service(json!({"clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"]}));
+        let kept = assigned(service(json!({})), Some(&old), &[]).unwrap();
+        assert_eq!(kept["clusterIP"], "10.96.0.9");
+        let other = service(json!({"clusterIP": "10.96.0.8"}));
+        let error = assigned(other, Some(&old), &[]).unwrap_err();
+        assert_eq!(
+            error,
+            "spec.clusterIPs[0]: Invalid value: [\"10.96.0.8\"]: may not change once set"
+        );
+        let headless = assigned(service(json!({"clusterIP": "None"})), None, &[]).unwrap();
+        assert_eq!(headless, json!({"clusterIP": "None"}));
+    }
+}
