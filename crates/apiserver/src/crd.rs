@@ -107,7 +107,7 @@ pub(crate) fn versions(crd: &Value) -> Result<Vec<CustomVersion>, Vec<FieldError
             scope,
             ..Resource::namespaced(&api_version, text(&names, "kind"), text(&names, "plural"))
         };
-        versions.push(custom_version(resource, &names, version, schemas::path(crd, index))?);
+        versions.push(custom_version(resource, &names, version, &schemas::path(crd, index))?);
     }
     Ok(versions)
 }
@@ -116,7 +116,7 @@ fn custom_version(
     resource: Resource,
     names: &Map<String, Value>,
     version: &Value,
-    schema_path: FieldPath,
+    schema_path: &FieldPath,
 ) -> Result<CustomVersion, Vec<FieldError>> {
     let raw_schema = version.pointer("/schema/openAPIV3Schema").cloned().unwrap_or_default();
     let subresource = |name| version.pointer(&format!("/subresources/{name}"));
@@ -134,7 +134,7 @@ fn custom_version(
             label_selector: at(scale, "/labelSelectorPath").to_owned(),
         }),
         columns: list(version, "/additionalPrinterColumns").iter().map(column).collect(),
-        schema: Schema::parse(&schema_path, &raw_schema)?,
+        schema: Schema::parse(schema_path, &raw_schema)?,
         raw_schema,
         selectable_fields: list(version, "/selectableFields")
             .iter()

@@ -45,7 +45,7 @@ pub(crate) fn group(all: &[Arc<Registered>], name: &str) -> Option<Value> {
 
 /// Returns the document of one group and version, nothing if it is not served.
 pub(crate) fn resources(all: &[Arc<Registered>], version: &GroupVersion) -> Option<Value> {
-    let resources: Vec<Value> = in_version(all, version).flat_map(|each| listed(each)).collect();
+    let resources: Vec<Value> = in_version(all, version).flat_map(listed).collect();
     if resources.is_empty() {
         return None;
     }

@@ -76,7 +76,7 @@ impl FieldError {
         value: impl Into<Value>,
         detail: impl Into<String>,
     ) -> Self {
-        Self::new(FieldReason::Invalid, field, Some(value.into()), detail)
+        Self::new(FieldReason::Invalid, field, Some(&value.into()), detail)
     }
 
     /// Returns the error of a value that must not be what it is, without showing it.
@@ -93,7 +93,7 @@ impl FieldError {
         value: impl Into<Value>,
         detail: impl Into<String>,
     ) -> Self {
-        Self::new(FieldReason::TypeInvalid, field, Some(value.into()), detail)
+        Self::new(FieldReason::TypeInvalid, field, Some(&value.into()), detail)
     }
 
     /// Returns the error of a value that is none of the `supported` ones.
@@ -107,12 +107,12 @@ impl FieldError {
             detail.push_str(if at == 0 { "supported values: " } else { ", " });
             detail.push_str(&quote(each.as_ref()));
         }
-        Self::new(FieldReason::NotSupported, field, Some(value.into()), detail)
+        Self::new(FieldReason::NotSupported, field, Some(&value.into()), detail)
     }
 
     /// Returns the error of a value that occurs twice.
     pub(crate) fn duplicate(field: impl fmt::Display, value: impl Into<Value>) -> Self {
-        Self::new(FieldReason::Duplicate, field, Some(value.into()), "")
+        Self::new(FieldReason::Duplicate, field, Some(&value.into()), "")
     }
 
     /// Returns the error of a value that is not permitted here.
@@ -131,17 +131,17 @@ impl FieldError {
     pub(crate) fn too_many(field: impl fmt::Display, actual: u64, max: u64) -> Self {
         let unit = if max == 1 { "item" } else { "items" };
         let detail = format!("must have at most {max} {unit}");
-        Self::new(FieldReason::TooMany, field, Some(actual.into()), detail)
+        Self::new(FieldReason::TooMany, field, Some(&actual.into()), detail)
     }
 
     fn new(
         reason: FieldReason,
         field: impl fmt::Display,
-        value: Option<Value>,
+        value: Option<&Value>,
         detail: impl Into<String>,
     ) -> Self {
         let mut message = reason.title().to_owned();
-        if let Some(value) = &value {
+        if let Some(value) = value {
             message.push_str(": ");
             message.push_str(&shown(value));
         }

@@ -68,16 +68,11 @@ fn scaled(mantissa: i128, exponent: i32) -> Option<i128> {
     if mantissa == 0 {
         return Some(0);
     }
-    match u32::try_from(exponent) {
-        Ok(up) => mantissa.checked_mul(10_i128.checked_pow(up)?),
-        Err(_) => {
-            let divisor = 10_i128.checked_pow(exponent.unsigned_abs());
-            Some(
-                divisor
-                    .map_or(1, |divisor| mantissa / divisor + i128::from(mantissa % divisor != 0)),
-            )
-        }
+    if let Ok(up) = u32::try_from(exponent) {
+        return mantissa.checked_mul(10_i128.checked_pow(up)?);
     }
+    let divisor = 10_i128.checked_pow(exponent.unsigned_abs());
+    Some(divisor.map_or(1, |divisor| mantissa / divisor + i128::from(mantissa % divisor != 0)))
 }
 
 fn written(nanos: i128, format: Format) -> String {

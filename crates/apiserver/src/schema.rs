@@ -24,6 +24,7 @@ use crate::{
 /// What the objects of one version of a custom resource look like, or one node of that.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent keyword of schemas")]
 pub(crate) struct Schema {
     #[serde(rename = "type", deserialize_with = "nullable")]
     kind: String,

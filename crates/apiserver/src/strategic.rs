@@ -299,15 +299,11 @@ fn merge_item(
 ) -> Result<(), StrategicError> {
     let wanted = item.get(key).ok_or_else(|| no_key(place, key))?;
     let found = old.iter_mut().enumerate().find(|(_, each)| each.get(key) == Some(wanted));
-    match (found, item) {
-        (Some((index, Value::Object(old))), Value::Object(item)) => {
-            merge_map(&place.item(index), old, item)
-        }
-        _ => {
-            old.extend(cleaned(item));
-            Ok(())
-        }
+    if let (Some((index, Value::Object(old))), Value::Object(item)) = (found, item) {
+        return merge_map(&place.item(index), old, item);
     }
+    old.extend(cleaned(item));
+    Ok(())
 }
 
 fn no_key(place: &Place, key: &'static str) -> StrategicError {

@@ -40,8 +40,10 @@ pub(crate) fn table<'a>(
 ) -> Value {
     let rows: Vec<Value> =
         objects.into_iter().map(|object| row(registered, object, version, include, now)).collect();
-    json!({"kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": list_metadata,
-        "columnDefinitions": columns(registered), "rows": rows})
+    let mut table = json!({"kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"),
+        "columnDefinitions": columns(registered), "rows": rows});
+    table["metadata"] = list_metadata;
+    table
 }
 
 /// Returns the definitions of the columns.
@@ -50,7 +52,7 @@ pub(crate) fn columns(registered: &Registered) -> Value {
         return custom::columns(&custom.columns);
     }
     let columns = layout(registered).columns;
-    Value::Array(columns.iter().map(|column| column.definition()).collect())
+    Value::Array(columns.iter().map(Column::definition).collect())
 }
 
 /// Returns the row of one object.

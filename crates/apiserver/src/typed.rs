@@ -2,6 +2,8 @@
 
 mod leaf;
 
+use std::fmt::Write as _;
+
 use k8s::GroupVersionKind;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
@@ -100,7 +102,7 @@ impl Walk {
             (Shape::List(item), Value::Array(items)) => {
                 let length = self.path.len();
                 for (index, value) in items.iter_mut().enumerate() {
-                    self.path.push_str(&format!("[{index}]"));
+                    let _ = write!(self.path, "[{index}]");
                     self.element(item, value)?;
                     self.path.truncate(length);
                 }

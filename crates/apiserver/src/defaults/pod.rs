@@ -139,7 +139,7 @@ fn volume(volume: &mut Map<String, Value>) {
             each(source, "items", field_reference);
             each(source, "sources", |source| {
                 within(source, "serviceAccountToken", |token| {
-                    set(token, "expirationSeconds", 3600)
+                    set(token, "expirationSeconds", 3600);
                 });
                 within(source, "downwardAPI", |source| each(source, "items", field_reference));
             });

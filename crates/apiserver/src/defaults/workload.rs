@@ -71,7 +71,7 @@ pub(super) fn cron_job(spec: &mut Map<String, Value>) {
     within(spec, "jobTemplate", |template| {
         within(template, "spec", |spec| {
             within(spec, "template", pod::template);
-        })
+        });
     });
 }
 

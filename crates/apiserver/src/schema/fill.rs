@@ -17,7 +17,9 @@ pub(super) fn drop_nulls(schema: &Schema, value: &mut Value) {
         }),
         Value::Array(list) => {
             if let Some(items) = schema.items() {
-                list.iter_mut().for_each(|item| drop_nulls(items, item));
+                for item in list {
+                    drop_nulls(items, item);
+                }
             }
         }
         _ => {}
@@ -31,7 +33,7 @@ pub(super) fn fill(schema: &Schema, value: &mut Value) {
             for (name, property) in &schema.properties {
                 let Some(default) = &property.default else { continue };
                 let field = fields.get(name);
-                if field.is_none() || field.is_some_and(|field| is_wrong_null(property, field)) {
+                if field.is_none_or(|field| is_wrong_null(property, field)) {
                     fields.insert(name.clone(), default.clone());
                 }
             }
@@ -43,7 +45,9 @@ pub(super) fn fill(schema: &Schema, value: &mut Value) {
         }
         Value::Array(list) => {
             if let Some(items) = schema.items() {
-                list.iter_mut().for_each(|item| fill_one(items, item));
+                for item in list {
+                    fill_one(items, item);
+                }
             }
         }
         _ => {}
@@ -51,10 +55,10 @@ pub(super) fn fill(schema: &Schema, value: &mut Value) {
 }
 
 fn fill_one(schema: &Schema, value: &mut Value) {
-    if is_wrong_null(schema, value) {
-        if let Some(default) = &schema.default {
-            *value = default.clone();
-        }
+    if is_wrong_null(schema, value)
+        && let Some(default) = &schema.default
+    {
+        *value = default.clone();
     }
     fill(schema, value);
 }

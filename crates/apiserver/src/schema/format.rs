@@ -186,7 +186,7 @@ fn is_isbn13(text: &str) -> bool {
         text.chars().filter(|c| !matches!(c, '-' | ' ')).map(|c| c.to_digit(10)).collect();
     digits.is_some_and(|digits| {
         let sum: u32 = digits.iter().zip([1, 3].iter().cycle()).map(|(digit, by)| digit * by).sum();
-        digits.len() == 13 && sum % 10 == 0
+        digits.len() == 13 && sum.is_multiple_of(10)
     })
 }
 

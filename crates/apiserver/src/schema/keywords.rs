@@ -230,12 +230,12 @@ fn map_items(path: &FieldPath, schema: &Value, keys: &[Value], errors: &mut Vec<
             let detail = "must not contain duplicate entries";
             errors.push(FieldError::invalid(&keys_path, keys.to_vec(), detail));
         }
-        match items.get("properties").and_then(|properties| properties.get(name)) {
-            Some(property) => map_key(&items_path, items, name, property, errors),
-            None => {
-                let detail = "entries must all be names of item properties";
-                errors.push(FieldError::invalid(&keys_path, keys.to_vec(), detail));
-            }
+        let property = items.get("properties").and_then(|properties| properties.get(name));
+        if let Some(property) = property {
+            map_key(&items_path, items, name, property, errors);
+        } else {
+            let detail = "entries must all be names of item properties";
+            errors.push(FieldError::invalid(&keys_path, keys.to_vec(), detail));
         }
     }
 }

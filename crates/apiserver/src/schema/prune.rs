@@ -1,5 +1,7 @@
 //! Pure: removes the fields a schema does not know.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::schema::{Additional, Schema, is_meta};
@@ -42,7 +44,7 @@ impl Removed {
 
     fn at_item<T>(&mut self, index: usize, visit: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.at.len();
-        self.at.push_str(&format!("[{index}]"));
+        let _ = write!(self.at, "[{index}]");
         let result = visit(self);
         self.at.truncate(length);
         result
@@ -70,16 +72,12 @@ fn walk(schema: Option<&Schema>, embedded: bool, value: &mut Value, removed: &mu
                 return true;
             }
             let known = schema.and_then(|schema| Child::of(schema, name));
-            match known {
-                Some(child) => {
-                    removed.at_field(name, |removed| visit(child.0, field, removed));
-                    true
-                }
-                None => {
-                    removed.record(name);
-                    false
-                }
+            if let Some(child) = known {
+                removed.at_field(name, |removed| visit(child.0, field, removed));
+                return true;
             }
+            removed.record(name);
+            false
         }),
         Value::Array(items) => {
             let schema = schema.and_then(Schema::items);

@@ -145,11 +145,11 @@ fn validations(path: &FieldPath, schema: &Schema, skip_any: bool, errors: &mut V
     if let Some(not) = &schema.not {
         nested(&path.child("not"), not, false, errors);
     }
-    if let Some(pattern) = &schema.pattern {
-        if let Some(error) = pattern.error() {
-            let detail = format!("must be a valid regular expression, but isn't: {error}");
-            errors.push(FieldError::invalid(path.child("pattern"), pattern.source(), detail));
-        }
+    if let Some(pattern) = &schema.pattern
+        && let Some(error) = pattern.error()
+    {
+        let detail = format!("must be a valid regular expression, but isn't: {error}");
+        errors.push(FieldError::invalid(path.child("pattern"), pattern.source(), detail));
     }
 }
 

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "tests read better with owned JSON")]
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -25,6 +27,7 @@ fn wrong(field: Value, value: Value) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of values and errors")]
 fn values_are_checked_in_the_words_of_the_api() {
     for (field, value, error) in [
         (

@@ -18,7 +18,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Brings a value into its one form; false if it is of the wrong JSON type.
 pub(super) fn normalise(leaf: Leaf, value: &mut Value) -> Result<bool, String> {
     let in_form = match (leaf, &*value) {
-        (Leaf::Raw | Leaf::Json | Leaf::Fields, _) => return Ok(true),
+        (Leaf::Raw | Leaf::Json | Leaf::Fields, _) | (Leaf::IntOrString, Value::String(_)) => {
+            return Ok(true);
+        }
         (Leaf::String | Leaf::Duration, value) => return Ok(value.is_string()),
         (Leaf::Bool, value) => return Ok(value.is_boolean()),
         (Leaf::Float, value) => return Ok(value.is_number()),
@@ -30,7 +32,6 @@ pub(super) fn normalise(leaf: Leaf, value: &mut Value) -> Result<bool, String> {
             Some(number) => number.into(),
             None => return Ok(false),
         },
-        (Leaf::IntOrString, Value::String(_)) => return Ok(true),
         (Leaf::IntOrString, value) => match whole(value).map(i32::try_from) {
             Some(Ok(number)) => number.into(),
             _ => return Ok(false),
