@@ -1,3 +1,5 @@
-//! The commands people type: dev and its views.
+//! The commands people type: `dev` and what belongs to it.
 
+pub mod dev;
+pub mod install;
 pub mod manifest;

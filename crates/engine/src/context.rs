@@ -7,8 +7,9 @@ use std::{
 };
 
 use api::{SharedHook, SharedReport, composite::UpdateMethod};
-use k8s::{Object, ObjectKey, Resource, SignedDuration, Timestamp};
+use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp};
 use runtime::{Applier, Cache, Client, Discovery, Events, Expectations, Queue, Written};
+use tokio::task::AbortHandle;
 
 use crate::{controller::Controller, plan::Settled};
 
@@ -46,7 +47,7 @@ pub(crate) struct Means {
 #[derive(Default)]
 pub(crate) struct Memory {
     /// Own writes of each parent that the caches must show first, and until when to wait.
-    expected: HashMap<ObjectKey, (Expectations, Timestamp)>,
+    expected: HashMap<ObjectKey, Pending>,
     /// Writes of children that changed nothing.
     pub(crate) settled: Settled,
     /// Statuses, by the parent's UID, that the server made something else of: what was sent, and the
@@ -56,6 +57,24 @@ pub(crate) struct Memory {
     conflicts: HashMap<(Resource, ObjectKey), BTreeSet<ObjectKey>>,
     /// Children of undeclared types, which cannot be observed, by the parent's UID.
     pub(crate) undeclared: HashMap<String, BTreeSet<(Resource, ObjectKey)>>,
+}
+
+/// Own writes that the caches do not show yet, and how long to wait for them.
+#[derive(Default)]
+struct Pending {
+    writes: Expectations,
+    deadline: Timestamp,
+    /// Queues the parent at the deadline, unless the events that show the writes come first.
+    alarm: Option<Alarm>,
+}
+
+/// A task that ends with its owner.
+struct Alarm(AbortHandle);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Context {
@@ -74,25 +93,38 @@ impl Context {
         let wait = SignedDuration::try_from(OWN_WRITES).unwrap_or(SignedDuration::ZERO);
         let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
         let mut memory = self.memory();
-        let (expected, deadline) = memory.expected.entry(parent.clone()).or_default();
-        expected.expect(written);
-        *deadline = until;
+        let pending = memory.expected.entry(parent.clone()).or_default();
+        pending.writes.expect(written);
+        pending.deadline = until;
     }
 
-    /// Returns until when to wait for the caches to show own writes, or nothing if they do or it is too
-    /// late.
-    pub(crate) fn must_wait(&self, parent: &ObjectKey) -> Option<Timestamp> {
+    /// Tells whether a parent must wait for the caches to show own writes. It is queued again when they
+    /// do, or when it has waited long enough.
+    pub(crate) fn must_wait(&self, parent: &ObjectKey) -> bool {
         let mut memory = self.memory();
-        let (expected, deadline) = memory.expected.get_mut(parent)?;
+        let Some(pending) = memory.expected.get_mut(parent) else { return false };
         let find = |resource: &Resource, key: &ObjectKey| -> Option<Arc<Object>> {
             self.cache(resource)?.get(key)
         };
-        let deadline = *deadline;
-        if expected.reached(find) || deadline <= self.means.client.clock().now() {
+        if pending.writes.reached(find) || pending.deadline <= self.means.client.clock().now() {
             memory.expected.remove(parent);
-            return None;
+            return false;
         }
-        Some(deadline)
+        if pending.alarm.is_none() {
+            pending.alarm = Some(self.alarm(parent.clone(), pending.deadline));
+        }
+        true
+    }
+
+    /// Queues a parent at a moment to come.
+    fn alarm(&self, parent: ObjectKey, at: Timestamp) -> Alarm {
+        let (client, queue) = (self.means.client.clone(), self.queue.clone());
+        let task = tokio::spawn(async move {
+            let (clock, activity) = (client.clock().as_ref(), client.activity());
+            let _token = activity.sleep_until(clock, at, TimerKind::Progress, "own writes").await;
+            queue.add(parent);
+        });
+        Alarm(task.abort_handle())
     }
 
     /// Notes that a foreign object stands where a child should be.

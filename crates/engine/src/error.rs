@@ -1,6 +1,6 @@
 //! Pure: why a sync failed, and what that means.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use api::HookError;
 use runtime::{ApiError, DiscoveryError};
@@ -80,17 +80,6 @@ impl SyncError {
             | Self::Call { .. }
             | Self::Children(_) => Remedy::TellAndRetry,
         }
-    }
-
-    /// Returns the error and its causes in one line.
-    pub(crate) fn in_one_line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            line = format!("{line}: {error}");
-            cause = error.source();
-        }
-        line
     }
 }
 

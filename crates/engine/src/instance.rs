@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{Happening, Outcome, names::reasons};
-use k8s::{Object, ObjectKey, SignedDuration, TimerKind, Timestamp};
+use k8s::{Object, ObjectKey, SignedDuration, TimerKind, Timestamp, in_one_line};
 use runtime::{Caches, Change, EventKind, Queue, Subscription};
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug, info_span};
@@ -189,9 +189,7 @@ impl Context {
     /// Works off keys until the queue is closed.
     async fn work(self: Arc<Self>) {
         while let Some(item) = self.queue.next().await {
-            if let Some(until) = self.must_wait(item.key()) {
-                // The event that shows the write queues the key as well.
-                self.queue.add_at(item.key().clone(), until, TimerKind::Progress);
+            if self.must_wait(item.key()) {
                 continue;
             }
             let Some(parent) = self.parents.get(item.key()).filter(|parent| self.is_ours(parent))
@@ -227,7 +225,7 @@ impl Context {
     }
 
     fn failed(&self, key: &ObjectKey, parent: &Object, error: &SyncError, took: Duration) {
-        let cause = error.in_one_line();
+        let cause = in_one_line(error);
         debug!(error = cause, "failed to sync");
         match error.remedy() {
             Remedy::WaitFor(after) => {

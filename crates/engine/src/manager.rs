@@ -6,7 +6,7 @@ use api::{
     Happening, Outcome, SharedHook, SharedReport, composite,
     names::{self, conditions, reasons},
 };
-use k8s::{Object, ObjectKey, Resource, Timestamp, selector::Selector};
+use k8s::{Object, ObjectKey, Resource, Timestamp, in_one_line, selector::Selector};
 use runtime::{
     ApiError, Applier, Caches, Change, Client, Discovery, EventKind, Events, Part, Queue,
 };
@@ -298,14 +298,4 @@ fn with_condition(
     conditions.push(condition);
     value["status"] = json!({"observedGeneration": generation, "conditions": conditions});
     Some(value)
-}
-
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }

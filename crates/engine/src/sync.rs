@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api::{HookRequest, names, names::reasons};
-use k8s::{GroupVersionKind, Object, ObjectKey, Resource};
+use k8s::{GroupVersionKind, Object, ObjectKey, Resource, in_one_line};
 use runtime::{ApiError, EventKind, Part, Write, WriteKind, Written};
 use serde_json::Value;
 
@@ -379,7 +379,7 @@ async fn forgive(
                 WriteKind::Delete { .. } => "delete",
             };
             let Write { resource, key, .. } = write;
-            Err(call(format!("{verb} {} {key}", resource.gvk.kind))(error).in_one_line())
+            Err(in_one_line(&call(format!("{verb} {} {key}", resource.gvk.kind))(error)))
         }
     }
 }
@@ -391,7 +391,7 @@ async fn conflict(ctx: &Context, parent: &Object, write: &Write) -> Result<bool,
     let found = match ctx.means.client.get(resource, key).await {
         Err(error) if error.is_not_found() => return Ok(true),
         Err(error) => {
-            return Err(call(format!("read {} {key}", resource.gvk.kind))(error).in_one_line());
+            return Err(in_one_line(&call(format!("read {} {key}", resource.gvk.kind))(error)));
         }
         Ok(found) => found,
     };

@@ -5,5 +5,5 @@
 mod router;
 mod webhook;
 
-pub use router::{JsonnetHooks, Router};
+pub use router::Router;
 pub use webhook::Webhooks;

@@ -1,6 +1,6 @@
 //! Decides by URL how a hook is called, and calls it.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::net::IpAddr;
 
 use api::{Hook, HookError, HookReply, HookRequest};
 use futures::{FutureExt, future::BoxFuture};
@@ -10,15 +10,6 @@ use tracing::debug;
 
 use crate::Webhooks;
 
-/// Jsonnet programs that answer the URLs whose paths are their routes.
-#[derive(Clone, Debug)]
-pub struct JsonnetHooks {
-    /// The runtime that has the routes.
-    pub runtime: Runtime,
-    /// The routes, without a leading slash, and their files.
-    pub routes: BTreeMap<String, PathBuf>,
-}
-
 /// Calls each hook the way its URL asks for.
 ///
 /// A URL whose path is a route of the Jsonnet hooks is run in a worker, whatever its host, so that
@@ -27,47 +18,48 @@ pub struct JsonnetHooks {
 #[derive(Clone, Debug)]
 pub struct Router {
     webhooks: Webhooks,
-    jsonnet: Option<JsonnetHooks>,
+    jsonnet: Option<Runtime>,
 }
 
 impl Router {
     /// Returns a router that knows webhooks, and Jsonnet hooks if there are any.
-    pub fn new(webhooks: Webhooks, jsonnet: Option<JsonnetHooks>) -> Self {
+    pub fn new(webhooks: Webhooks, jsonnet: Option<Runtime>) -> Self {
         Self { webhooks, jsonnet }
     }
 
-    /// Returns the Jsonnet route that answers a URL, and its file.
-    pub fn route(&self, url: &str) -> Option<(&str, &PathBuf)> {
-        let routes = &self.jsonnet.as_ref()?.routes;
-        let (route, file) = routes.get_key_value(&local_route(url)?)?;
-        Some((route, file))
+    /// Returns the Jsonnet route that answers a URL, if there is one.
+    pub fn route(&self, url: &str) -> Option<String> {
+        let route = local_route(url)?;
+        self.jsonnet.as_ref()?.revision(&route).map(|_| route)
     }
 }
 
 impl Hook for Router {
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
         match (self.route(&request.url), &self.jsonnet) {
-            (Some((route, _)), Some(jsonnet)) => evaluate(&jsonnet.runtime, route, request).boxed(),
+            (Some(route), Some(runtime)) => evaluate(runtime, route, request).boxed(),
             _ => self.webhooks.call(request),
         }
     }
 
     fn describe(&self, url: &str) -> String {
-        self.route(url).map_or_else(
+        let status = self.jsonnet.as_ref().zip(self.route(url));
+        let status = status.and_then(|(runtime, route)| runtime.status(&route));
+        status.map_or_else(
             || self.webhooks.describe(url),
-            |(_, file)| format!("jsonnet {}", file.display()),
+            |status| format!("jsonnet {}", status.file.display()),
         )
     }
 }
 
 async fn evaluate(
     runtime: &Runtime,
-    route: &str,
+    route: String,
     request: HookRequest,
 ) -> Result<HookReply, HookError> {
-    debug!(route, transport = "inprocess", "calling a hook");
+    debug!(%route, transport = "inprocess", "calling a hook");
     let timeout = request.timeout;
-    match runtime.call_in(route, request.body, Some(timeout), Form::Compact).await {
+    match runtime.call_in(&route, request.body, Some(timeout), Form::Compact).await {
         Ok(evaluated) => {
             Ok(HookReply { status: 200, headers: HeaderMap::new(), body: evaluated.json })
         }

@@ -1,0 +1,386 @@
+//! `windlass dev`: API server, engine and hooks in one process, fed from files.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use api::{Report, composite};
+use apiserver::{ApiServer, Listen, ListenError, StartError};
+use engine::{Engine, EngineOptions};
+use hooks::{Router, Webhooks};
+use jsonnet::{Change, Routes, RuntimeOptions, WorkerCommand};
+use k8s::{
+    Activity, GroupVersionKind, Resource, Revisions, Settle, SharedClock, SystemClock, in_one_line,
+    selector::Selector,
+};
+use runtime::{ApiError, Caches, Client, ClientOptions, Discovery};
+use thiserror::Error;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use self::{
+    applied::Applied,
+    files::Files,
+    ledger::Ledger,
+    line::Line,
+    tree::{Tree, family},
+};
+use crate::manifest::{self, Manifest, ManifestError};
+
+mod applied;
+mod files;
+mod ledger;
+mod line;
+mod tree;
+
+/// How many parents of one controller are synced at once.
+const WORKERS: usize = 16;
+/// How long controllers wait for their types before a run with `--once` calls them failing.
+const SETTLED: Duration = Duration::ZERO;
+
+/// How `dev` runs.
+pub struct DevOptions {
+    /// The files and directories of manifests.
+    pub paths: Vec<PathBuf>,
+    /// The directory of hooks; `hooks` in one of the paths if absent.
+    pub hooks: Option<PathBuf>,
+    /// Whether files that change are applied again.
+    pub watch: bool,
+    /// Whether to end when nothing moves any more.
+    pub once: bool,
+    /// The longest wait for that.
+    pub timeout: Duration,
+    /// Where the kubeconfig is written.
+    pub kubeconfig: PathBuf,
+    /// Where the API server listens; absent means the default port, or the next one that is free.
+    pub api: Option<SocketAddr>,
+    /// Where lines go.
+    pub out: Box<dyn Write + Send>,
+    /// How workers are started.
+    pub worker: WorkerCommand,
+}
+
+/// How a run with `--once` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All is well.
+    Well,
+    /// Something is failing, or still moves.
+    Badly,
+}
+
+/// Why `dev` could not run.
+#[derive(Debug, Error)]
+pub enum DevError {
+    /// A path names nothing.
+    #[error(transparent)]
+    Path(ManifestError),
+    /// The directory of hooks cannot be used.
+    #[error("cannot use the hooks in `{}`", dir.display())]
+    Hooks {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong with it.
+        source: jsonnet::RouteError,
+    },
+    /// The API server could not start.
+    #[error("failed to start the API server")]
+    Server(#[source] StartError),
+    /// The API server cannot be reached from outside.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong with it.
+        source: ListenError,
+    },
+    /// The API server did not take what windlass itself needs.
+    #[error("failed to install windlass's own resources")]
+    Install(#[source] ApiError),
+    /// The system's certificates cannot be read.
+    #[error("failed to set up calls of hooks")]
+    Certificates(#[source] io::Error),
+    /// The file system cannot be watched.
+    #[error("failed to watch the files")]
+    Watch(#[source] notify::Error),
+}
+
+impl DevError {
+    /// Returns whether the command line is to blame.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Path(error) => error.is_missing(),
+            Self::Hooks { source, .. } => source.is_usage(),
+            Self::Listen { source, .. } => matches!(source, ListenError::NotLoopback(_)),
+            Self::Server(_) | Self::Install(_) | Self::Certificates(_) | Self::Watch(_) => false,
+        }
+    }
+
+    /// Returns what the user can do about it, if that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Path(_) => Some("give a file or a directory of manifests".to_owned()),
+            Self::Listen { source: ListenError::InUse(_), .. } => {
+                Some("leave out --api to take the next free port".to_owned())
+            }
+            Self::Listen { source: ListenError::NotLoopback(_), .. } => Some(
+                "this server trusts everybody who reaches it: give a loopback address".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Everything that runs in the process.
+struct Dev {
+    options: DevOptions,
+    server: ApiServer,
+    client: Client,
+    ledger: Arc<Ledger>,
+    hooks: Option<(PathBuf, Routes, jsonnet::Runtime)>,
+    engine: Engine,
+    applied: Applied,
+}
+
+/// Runs until nothing moves, with `once`, or else until the process is interrupted.
+pub async fn run(options: DevOptions) -> Result<Ending, DevError> {
+    let hooks_dir = hooks_dir(&options);
+    let (manifests, errors) = manifest::load(&options.paths, hooks_dir.as_deref());
+    let (missing, errors): (Vec<_>, Vec<_>) =
+        errors.into_iter().partition(ManifestError::is_missing);
+    if let Some(missing) = missing.into_iter().next() {
+        return Err(DevError::Path(missing));
+    }
+    let mut dev = Dev::start(options, hooks_dir).await?;
+    dev.apply(manifests, &errors).await;
+    let ending = if dev.options.once { dev.once().await } else { dev.follow().await? };
+    dev.engine.stop().await;
+    dev.server.shutdown().await;
+    Ok(ending)
+}
+
+/// Returns the directory of hooks: the one that was named, or `hooks` in a path.
+fn hooks_dir(options: &DevOptions) -> Option<PathBuf> {
+    let beside = options.paths.iter().map(|path| path.join("hooks")).find(|dir| dir.is_dir());
+    options.hooks.clone().or(beside)
+}
+
+impl Dev {
+    async fn start(mut options: DevOptions, hooks_dir: Option<PathBuf>) -> Result<Self, DevError> {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let activity = Activity::default();
+        let server = ApiServer::builder().clock(Arc::clone(&clock)).activity(activity.clone());
+        let server = server.start().await.map_err(DevError::Server)?;
+        let listen = Listen {
+            bind: options.api.unwrap_or(Listen::default().bind),
+            next_free_port: options.api.is_none(),
+            kubeconfig: Some(options.kubeconfig.clone()),
+            ..Listen::default()
+        };
+        let failed = |source| DevError::Listen { address: listen.bind, source };
+        let address = server.listen(&listen).await.map_err(failed)?.address;
+        let out = std::mem::replace(&mut options.out, Box::new(io::sink()));
+        let ledger = Arc::new(Ledger::new(out));
+        ledger.print(&format!(
+            "windlass {}   api https://{address}   kubeconfig {}",
+            env!("CARGO_PKG_VERSION"),
+            options.kubeconfig.display()
+        ));
+        let revisions = Some(Arc::new(server.clone()) as Arc<dyn Revisions>);
+        let (transport, activity_of_hooks) = (kube_client(&server), activity.clone());
+        let client_options = ClientOptions { clock: Arc::clone(&clock), activity, revisions };
+        let client = Client::new(transport, client_options);
+        install(&client).await.map_err(DevError::Install)?;
+        let hooks = match hooks_dir {
+            None => None,
+            Some(dir) => {
+                Some(load_hooks(dir, &options, &clock, &activity_of_hooks, &ledger).await?)
+            }
+        };
+        let webhooks = Webhooks::new(clock, activity_of_hooks).map_err(DevError::Certificates)?;
+        let router = Router::new(webhooks, hooks.as_ref().map(|(.., runtime)| runtime.clone()));
+        let engine = Engine::start(
+            &client,
+            EngineOptions {
+                hook: Arc::new(router),
+                report: Arc::clone(&ledger) as Arc<dyn Report>,
+                workers: WORKERS,
+                targets: Selector::default(),
+            },
+        );
+        let applied = Applied::new(client.clone());
+        Ok(Self { options, server, client, ledger, hooks, engine, applied })
+    }
+
+    /// Applies what the files hold now.
+    async fn apply(&mut self, manifests: Vec<Manifest>, errors: &[ManifestError]) {
+        for error in errors {
+            self.ledger.failed("manifests", &in_one_line(error));
+        }
+        if errors.is_empty() {
+            self.ledger.forget("manifests");
+        }
+        // A file that cannot be read may still hold what seems to be gone.
+        let prune = errors.is_empty();
+        self.applied.apply(&manifest::order(manifests), prune, &self.ledger).await;
+    }
+
+    /// Waits until nothing moves and prints what there is.
+    async fn once(&self) -> Ending {
+        let settle = Settle { limit: self.options.timeout, quiet_for: SETTLED };
+        let clock = Arc::clone(self.client.clock());
+        let settled = self.client.activity().settle(clock.as_ref(), settle).await;
+        let tree = self.tree().await;
+        self.ledger.print(&format!("\n{tree}"));
+        if let Err(unsettled) = &settled {
+            self.ledger.print(&unsettled.to_string());
+        }
+        if settled.is_ok() && tree.failing == 0 { Ending::Well } else { Ending::Badly }
+    }
+
+    /// Applies files again as they change, until the process is interrupted.
+    async fn follow(&mut self) -> Result<Ending, DevError> {
+        let hooks_dir = self.hooks.as_ref().map(|(dir, ..)| dir.clone());
+        let mut files = match self.options.watch {
+            true => Some(Files::watch(&self.options.paths).map_err(DevError::Watch)?),
+            false => None,
+        };
+        let mut hooks = self
+            .hooks
+            .as_ref()
+            .filter(|_| self.options.watch)
+            .map(|(_, routes, runtime)| runtime.watch(routes.clone()));
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::pin!(interrupted);
+        loop {
+            tokio::select! {
+                _ = &mut interrupted => return Ok(Ending::Well),
+                () = Files::next(files.as_mut(), &self.client) => {
+                    let (manifests, errors) =
+                        manifest::load(&self.options.paths, hooks_dir.as_deref());
+                    self.apply(manifests, &errors).await;
+                }
+                change = next(hooks.as_mut()) => self.hook_changed(change).await,
+            }
+        }
+    }
+
+    async fn hook_changed(&self, change: Change) {
+        let name = |route: &str| format!("hook /{route}");
+        match change {
+            Change::Failed { route, error } => {
+                self.ledger.failed(&name(&route), &error.to_string());
+            }
+            Change::Removed { route } => {
+                self.ledger.done(&Line::new("removed", name(&route), ""));
+            }
+            Change::Loaded { route, .. } => {
+                self.ledger.done(&Line::new("loaded", name(&route), ""));
+                let path = format!("/{route}");
+                let serves =
+                    |url: &str| url.split('?').next().is_some_and(|url| url.ends_with(&path));
+                self.engine.hooks_changed(serves).await;
+            }
+        }
+    }
+
+    /// Collects the parents of all controllers and their children.
+    async fn tree(&self) -> Tree {
+        let caches = Caches::new(self.client.clone());
+        let discovery = Discovery::new(self.client.clone());
+        let controllers = caches.get(&composite::resource());
+        controllers.filled().await;
+        let mut families = BTreeMap::new();
+        for controller in controllers.all() {
+            let Ok(controller) = engine::check(&controller) else { continue };
+            let rule = &controller.parent;
+            let Some(parents) = all(&caches, &discovery, &rule.api_version, &rule.plural).await
+            else {
+                continue;
+            };
+            let mut children = Vec::new();
+            for rule in &controller.children {
+                let found = all(&caches, &discovery, &rule.api_version, &rule.plural).await;
+                children.extend(found.unwrap_or_default());
+            }
+            for parent in parents {
+                if rule.selector.matches(&parent.meta().labels) {
+                    let family = family(&parent, children.iter().map(AsRef::as_ref));
+                    families.insert(family.parent.clone(), family);
+                }
+            }
+        }
+        Tree { families: families.into_values().collect(), failing: self.ledger.failing() }
+    }
+}
+
+/// Returns all objects of a type, or nothing if there is no such type.
+async fn all(
+    caches: &Caches,
+    discovery: &Discovery,
+    api_version: &str,
+    plural: &str,
+) -> Option<Vec<Arc<k8s::Object>>> {
+    let found = discovery.by_plural(api_version, plural).await.ok()?;
+    let cache = caches.get(&found.resource);
+    cache.filled().await;
+    Some(cache.all())
+}
+
+fn kube_client(server: &ApiServer) -> kube::Client {
+    kube::Client::new(server.service(), "default")
+}
+
+/// Installs the resources that windlass itself watches.
+async fn install(client: &Client) -> Result<(), ApiError> {
+    let documents = k8s::yaml::documents(composite::CRD);
+    for document in documents.expect("the definition in the binary is valid YAML") {
+        let gvk = GroupVersionKind::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+        let plural = "customresourcedefinitions".to_owned();
+        let resource = Resource { gvk, plural, scope: k8s::ResourceScope::Cluster };
+        client.create(&resource, "", document.value.to_string()).await?;
+    }
+    Ok(())
+}
+
+/// Loads the programs of a directory; those that are broken are noted, and may be mended later.
+async fn load_hooks(
+    dir: PathBuf,
+    options: &DevOptions,
+    clock: &SharedClock,
+    activity: &Activity,
+    ledger: &Ledger,
+) -> Result<(PathBuf, Routes, jsonnet::Runtime), DevError> {
+    let failed = |source| DevError::Hooks { dir: dir.clone(), source };
+    let routes =
+        Routes::from_args(&[dir.to_string_lossy()], |path| path.is_dir()).map_err(failed)?;
+    let runtime = jsonnet::Runtime::new(RuntimeOptions {
+        clock: Arc::clone(clock),
+        activity: activity.clone(),
+        command: options.worker.clone(),
+        ..RuntimeOptions::default()
+    });
+    for change in runtime.load_all(&routes).await.map_err(failed)? {
+        match change {
+            Change::Failed { route, error } => {
+                ledger.failed(&format!("hook /{route}"), &error.to_string());
+            }
+            Change::Loaded { .. } | Change::Removed { .. } => {}
+        }
+    }
+    Ok((dir, routes, runtime))
+}
+
+/// Waits for the next change of a hook, for ever if none are followed.
+async fn next(changes: Option<&mut UnboundedReceiver<Change>>) -> Change {
+    if let Some(changes) = changes
+        && let Some(change) = changes.recv().await
+    {
+        return change;
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,69 @@
+//! A hook that the test plays.
+
+use std::sync::{Arc, Mutex};
+
+use api::{Hook, HookError, HookReply, HookRequest};
+use futures::{FutureExt, future::BoxFuture};
+use http::HeaderMap;
+use serde_json::Value;
+
+type Play = Box<dyn Fn(&Value) -> HookReply + Send + Sync>;
+
+/// Answers as the test says, and keeps what it was asked.
+#[derive(Clone)]
+pub struct PlayedHook(Arc<Mutex<State>>);
+
+struct State {
+    play: Arc<Play>,
+    asked: Vec<Value>,
+}
+
+impl Default for PlayedHook {
+    fn default() -> Self {
+        let play: Play = Box::new(|_| reply(200, "{}"));
+        Self(Arc::new(Mutex::new(State { play: Arc::new(play), asked: Vec::new() })))
+    }
+}
+
+impl PlayedHook {
+    /// Answers with the value that `play` makes of each request.
+    pub fn answer(&self, play: impl Fn(&Value) -> Value + Send + Sync + 'static) {
+        self.play(move |request| reply(200, &play(request).to_string()));
+    }
+
+    /// Answers with the status and text that `play` makes of each request.
+    pub fn play(&self, play: impl Fn(&Value) -> HookReply + Send + Sync + 'static) {
+        self.state().play = Arc::new(Box::new(play));
+    }
+
+    /// Returns all requests so far.
+    pub fn asked(&self) -> Vec<Value> {
+        self.state().asked.clone()
+    }
+
+    /// Returns how many calls there were.
+    pub fn calls(&self) -> usize {
+        self.state().asked.len()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Hook for PlayedHook {
+    fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
+        let request: Value = serde_json::from_slice(&request.body).unwrap();
+        let play = {
+            let mut state = self.state();
+            state.asked.push(request.clone());
+            Arc::clone(&state.play)
+        };
+        async move { Ok(play(&request)) }.boxed()
+    }
+}
+
+/// Returns a reply of these parts.
+pub(crate) fn reply(status: u16, body: &str) -> HookReply {
+    HookReply { status, headers: HeaderMap::new(), body: body.to_owned().into() }
+}

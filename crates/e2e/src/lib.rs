@@ -1,0 +1,33 @@
+//! What every suite that runs on both servers stands on: a world with an API server, an engine and a hook
+//! that the test plays.
+
+mod hook;
+mod world;
+
+pub use hook::PlayedHook;
+pub use world::{Server, World, definitions};
+
+/// Runs a story on the embedded server and on the real one, from one source.
+///
+/// `story!(name)` makes the tests `name::embedded` and `name::real` of `async fn name(world: &World)`.
+#[macro_export]
+macro_rules! story {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn embedded() {
+                let world = $crate::World::embedded(stringify!($name)).await;
+                super::$name(&world).await;
+                world.end().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn real() {
+                let Some(world) = $crate::World::real(stringify!($name)).await else { return };
+                super::$name(&world).await;
+                world.end().await;
+            }
+        }
+    };
+}

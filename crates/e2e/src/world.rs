@@ -1,0 +1,301 @@
+//! An API server with an engine, for one test.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use api::{NoReport, composite, names};
+use engine::{Engine, EngineOptions};
+use k8s::{
+    Activity, Clock, ObjectKey, Resource, Settle, SharedClock, SystemClock, selector::Selector,
+};
+use runtime::{Client, Part, PatchType};
+use serde_json::{Value, json};
+
+use crate::PlayedHook;
+
+mod embedded;
+mod real;
+
+/// How long a story waits for something to come true.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Which API server a world has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// The embedded one, in process, with a virtual clock.
+    Embedded,
+    /// A real one, over HTTPS.
+    Real,
+}
+
+/// An API server, an engine under the account it has in production, a hook that the test plays, and a
+/// namespace and a resource group of its own.
+pub struct World {
+    /// Which API server it is.
+    pub server: Server,
+    /// The hook that the controllers of this world call.
+    pub hook: PlayedHook,
+    /// The test's own client, which may do everything.
+    pub client: Client,
+    /// What the story's objects are named by.
+    pub id: String,
+    engine_client: Client,
+    engine: tokio::sync::Mutex<Engine>,
+    _keep: Box<dyn std::any::Any + Send + Sync>,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// What a server of either kind gives a world.
+struct Clients {
+    server: Server,
+    admin: Client,
+    engine: Client,
+    keep: Box<dyn std::any::Any + Send + Sync>,
+}
+
+impl World {
+    /// Returns a world on an embedded server of its own.
+    pub async fn embedded(story: &str) -> Self {
+        Self::on(embedded::clients().await, story).await
+    }
+
+    /// Returns a world on the real server, or nothing if there is none, which is said on standard error.
+    ///
+    /// # Panics
+    ///
+    /// If there is none although `WINDLASS_REAL` is `required`.
+    pub async fn real(story: &str) -> Option<Self> {
+        let Some(clients) = real::clients().await else {
+            assert!(
+                std::env::var("WINDLASS_REAL").as_deref() != Ok("required"),
+                "WINDLASS_REAL=required, but there is no real API server"
+            );
+            eprintln!("not run: {story}: no real API server; `cargo xtask cluster up` starts one");
+            return None;
+        };
+        Some(Self::on(clients, story).await)
+    }
+
+    async fn on(clients: Clients, story: &str) -> Self {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let Clients { server, admin, engine: engine_client, keep } = clients;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = story.replace('_', "-");
+        let short: String = name.chars().take(30).collect();
+        let id = format!("{}-{}-{number}", short.trim_end_matches('-'), std::process::id());
+        let hook = PlayedHook::default();
+        let engine = start(&engine_client, &hook, &id);
+        let engine = tokio::sync::Mutex::new(engine);
+        let world = Self { server, hook, client: admin, id, engine_client, engine, _keep: keep };
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.id}});
+        world.client.create(&namespaces(), "", namespace.to_string()).await.unwrap();
+        world
+    }
+
+    /// Installs a resource `things` of this world alone and returns it.
+    pub async fn things(&self) -> Resource {
+        self.define(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}), true)
+            .await
+    }
+
+    /// Installs a resource `things` with this schema of `spec`, with or without a status subresource.
+    pub async fn define(&self, spec: &Value, status: bool) -> Resource {
+        let group = format!("{}.example.com", self.id);
+        let subresources = if status { json!({"status": {}}) } else { json!({}) };
+        let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("things.{group}")},
+            "spec": {"group": group, "scope": "Namespaced",
+                "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "subresources": subresources,
+                    "schema": {"openAPIV3Schema": {"type": "object",
+                        "properties": {"spec": spec, "status": any}}}}]}});
+        self.client.create(&definitions(), "", definition.to_string()).await.unwrap();
+        let things = Resource::namespaced(&format!("{group}/v1"), "Thing", "things");
+        let collection = things.collection_path("");
+        self.eventually("the new resource is served", || async {
+            self.client.get_raw(&collection).await.is_ok()
+        })
+        .await;
+        things
+    }
+
+    /// Creates a CompositeController of this world. Its hooks are URLs at the played hook.
+    pub async fn control(&self, name: &str, spec: &Value) {
+        let controller = json!({
+            "apiVersion": names::API_VERSION, "kind": "CompositeController",
+            "metadata": {"name": self.controller(name), "labels": {"story": self.id}}, "spec": spec});
+        self.client.create(&composite::resource(), "", controller.to_string()).await.unwrap();
+    }
+
+    /// Returns the full name of a controller of this world.
+    pub fn controller(&self, name: &str) -> String {
+        format!("{name}-{}", self.id)
+    }
+
+    /// Creates an object in the world's namespace, or in the cluster, and returns it.
+    pub async fn create(&self, resource: &Resource, mut object: Value) -> Value {
+        object["apiVersion"] = json!(resource.gvk.api_version());
+        object["kind"] = json!(resource.gvk.kind);
+        let created =
+            self.client.create(resource, self.namespace(resource), object.to_string()).await;
+        created.unwrap_or_else(|error| panic!("failed to create {object}: {error}")).to_value()
+    }
+
+    /// Returns an object of the world's namespace, or `null`.
+    pub async fn get(&self, resource: &Resource, name: &str) -> Value {
+        match self.client.get(resource, &self.key(resource, name)).await {
+            Ok(object) => object.to_value(),
+            Err(error) if error.is_not_found() => Value::Null,
+            Err(error) => panic!("failed to read {name}: {error}"),
+        }
+    }
+
+    /// Changes an object by a merge patch and returns it.
+    pub async fn patch(&self, resource: &Resource, name: &str, patch: &Value) -> Value {
+        let (key, how) = (self.key(resource, name), (Part::Main, PatchType::Merge));
+        let patched = self.client.patch(resource, &key, how, patch.to_string()).await;
+        patched.unwrap_or_else(|error| panic!("failed to patch {name}: {error}")).to_value()
+    }
+
+    /// Changes an object by a JSON patch and returns it.
+    pub async fn patch_json(&self, resource: &Resource, name: &str, patch: &Value) -> Value {
+        let (key, how) = (self.key(resource, name), (Part::Main, PatchType::Json));
+        let patched = self.client.patch(resource, &key, how, patch.to_string()).await;
+        patched.unwrap_or_else(|error| panic!("failed to patch {name}: {error}")).to_value()
+    }
+
+    /// Deletes an object in the background.
+    pub async fn delete(&self, resource: &Resource, name: &str) {
+        self.client.delete(resource, &self.key(resource, name), "").await.unwrap();
+    }
+
+    /// Returns the messages of the world's events of a reason.
+    pub async fn events(&self, reason: &str) -> Vec<String> {
+        let events = Resource::namespaced("v1", "Event", "events");
+        let mut messages = Vec::new();
+        for namespace in [self.id.as_str(), "default"] {
+            let list = self.client.get_raw(&events.collection_path(namespace)).await.unwrap();
+            let list: Value = serde_json::from_slice(&list).unwrap();
+            let is_wanted = |event: &&Value| {
+                let about = event["involvedObject"]["name"].as_str().unwrap_or_default();
+                event["reason"] == reason && (namespace == self.id || about.ends_with(&self.id))
+            };
+            let items = list["items"].as_array().cloned().unwrap_or_default();
+            let wanted = items.iter().filter(is_wanted);
+            messages.extend(wanted.filter_map(|event| Some(event["message"].as_str()?.to_owned())));
+        }
+        messages
+    }
+
+    /// Waits until nothing moves.
+    pub async fn settle(&self) {
+        let quiet_for = match self.server {
+            Server::Embedded => Duration::ZERO,
+            Server::Real => Duration::from_secs(1),
+        };
+        let settle = Settle { limit: PATIENCE, quiet_for };
+        let clock = Arc::clone(self.engine_client.clock());
+        self.engine_client.activity().settle(clock.as_ref(), settle).await.unwrap();
+    }
+
+    /// Lets time pass, and what is due in it happen.
+    pub async fn pass(&self, time: Duration) {
+        let clock = Arc::clone(self.engine_client.clock());
+        let at = clock.now() + time;
+        if !clock.skip_to(at) {
+            clock.sleep_until(at).await;
+        }
+        self.settle().await;
+    }
+
+    /// Waits until something comes true that others bring about, such as garbage collection.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a real server's work shows only by asking again"
+    )]
+    pub async fn eventually<F: Future<Output = bool>>(&self, what: &str, is_true: impl Fn() -> F) {
+        for _ in 0..PATIENCE.as_millis() / 250 {
+            if is_true().await {
+                return;
+            }
+            match self.server {
+                Server::Embedded => self.settle().await,
+                Server::Real => tokio::time::sleep(Duration::from_millis(250)).await,
+            }
+        }
+        panic!("not in {PATIENCE:?}: {what}");
+    }
+
+    /// Stops the engine and starts another one, as after a crash.
+    pub async fn restart_engine(&self) {
+        let mut engine = self.engine.lock().await;
+        engine.stop().await;
+        *engine = start(&self.engine_client, &self.hook, &self.id);
+    }
+
+    /// Stops the engine and removes what the story left in the cluster.
+    pub async fn end(&self) {
+        self.engine.lock().await.stop().await;
+        if self.server == Server::Embedded {
+            return;
+        }
+        let controllers = composite::resource();
+        let list = self.client.get_raw(&controllers.collection_path("")).await.unwrap();
+        let list: Value = serde_json::from_slice(&list).unwrap();
+        for controller in list["items"].as_array().into_iter().flatten() {
+            let name = controller["metadata"]["name"].as_str().unwrap_or_default();
+            if name.ends_with(&self.id) {
+                let _ = self.client.delete(&controllers, &ObjectKey::new("", name), "").await;
+            }
+        }
+        let definition = format!("things.{}.example.com", self.id);
+        let _ = self.client.delete(&definitions(), &ObjectKey::new("", &definition), "").await;
+        let _ = self.client.delete(&namespaces(), &ObjectKey::new("", &self.id), "").await;
+    }
+
+    fn key(&self, resource: &Resource, name: &str) -> ObjectKey {
+        ObjectKey::new(self.namespace(resource), name)
+    }
+
+    fn namespace(&self, resource: &Resource) -> &str {
+        if resource.is_namespaced() { &self.id } else { "" }
+    }
+}
+
+fn start(client: &Client, hook: &PlayedHook, story: &str) -> Engine {
+    let options = EngineOptions {
+        hook: Arc::new(hook.clone()),
+        report: Arc::new(NoReport),
+        workers: 5,
+        targets: Selector::parse(&format!("story={story}")).unwrap(),
+    };
+    Engine::start(client, options)
+}
+
+/// Returns the resource of custom resource definitions.
+pub fn definitions() -> Resource {
+    let api_version = "apiextensions.k8s.io/v1";
+    Resource::cluster(api_version, "CustomResourceDefinition", "customresourcedefinitions")
+}
+
+fn namespaces() -> Resource {
+    Resource::cluster("v1", "Namespace", "namespaces")
+}
+
+/// Returns the clock and the register of a world whose server is elsewhere.
+fn remote() -> (SharedClock, Activity) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    (clock, Activity::default())
+}

@@ -1,0 +1,74 @@
+//! The real API server, and the engine's account there.
+
+use std::{env, path::PathBuf};
+
+use k8s::{GroupVersionKind, Resource, ResourceScope};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use runtime::{Client, ClientOptions, Discovery};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::{Clients, Server, remote};
+
+/// The token of the engine's account, once for all stories of the process.
+static TOKEN: OnceCell<String> = OnceCell::const_new();
+
+/// Returns clients of the real server, or nothing if there is none.
+pub(super) async fn clients() -> Option<Clients> {
+    let path = kubeconfig()?;
+    let kubeconfig = Kubeconfig::read_from(&path).unwrap();
+    let admin = client(kubeconfig.clone()).await;
+    let token = TOKEN.get_or_init(|| install(&admin)).await;
+    let mut restricted = kubeconfig;
+    let user: AuthInfo = serde_json::from_value(json!({"token": token})).unwrap();
+    for named in &mut restricted.auth_infos {
+        named.auth_info = Some(user.clone());
+    }
+    let engine = client(restricted).await;
+    Some(Clients { server: Server::Real, admin, engine, keep: Box::new(()) })
+}
+
+/// Returns the kubeconfig that the environment names, or that `cargo xtask cluster up` wrote.
+fn kubeconfig() -> Option<PathBuf> {
+    if let Some(path) = env::var_os("WINDLASS_E2E_KUBECONFIG") {
+        return Some(path.into());
+    }
+    let written = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/cluster/kubeconfig");
+    Some(PathBuf::from(written)).filter(|path| path.exists())
+}
+
+async fn client(kubeconfig: Kubeconfig) -> Client {
+    let options = KubeConfigOptions::default();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    config.default_retry = false;
+    config.read_timeout = None;
+    let (clock, activity) = remote();
+    let options = ClientOptions { clock, activity, revisions: None };
+    Client::new(kube::Client::try_from(config).unwrap(), options)
+}
+
+/// Applies what `windlass manifests` prints and returns a token of the engine's account.
+async fn install(admin: &Client) -> String {
+    let discovery = Discovery::new(admin.clone());
+    for object in cli::install::engine("windlass:test") {
+        let text = |field: &str| object[field].as_str().unwrap_or_default();
+        let gvk = GroupVersionKind::new(text("apiVersion"), text("kind"));
+        if gvk.kind == "StatefulSet" {
+            continue;
+        }
+        let resource = discovery.by_kind(&gvk).await.unwrap().resource;
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        match admin.create(&resource, namespace, object.to_string()).await {
+            Err(error) if error.is_already_exists() => {}
+            created => drop(created.unwrap()),
+        }
+    }
+    let gvk = GroupVersionKind::new("v1", "TokenRequest");
+    let plural = "serviceaccounts/metacontroller/token".to_owned();
+    let tokens = Resource { gvk, plural, scope: ResourceScope::Namespaced };
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 7200}});
+    let token = admin.create(&tokens, "metacontroller", request.to_string()).await.unwrap();
+    let token: Value = token.to_value();
+    token["status"]["token"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,95 @@
+//! Parents come and go, and so does the engine.
+
+use e2e::{World, story};
+use serde_json::{Value, json};
+
+use crate::{configmaps, controller, one_child, started, thing, value_of};
+
+story!(finalizing_takes_the_children_down_one_by_one);
+async fn finalizing_takes_the_children_down_one_by_one(world: &World) {
+    let things = world.things().await;
+    world.hook.answer(|request| {
+        if request["finalizing"] == true {
+            let left =
+                request["children"]["ConfigMap.v1"].as_object().is_some_and(|map| !map.is_empty());
+            return json!({"children": [], "finalized": !left});
+        }
+        one_child(request)
+    });
+    let mut spec = controller(&things, "InPlace");
+    spec["hooks"]["finalize"] = spec["hooks"]["sync"].clone();
+    world.control("c", &spec).await;
+    world.create(&things, thing("a", "1")).await;
+    world.settle().await;
+    let finalizers = world.get(&things, "a").await["metadata"]["finalizers"].clone();
+    let expected = format!("metacontroller.io/compositecontroller-{}", world.controller("c"));
+    assert_eq!(finalizers, json!([expected]));
+
+    world.delete(&things, "a").await;
+    world.settle().await;
+    assert!(world.get(&configmaps(), "a-child").await.is_null());
+    assert!(world.get(&things, "a").await.is_null());
+    let finalizing = |request: &&Value| request["finalizing"] == true;
+    assert!(2 <= world.hook.asked().iter().filter(finalizing).count());
+}
+
+story!(a_sync_that_says_finalized_keeps_the_finalizer);
+async fn a_sync_that_says_finalized_keeps_the_finalizer(world: &World) {
+    let things = world.things().await;
+    world.hook.answer(|_| json!({"finalized": true}));
+    let mut spec = controller(&things, "InPlace");
+    spec["hooks"]["finalize"] = spec["hooks"]["sync"].clone();
+    world.control("c", &spec).await;
+    world.create(&things, thing("a", "1")).await;
+    world.settle().await;
+    assert!(world.get(&things, "a").await["metadata"]["finalizers"].is_array());
+    world.delete(&things, "a").await;
+    world.settle().await;
+    assert!(world.get(&things, "a").await.is_null());
+}
+
+story!(a_parent_made_again_under_its_name_gets_its_children);
+async fn a_parent_made_again_under_its_name_gets_its_children(world: &World) {
+    let things = started(world, "InPlace").await;
+    let hold = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    world.patch(&configmaps(), "a-child", &hold).await;
+    world.delete(&things, "a").await;
+    let second = world.create(&things, thing("a", "2")).await;
+    let is_going = || async {
+        world.get(&configmaps(), "a-child").await["metadata"]["deletionTimestamp"].is_string()
+    };
+    world.eventually("the old child is held by its finalizer", is_going).await;
+    world.settle().await;
+    world.patch(&configmaps(), "a-child", &json!({"metadata": {"finalizers": null}})).await;
+    world.settle().await;
+    let child = world.get(&configmaps(), "a-child").await;
+    assert_eq!(child["data"]["value"], "2");
+    assert_eq!(child["metadata"]["ownerReferences"][0]["uid"], second["metadata"]["uid"]);
+}
+
+story!(an_engine_that_starts_again_changes_nothing);
+async fn an_engine_that_starts_again_changes_nothing(world: &World) {
+    let things = started(world, "InPlace").await;
+    let before = (world.get(&things, "a").await, world.get(&configmaps(), "a-child").await);
+    world.restart_engine().await;
+    world.settle().await;
+    let after = (world.get(&things, "a").await, world.get(&configmaps(), "a-child").await);
+    assert_eq!(before, after);
+    world.patch(&things, "a", &json!({"spec": {"value": "2"}})).await;
+    world.settle().await;
+    assert_eq!(value_of(world, "a-child").await, "2");
+}
+
+story!(a_controller_that_is_deleted_no_longer_acts);
+async fn a_controller_that_is_deleted_no_longer_acts(world: &World) {
+    let things = started(world, "InPlace").await;
+    world.delete(&api::composite::resource(), &world.controller("c")).await;
+    world.settle().await;
+    let calls = world.hook.calls();
+    world.patch(&things, "a", &json!({"spec": {"value": "2"}})).await;
+    world.settle().await;
+    assert_eq!((world.hook.calls(), value_of(world, "a-child").await), (calls, json!("1")));
+    for reason in ["Starting", "Started", "Stopping", "Stopped"] {
+        assert_eq!(world.events(reason).await.len(), 1, "{reason}");
+    }
+}

@@ -1,0 +1,59 @@
+//! Stories that run on both servers, and what they have in common.
+
+use e2e::World;
+use k8s::Resource;
+use serde_json::{Value, json};
+
+mod flow_composite;
+mod flow_failure;
+mod flow_lifecycle;
+
+/// Returns the type of the children in most stories.
+fn configmaps() -> Resource {
+    Resource::namespaced("v1", "ConfigMap", "configmaps")
+}
+
+/// Returns the spec of a controller of `things` with ConfigMap children and a sync hook.
+fn controller(things: &Resource, method: &str) -> Value {
+    json!({
+        "generateSelector": true,
+        "parentResource": {"apiVersion": things.gvk.api_version(), "resource": "things"},
+        "childResources": [{"apiVersion": "v1", "resource": "configmaps",
+            "updateStrategy": {"method": method}}],
+        "hooks": {"sync": {"webhook": {"url": "http://hook.test/sync"}}}})
+}
+
+/// Answers with one ConfigMap that holds `spec.value`, and counts the children in the status.
+fn one_child(request: &Value) -> Value {
+    let parent = &request["parent"];
+    let children = request["children"]["ConfigMap.v1"].as_object().map_or(0, serde_json::Map::len);
+    json!({
+        "status": {"children": children},
+        "children": [child(&child_name(request), &json!({"value": parent["spec"]["value"]}))]})
+}
+
+fn child_name(request: &Value) -> String {
+    format!("{}-child", request["parent"]["metadata"]["name"].as_str().unwrap_or_default())
+}
+
+fn child(name: &str, data: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
+}
+
+fn thing(name: &str, value: &str) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"value": value}})
+}
+
+/// Starts a controller with one child per parent and a parent `a` with value 1, and waits for both.
+async fn started(world: &World, method: &str) -> Resource {
+    let things = world.things().await;
+    world.hook.answer(one_child);
+    world.control("c", &controller(&things, method)).await;
+    world.create(&things, thing("a", "1")).await;
+    world.settle().await;
+    things
+}
+
+async fn value_of(world: &World, name: &str) -> Value {
+    world.get(&configmaps(), name).await["data"]["value"].clone()
+}

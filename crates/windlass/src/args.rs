@@ -1,0 +1,178 @@
+//! What can stand on the command line.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::httpd::HttpdArgs;
+
+mod httpd;
+
+/// Controllers that are functions: a hook says what should be, windlass makes it so.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Args, Debug)]
+pub(crate) struct GlobalArgs {
+    /// Log more: information, then details, then everything
+    #[arg(short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// How log lines are written
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Accepted for commands written for kubecfg, without effect
+    #[arg(long, global = true, hide = true)]
+    alpha: bool,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an API server, the engine and hooks in one process, fed from files
+    Dev(DevArgs),
+    /// Serve Jsonnet programs as hooks over HTTP
+    Httpd(HttpdArgs),
+    /// Run the engine against a cluster
+    Engine(EngineArgs),
+    /// Print what must be applied to a cluster before the engine can run there
+    Manifests(ManifestsArgs),
+    /// Print the version
+    Version,
+}
+
+impl Command {
+    /// Returns what is logged if nothing else is asked for: `dev` shows what happens in its own lines.
+    pub(crate) fn default_level(&self) -> &'static str {
+        match self {
+            Self::Dev(_) | Self::Manifests(_) | Self::Version => "error",
+            Self::Httpd(_) | Self::Engine(_) => "info",
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  windlass dev examples/useless-pod --once")]
+pub(crate) struct DevArgs {
+    /// Files and directories of YAML and JSON manifests
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Directory of hooks: /sync is answered by DIR/sync.jsonnet, without HTTP [default: PATH/hooks]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) hooks: Option<PathBuf>,
+    /// Apply files again when they change
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) watch: bool,
+    /// Apply, wait until nothing moves, print the result; exit 1 if anything is failing
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// The longest wait of --once
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Where to write the kubeconfig
+    #[arg(long, value_name = "FILE", default_value = ".windlass/kubeconfig")]
+    pub(crate) kubeconfig: PathBuf,
+    /// Where the API server listens [default: 127.0.0.1:6443, or the next free port]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) api: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) later: LaterArgs,
+}
+
+/// Flags of `dev` that have a meaning, but not yet.
+#[derive(Args, Debug)]
+pub(crate) struct LaterArgs {
+    #[arg(long, hide = true)]
+    cluster: bool,
+    #[arg(long, hide = true)]
+    prune: bool,
+    #[arg(long, hide = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[arg(long, hide = true, value_name = "LIST")]
+    enable: Option<String>,
+    #[arg(long, hide = true, value_name = "LIST")]
+    disable: Option<String>,
+    #[arg(long, hide = true, value_name = "HOST:PORT")]
+    console: Option<String>,
+    #[arg(long, hide = true, value_name = "HOST:PORT")]
+    gateway: Option<String>,
+}
+
+impl LaterArgs {
+    /// Returns the first flag that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--cluster", self.cluster),
+            ("--prune", self.prune),
+            ("--data-dir", self.data_dir.is_some()),
+            ("--enable", self.enable.is_some()),
+            ("--disable", self.disable.is_some()),
+            ("--console", self.console.is_some()),
+            ("--gateway", self.gateway.is_some()),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EngineArgs {
+    /// The kubeconfig of the cluster [default: KUBECONFIG, the pod's account, ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// How many parents of one controller are synced at once
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(crate) workers: usize,
+    /// Run only the controller objects with these labels
+    #[arg(long, value_name = "SELECTOR", default_value = "")]
+    pub(crate) target_label_selector: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ManifestsArgs {
+    /// The image that runs in the cluster
+    #[arg(long, value_name = "IMAGE", default_value = concat!("windlass:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) image: String,
+    /// The parts to run
+    #[arg(long, value_name = "LIST", default_value = "engine", value_parser = ["engine"])]
+    pub(crate) enable: String,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    api::parse_duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_written_for_kubecfg_is_understood() {
+        let arguments = ["kubecfg", "--alpha", "httpd", "sync.jsonnet"];
+        assert!(Arguments::try_parse_from(arguments).is_ok());
+        let arguments = ["windlass", "httpd", "--alpha", "sync.jsonnet"];
+        assert!(Arguments::try_parse_from(arguments).is_ok());
+    }
+}

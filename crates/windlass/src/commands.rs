@@ -1,0 +1,118 @@
+//! The commands: each wires parts together and turns how it ended into an exit code.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use api::NoReport;
+use cli::{
+    dev::{self, DevOptions, Ending},
+    install,
+};
+use engine::{Engine, EngineOptions};
+use hooks::{Router, Webhooks};
+use jsonnet::{WorkerCommand, httpd};
+use k8s::{Activity, SharedClock, SystemClock, selector::Selector};
+use runtime::{Client, ClientOptions};
+use thiserror::Error;
+
+use crate::{
+    args::{DevArgs, EngineArgs, HttpdArgs, ManifestsArgs},
+    failure,
+};
+
+/// A flag that has a meaning, but not yet.
+#[derive(Debug, Error)]
+#[error("{0} is not supported yet")]
+struct NotSupported(&'static str);
+
+pub(crate) async fn dev(args: DevArgs) -> ExitCode {
+    if let Some(flag) = args.later.given() {
+        return failure::print(&NotSupported(flag), None, 2);
+    }
+    let options = DevOptions {
+        paths: args.paths,
+        hooks: args.hooks,
+        watch: args.watch,
+        once: args.once,
+        timeout: args.timeout,
+        kubeconfig: args.kubeconfig,
+        api: args.api,
+        out: Box::new(io::stdout()),
+        worker: WorkerCommand::default(),
+    };
+    match dev::run(options).await {
+        Ok(Ending::Well) => ExitCode::SUCCESS,
+        Ok(Ending::Badly) => ExitCode::FAILURE,
+        Err(error) => {
+            let code = if error.is_usage() { 2 } else { 1 };
+            failure::print(&error, error.hint().as_deref(), code)
+        }
+    }
+}
+
+pub(crate) async fn httpd(args: HttpdArgs) -> ExitCode {
+    let options = match args.options() {
+        Ok(options) => options,
+        Err(error) => return failure::print(&error, None, 2),
+    };
+    match httpd::run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::print(&error, None, error.exit_code()),
+    }
+}
+
+pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
+    let targets = match Selector::parse(&args.target_label_selector) {
+        Ok(targets) => targets,
+        Err(error) => return failure::print(&error, None, 1),
+    };
+    let clock: SharedClock = Arc::new(SystemClock);
+    let activity = Activity::default();
+    let webhooks = match Webhooks::new(Arc::clone(&clock), activity.clone()) {
+        Ok(webhooks) => webhooks,
+        Err(error) => return failure::print(&error, None, 1),
+    };
+    let options = ClientOptions { clock, activity, revisions: None };
+    let client = match Client::connect(args.kubeconfig, args.context, options).await {
+        Ok(client) => client,
+        Err(error) => {
+            let hint = "give --kubeconfig, or set KUBECONFIG";
+            return failure::print(&error, Some(hint), 1);
+        }
+    };
+    let engine = Engine::start(
+        &client,
+        EngineOptions {
+            hook: Arc::new(Router::new(webhooks, None)),
+            report: Arc::new(NoReport),
+            workers: args.workers,
+            targets,
+        },
+    );
+    match httpd::signals() {
+        Ok(signals) => signals.await,
+        Err(error) => return failure::print(&error, None, 1),
+    }
+    engine.stop().await;
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn manifests(args: &ManifestsArgs) -> ExitCode {
+    print(&install::to_yaml(&install::engine(&args.image)))
+}
+
+pub(crate) fn version() -> ExitCode {
+    print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n"))
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever closed the other end of a pipe wants to read no more.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => failure::print(&error, None, 1),
+    }
+}

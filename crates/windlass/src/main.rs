@@ -1,0 +1,49 @@
+//! The windlass binary: arguments, wiring, exit codes.
+
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+
+mod args;
+mod commands;
+mod failure;
+mod logging;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().collect();
+    if arguments.get(1).is_some_and(|argument| argument == jsonnet::WORKER_ARGUMENT) {
+        return jsonnet::worker_main();
+    }
+    let Arguments { global, command } = Arguments::parse_from(called_as(arguments));
+    logging::start(&global, command.default_level());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::print(&error, None, 1),
+    };
+    let code = runtime.block_on(run(command));
+    // Blocking threads, such as name look-ups, are not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(command: Command) -> ExitCode {
+    match command {
+        Command::Dev(args) => commands::dev(args).await,
+        Command::Httpd(args) => commands::httpd(args).await,
+        Command::Engine(args) => commands::engine(args).await,
+        Command::Manifests(args) => commands::manifests(&args),
+        Command::Version => commands::version(),
+    }
+}
+
+/// Returns the arguments as `windlass` would be given them, where the binary is called by another name:
+/// `jsonnetd` alone serves the programs of the working directory.
+fn called_as(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().map(|first| Path::new(first).file_name().unwrap_or_default());
+    if name.is_some_and(|name| name == "jsonnetd") && arguments.len() == 1 {
+        arguments.extend(["httpd".into(), ".".into()]);
+    }
+    arguments
+}
