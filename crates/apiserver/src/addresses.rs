@@ -57,7 +57,7 @@ fn keep(service: &mut Value, old: &Value) {
         return;
     }
     let before = ports(old).clone();
-    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+    for port in ports_mut(service) {
         let same = before
             .iter()
             .find(|it| it["port"] == port["port"] && it["protocol"] == port["protocol"]);
@@ -106,7 +106,7 @@ fn assign_address(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Ve
 
 fn assign_node_ports(service: &mut Value, taken: &Taken) -> Vec<FieldError> {
     if !has_node_ports(service) {
-        for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        for port in ports_mut(service) {
             port.as_object_mut().map(|port| port.remove("nodePort"));
         }
         return vec![];
@@ -125,7 +125,7 @@ fn assign_node_ports(service: &mut Value, taken: &Taken) -> Vec<FieldError> {
             errors.push(FieldError::invalid(field, number, why));
         }
     }
-    for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+    for port in ports_mut(service) {
         if node_port(port).is_none()
             && let Some(free) = NODE_PORTS.clone().find(|each| !used.contains(each))
         {
@@ -154,6 +154,10 @@ fn ports(service: &Value) -> &Vec<Value> {
     service["spec"]["ports"].as_array().unwrap_or(NONE)
 }
 
+fn ports_mut(service: &mut Value) -> impl Iterator<Item = &mut Value> {
+    service.pointer_mut("/spec/ports").and_then(Value::as_array_mut).into_iter().flatten()
+}
+
 fn node_port(port: &Value) -> Option<u16> {
     let number = port["nodePort"].as_u64().filter(|number| *number != 0)?;
     Some(u16::try_from(number).unwrap_or(u16::MAX))
@@ -173,7 +177,8 @@ fn in_network(address: Ipv4Addr) -> bool {
 mod tests {
     use super::*;
 
-    fn service(spec: Value) -> Value {
+    fn service(spec: impl Into<Value>) -> Value {
+        let spec: Value = spec.into();
         json!({"spec": spec})
     }
 

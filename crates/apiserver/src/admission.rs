@@ -43,15 +43,14 @@ pub(crate) fn normalise(
 /// Fills in what the kind fills in.
 pub(crate) fn complete(registered: &Registered, value: &mut Value, is_new: bool) {
     let gvk = &registered.resource.gvk;
-    match &registered.custom {
-        Some(custom) => custom.schema.apply_defaults(value),
-        None => {
-            if is_new {
-                defaults::give_birth(gvk, value);
-            }
-            defaults::apply(gvk, value);
-        }
+    if let Some(custom) = &registered.custom {
+        custom.schema.apply_defaults(value);
+        return;
     }
+    if is_new {
+        defaults::give_birth(gvk, value);
+    }
+    defaults::apply(gvk, value);
     if is_definition(registered) {
         crd::apply_defaults(value);
     }

@@ -119,12 +119,8 @@ pub(crate) struct Written {
 }
 
 impl Backend {
-    pub(crate) fn new(clock: SharedClock, activity: Activity, history: History) -> Self {
-        Self::trusted(clock, activity, history, String::new())
-    }
-
     /// Returns the backend of a server whose clients trust this certificate.
-    pub(crate) fn trusted(
+    pub(crate) fn new(
         clock: SharedClock,
         activity: Activity,
         history: History,

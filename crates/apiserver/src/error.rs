@@ -274,6 +274,11 @@ impl ApiError {
         Self::plain(Reason::RequestEntityTooLarge, message)
     }
 
+    /// The object is larger than what can be kept.
+    pub(crate) fn object_too_large() -> Self {
+        Self::failure("etcdserver: request is too large")
+    }
+
     /// A patch has too many operations.
     pub(crate) fn too_many_operations(message: String) -> Self {
         Self::plain(Reason::RequestEntityTooLarge, message)

@@ -40,7 +40,6 @@ pub(crate) struct Call {
     pub(crate) core: Arc<Core>,
     pub(crate) user: User,
     pub(crate) method: Method,
-    pub(crate) path: String,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) wanted: Wanted,

@@ -142,13 +142,10 @@ pub(crate) fn dedup_owners(value: &mut Value) -> Option<String> {
 }
 
 /// Returns a name made of a `generateName` and random bytes.
-pub(crate) fn generated_name(base: &str, random: [u8; SUFFIX_LENGTH]) -> String {
-    let base: String = base.chars().take(GENERATED_BASE_LENGTH).collect();
-    let letter = |byte: u8| SUFFIX_LETTERS[usize::from(byte) % SUFFIX_LETTERS.len()] as char;
-    random.into_iter().fold(base, |mut name, byte| {
-        name.push(letter(byte));
-        name
-    })
+pub(crate) fn generated_name(base: &str, random: &[u8]) -> String {
+    let base = base.chars().take(GENERATED_BASE_LENGTH);
+    let letter = |byte: &u8| SUFFIX_LETTERS[usize::from(*byte) % SUFFIX_LETTERS.len()] as char;
+    base.chain(random.iter().take(SUFFIX_LENGTH).map(letter)).collect()
 }
 
 /// Returns the error of a body that cannot be read as an object of the resource.

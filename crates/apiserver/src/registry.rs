@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s::{GroupVersion, GroupVersionKind, Resource};
 
-use crate::crd::CustomVersion;
+use crate::{crd::CustomVersion, openapi::OpenApi};
 
 /// One resource in one version, as it is served.
 #[derive(Clone, Debug)]
@@ -65,11 +65,12 @@ pub(crate) struct Extra {
 }
 
 /// Everything the server offers, in the order of discovery. Built anew when a CRD changes.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Registry {
     all: Vec<Arc<Registered>>,
     by_path: BTreeMap<(GroupVersion, String), Arc<Registered>>,
     by_kind: BTreeMap<GroupVersionKind, Arc<Registered>>,
+    openapi: OpenApi,
 }
 
 /// The verbs of ordinary resources.
@@ -88,12 +89,18 @@ impl Registry {
             registry.by_kind.insert(resource.gvk.clone(), registered.clone());
             registry.all.push(registered);
         }
+        registry.openapi = OpenApi::new(&registry.all);
         registry
     }
 
     /// Returns every resource in the order of discovery.
     pub(crate) fn all(&self) -> &[Arc<Registered>] {
         &self.all
+    }
+
+    /// Returns the documents that describe all of it.
+    pub(crate) fn openapi(&self) -> &OpenApi {
+        &self.openapi
     }
 
     /// Returns the resource served under this group, version and plural.

@@ -89,10 +89,11 @@ impl Builder {
     /// # Errors
     ///
     /// [`StartError`], which only a fault of the server itself can cause.
+    #[expect(clippy::unused_async, reason = "controllers are spawned on the caller's runtime")]
     pub async fn start(self) -> Result<ApiServer, StartError> {
         let authority = Arc::new(Authority::new()?);
         let ca_certificate = authority.pem().to_owned();
-        let backend = Backend::trusted(self.clock, self.activity, self.history, ca_certificate);
+        let backend = Backend::new(self.clock, self.activity, self.history, ca_certificate);
         bootstrap::create(&backend)?;
         let spawn = || controllers::spawn(backend.clone());
         let controllers = self.controllers.then(spawn).transpose()?;

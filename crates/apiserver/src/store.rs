@@ -50,6 +50,13 @@ pub enum EventKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HistoryGone;
 
+/// The object is larger than what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
+/// The longest text of an object.
+const MAX_OBJECT: usize = 1_572_864;
+
 /// How much history is kept: whichever of age and count keeps more, but at most four times the count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct History {
@@ -150,16 +157,19 @@ impl Store {
         resource: &Arc<Resource>,
         mut value: Value,
         now: Timestamp,
-    ) -> Arc<Object> {
+    ) -> Result<Arc<Object>, TooLarge> {
         let revision = self.revision() + 1;
         value["metadata"]["resourceVersion"] = json!(revision.to_string());
         let object = encode(value);
+        if MAX_OBJECT < object.json().len() {
+            return Err(TooLarge);
+        }
         let mut state = self.write();
         let old = state.collection_mut(resource).put(object.key(), object.clone());
         let kind = if old.is_some() { EventKind::Modified } else { EventKind::Added };
         let resource = resource.clone();
         self.log(state, now, Event { revision, kind, resource, object: object.clone(), old });
-        object
+        Ok(object)
     }
 
     /// Removes an object and returns its last state; the caller is the only writer.

@@ -13,6 +13,7 @@ use crate::{
     error::ApiError,
     lifecycle,
     registry::Registered,
+    store::TooLarge,
 };
 
 /// How often a name is generated before that is given up.
@@ -66,7 +67,7 @@ impl Backend {
         let object = if options.dry_run {
             Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)
         } else {
-            let object = self.commit(registered, value);
+            let object = self.commit(registered, value)?;
             self.after_create(registered, &object)?;
             object
         };
@@ -74,11 +75,16 @@ impl Backend {
     }
 
     /// Writes a checked object and returns it as it is served.
-    pub(super) fn commit(&self, registered: &Registered, mut value: Value) -> Arc<Object> {
+    pub(super) fn commit(
+        &self,
+        registered: &Registered,
+        mut value: Value,
+    ) -> Result<Arc<Object>, ApiError> {
         self.before_commit(registered, &mut value);
         convert::stored(registered, &mut value);
         let object = self.0.store.put(&registered.storage, value, self.now());
-        convert::served(registered, &object)
+        let object = object.map_err(|TooLarge| ApiError::object_too_large())?;
+        Ok(convert::served(registered, &object))
     }
 
     /// Checks that the namespace is there and takes new objects.
@@ -115,8 +121,7 @@ impl Backend {
         }
         let mut name = String::new();
         for _ in 0..NAME_TRIES {
-            let [a, b, c, d, e, ..] = Uuid::new_v4().into_bytes();
-            name = lifecycle::generated_name(&base, [a, b, c, d, e]);
+            name = lifecycle::generated_name(&base, &Uuid::new_v4().into_bytes());
             let key = ObjectKey::new(namespace, &name);
             if self.0.store.get(&registered.storage, &key).is_none() {
                 value["metadata"]["name"] = json!(name);

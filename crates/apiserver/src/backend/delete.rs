@@ -48,7 +48,7 @@ impl Backend {
             Deletion::Mark(value) if options.dry_run => {
                 Deleted::Marked(Arc::new(Object::from_value(&value).map_err(ApiError::internal)?))
             }
-            Deletion::Mark(value) => Deleted::Marked(self.commit(registered, value)),
+            Deletion::Mark(value) => Deleted::Marked(self.commit(registered, value)?),
         };
         Ok(deleted)
     }

@@ -118,7 +118,9 @@ impl Backend {
                     *place = waiting.clone();
                 }
                 self.register(&left);
-                self.0.store.put(&registered.storage, waiting, self.now());
+                let now = self.now();
+                let written = self.0.store.put(&registered.storage, waiting, now);
+                debug_assert!(written.is_ok(), "a changed condition does not make it too large");
             }
         }
     }

@@ -90,7 +90,7 @@ impl Backend {
         } else if options.dry_run {
             Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)
         } else {
-            self.commit(registered, value)
+            self.commit(registered, value)?
         };
         Ok(Written { object, created: false, warnings })
     }

@@ -1,17 +1,20 @@
 //! Requests that are about the server itself.
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, header};
+use k8s::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha512};
 
 use crate::{
     discovery::{self, Root},
     error::ApiError,
     http::{
-        Call, media,
+        Call,
+        media::{self, Encoding},
         respond::{self, Answer},
         route::Route,
     },
+    openapi,
 };
 
 pub(crate) fn handle(call: &Call, route: &Route) -> Result<Answer, ApiError> {
@@ -36,6 +39,9 @@ pub(crate) fn handle(call: &Call, route: &Route) -> Result<Answer, ApiError> {
         Route::Groups => groups(call, Root::Groups),
         Route::Group(name) => or_nothing(discovery::group(all, name)),
         Route::Resources(version) => or_nothing(discovery::resources(all, version)),
+        Route::OpenApiV3 => json(&registry.openapi().index()),
+        Route::OpenApiDocument(path) => openapi_document(call, path),
+        Route::OpenApiV2 => Err(ApiError::not_implemented("OpenAPI v2 is not supported yet")),
         Route::Windlass(path) if path == "requests" => {
             json(&json!({"requests": call.core.requests.all()}))
         }
@@ -65,7 +71,7 @@ fn groups(call: &Call, root: Root) -> Result<Answer, ApiError> {
     let text = discovery::aggregated(registry.all(), root, version).to_string();
     let media_type =
         format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
-    let mut answer = tagged(call, &media_type, text);
+    let mut answer = tagged(call, &media_type, text.into());
     vary(&mut answer);
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
     Ok(answer)
@@ -100,8 +106,8 @@ fn discovery_form(accept: &str) -> Option<Form> {
 }
 
 /// Answers with a document and its hash, or only says that the client has it already.
-pub(crate) fn tagged(call: &Call, media_type: &str, text: String) -> Answer {
-    let tag = format!("\"{}\"", hash(text.as_bytes()));
+fn tagged(call: &Call, media_type: &str, text: Bytes) -> Answer {
+    let tag = format!("\"{}\"", openapi::hash(&text));
     let known = call.header(header::IF_NONE_MATCH).split(',').any(|it| it.trim() == tag);
     let mut answer = if known {
         respond::bytes(304, media_type, "")
@@ -114,9 +120,38 @@ pub(crate) fn tagged(call: &Call, media_type: &str, text: String) -> Answer {
     answer
 }
 
-/// Returns the hash by which clients know a document, as hexadecimal digits.
-pub(crate) fn hash(text: &[u8]) -> String {
-    Sha512::digest(text).iter().map(|byte| format!("{byte:02X}")).collect()
+/// Answers with a document of one group and version, which clients may keep if they name its hash.
+fn openapi_document(call: &Call, path: &str) -> Result<Answer, ApiError> {
+    let registry = call.backend().registry();
+    let document = registry.openapi().document(path).ok_or_else(ApiError::page_not_found)?;
+    let json = Encoding::Json.media_type();
+    match call.query.get("hash") {
+        "" => Ok(tagged(call, json, document.json.clone())),
+        hash if hash == document.hash => {
+            let mut answer = tagged(call, json, document.json.clone());
+            let headers = answer.headers_mut();
+            let forever = HeaderValue::from_static("public, immutable");
+            headers.insert(header::CACHE_CONTROL, forever);
+            if let Ok(expires) = HeaderValue::from_str(&in_a_year(call.backend().clock().now())) {
+                headers.insert(header::EXPIRES, expires);
+            }
+            Ok(answer)
+        }
+        _ => {
+            let mut answer = respond::bytes(301, json, "");
+            let current = format!("/openapi/v3/{path}?hash={}", document.hash);
+            if let Ok(current) = HeaderValue::from_str(&current) {
+                answer.headers_mut().insert(header::LOCATION, current);
+            }
+            Ok(answer)
+        }
+    }
+}
+
+fn in_a_year(now: Timestamp) -> String {
+    let year = SignedDuration::from_hours(365 * 24);
+    let then = now.checked_add(year).unwrap_or(now);
+    then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 fn vary(answer: &mut Answer) {

@@ -128,7 +128,6 @@ where
         core,
         user,
         method: parts.method,
-        path: parts.uri.path().to_owned(),
         query,
         headers: parts.headers,
         wanted: *wanted,

@@ -145,13 +145,11 @@ fn stream_list(
     std::iter::from_fn(move || {
         let mut piece = text.take()?;
         while piece.len() < CHUNK {
-            match objects.next() {
-                Some((index, object)) => item(&mut piece, (index, &object), keep_type),
-                None => {
-                    piece.extend_from_slice(b"]}\n");
-                    return Some(piece.into());
-                }
-            }
+            let Some((index, object)) = objects.next() else {
+                piece.extend_from_slice(b"]}\n");
+                return Some(piece.into());
+            };
+            item(&mut piece, (index, &object), keep_type);
         }
         text = Some(vec![]);
         Some(piece.into())

@@ -141,10 +141,11 @@ impl Watch {
     async fn wait(&mut self) -> Woken {
         let Ok(follow) = &mut self.follow else { return Woken::HistoryGone };
         tokio::select! {
+            // Events come last: when they come all the time, the watch must still end.
             biased;
-            events = follow.next() => events.map_or(Woken::HistoryGone, Woken::Events),
-            () = &mut self.timer => Woken::Timer,
             _ = self.stopping.wait_for(|stopping| *stopping) => Woken::Stopping,
+            () = &mut self.timer => Woken::Timer,
+            events = follow.next() => events.map_or(Woken::HistoryGone, Woken::Events),
         }
     }
 

@@ -116,3 +116,64 @@ fn set_policy(registered: &Registered, object: &mut Value, policy: Option<Propag
         _ => metadata["finalizers"] = Value::Array(finalizers),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s::GroupVersion;
+
+    use super::*;
+    use crate::registry::Registry;
+
+    /// Plans a deletion and shows what it does.
+    fn planned(plural: &str, object: Value, options: &DeleteOptions) -> String {
+        let registry = Registry::new(vec![]);
+        let group = if plural == "jobs" { "batch" } else { "" };
+        let registered = registry.by_path(&GroupVersion::new(group, "v1"), plural).unwrap();
+        match plan(registered, &object, options, Timestamp::UNIX_EPOCH) {
+            Deletion::Remove => "remove".to_owned(),
+            Deletion::Waiting => "waiting".to_owned(),
+            Deletion::Mark(value) => value["metadata"].to_string(),
+        }
+    }
+
+    #[test]
+    fn objects_wait_for_finalizers_and_pods_for_their_grace() {
+        let none = DeleteOptions::default();
+        let held = json!({"metadata": {"finalizers": ["x"]}});
+        let running = json!({"metadata": {}, "spec": {"nodeName": "n"}});
+        let ended =
+            json!({"metadata": {}, "spec": {"nodeName": "n"}, "status": {"phase": "Failed"}});
+        let at = "1970-01-01T00:00:00Z";
+        let waiting = json!({"metadata": {"finalizers": ["x"], "deletionTimestamp": at,
+            "deletionGracePeriodSeconds": 0}});
+        for (plural, object, expected) in [
+            ("configmaps", json!({"metadata": {}}), "remove".to_owned()),
+            ("configmaps", held, waiting["metadata"].to_string()),
+            ("configmaps", waiting, "waiting".to_owned()),
+            (
+                "pods",
+                running,
+                json!({"deletionGracePeriodSeconds": 30, "deletionTimestamp": "1970-01-01T00:00:30Z"})
+                    .to_string(),
+            ),
+            ("pods", ended, "remove".to_owned()),
+            (
+                "jobs",
+                json!({"metadata": {"generation": 1}}),
+                json!({"deletionGracePeriodSeconds": 0, "deletionTimestamp": at,
+                    "finalizers": ["orphan"], "generation": 2})
+                .to_string(),
+            ),
+        ] {
+            assert_eq!(planned(plural, object, &none), expected);
+        }
+    }
+
+    #[test]
+    fn a_negative_grace_is_one_second() {
+        let options = DeleteOptions { grace: Some(-1), ..DeleteOptions::default() };
+        let running = json!({"metadata": {}, "spec": {"nodeName": "n"}});
+        let marked = planned("pods", running, &options);
+        assert!(marked.contains("\"deletionGracePeriodSeconds\":1"), "{marked}");
+    }
+}

@@ -44,6 +44,25 @@ async fn all_of_it_comes_as_one_document_with_a_tag() {
 }
 
 #[tokio::test]
+async fn acceptance_4_schemas_are_kept_by_their_hash() {
+    let world = World::new().await;
+    let index = world.get("/openapi/v3").await.body;
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
+    let response = world.open(Method::GET, url, &[], Bytes::new()).await;
+    assert_eq!(response.headers()["cache-control"], "public, immutable");
+    assert_eq!(response.headers()["expires"], "Fri, 01 Jan 2027 00:00:00 GMT");
+    let wrong = "/openapi/v3/apis/apps/v1?hash=WRONG";
+    let response = world.open(Method::GET, wrong, &[], Bytes::new()).await;
+    assert_eq!(response.status(), 301);
+    assert_eq!(response.headers()["location"], *url);
+    let document = world.get(url).await.body;
+    let path = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
+    let parameters = document["paths"][path]["patch"]["parameters"].as_array().unwrap();
+    assert!(parameters.iter().any(|it| it["name"] == "fieldValidation"));
+    assert_eq!(world.get("/openapi/v3/apis/nope/v1").await.code, 404);
+}
+
+#[tokio::test]
 async fn tables_show_columns_and_rows() {
     let world = World::new().await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";

@@ -176,7 +176,7 @@ fn any_query_is_answered() {
     ]);
     let values = prop_oneof!["[a-z=!,()%/.0-9 ]{0,20}", "[A-Za-z0-9_=-]{0,40}"];
     check((names, values), |world, runtime, (name, value)| {
-        let value: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let value = value.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02x}"));
         let map = json!({"metadata": {"generateName": "g"}});
         vec![
             runtime.block_on(world.get(&format!("{MAPS}?{name}={value}"))),

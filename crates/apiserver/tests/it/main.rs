@@ -1,5 +1,8 @@
 //! The API server as clients see it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::needless_pass_by_value, reason = "bodies read better as values")]
+
 mod client;
 mod custom;
 mod discovery;

@@ -14,7 +14,7 @@ fn map(name: &str) -> Value {
     json!({"metadata": {"name": name}, "data": {"a": "1"}})
 }
 
-pub fn deployment(name: &str) -> Value {
+pub(crate) fn deployment(name: &str) -> Value {
     json!({"metadata": {"name": name}, "spec": {
         "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": {
@@ -141,6 +141,9 @@ async fn bodies_that_cannot_be_read_are_refused() {
         assert_eq!(reply.code, code, "{body} {}", reply.message());
         assert_eq!(reply.body["kind"], "Status");
     }
+    let data = json!({"a": "x".repeat(1_572_864)});
+    let reply = world.post(MAPS, json!({"metadata": {"name": "a"}, "data": data})).await;
+    assert_eq!(reply.error(), (500, "InternalError", "etcdserver: request is too large"));
     let large = Bytes::from(vec![b' '; 3_145_729]);
     let reply = world.send(Method::POST, MAPS, &[], large).await;
     let text = "Request entity too large: limit is 3145728";

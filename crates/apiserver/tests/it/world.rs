@@ -11,23 +11,23 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 /// A server without controllers, on a clock that stands still.
-pub struct World {
-    pub server: ApiServer,
-    pub clock: VirtualClock,
-    pub activity: Activity,
+pub(crate) struct World {
+    pub(crate) server: ApiServer,
+    pub(crate) clock: VirtualClock,
+    pub(crate) activity: Activity,
     service: ApiService,
 }
 
 /// What a request was answered.
 #[derive(Debug, PartialEq)]
-pub struct Reply {
-    pub code: u16,
-    pub body: Value,
-    pub warnings: Vec<String>,
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    pub(crate) body: Value,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (clock, activity) = (VirtualClock::default(), Activity::default());
         let server = ApiServer::builder()
             .clock(Arc::new(clock.clone()))
@@ -39,37 +39,37 @@ impl World {
         Self { service: server.service(), server, clock, activity }
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, &[], Bytes::new()).await
     }
 
-    pub async fn get_as(&self, path: &str, accept: &str) -> Reply {
+    pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Reply {
         self.send(Method::GET, path, &[("accept", accept)], Bytes::new()).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Reply {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
         self.send(Method::POST, path, &[], body.to_string().into()).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Reply {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Reply {
         self.send(Method::PUT, path, &[], body.to_string().into()).await
     }
 
-    pub async fn delete(&self, path: &str) -> Reply {
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
         self.send(Method::DELETE, path, &[], Bytes::new()).await
     }
 
-    pub async fn delete_with(&self, path: &str, options: Value) -> Reply {
+    pub(crate) async fn delete_with(&self, path: &str, options: Value) -> Reply {
         self.send(Method::DELETE, path, &[], options.to_string().into()).await
     }
 
     /// Patches by `merge`, `strategic-merge` or `json`.
-    pub async fn patch(&self, path: &str, kind: &str, body: Value) -> Reply {
+    pub(crate) async fn patch(&self, path: &str, kind: &str, body: Value) -> Reply {
         let kind = format!("application/{kind}-patch+json");
         self.send(Method::PATCH, path, &[("content-type", &kind)], body.to_string().into()).await
     }
 
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Sends a request and returns the answer before its body was read.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         method: Method,
         path: &str,
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// Opens a watch.
-    pub async fn watch(&self, path: &str) -> Watch {
+    pub(crate) async fn watch(&self, path: &str) -> Watch {
         let response = self.open(Method::GET, path, &[], Bytes::new()).await;
         assert_eq!(response.status(), 200);
         Watch { body: response.into_body(), text: String::new() }
@@ -111,18 +111,18 @@ impl World {
 }
 
 /// The events of a watch.
-pub struct Watch {
+pub(crate) struct Watch {
     body: Body,
     text: String,
 }
 
 impl Watch {
     /// Returns the next event, nothing at the end.
-    pub async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((line, rest)) = self.text.split_once('\n') {
                 let event = serde_json::from_str(line).unwrap();
-                self.text = rest.to_owned();
+                self.text = String::from(rest);
                 return Some(event);
             }
             let piece = self.body.frame().await?.unwrap().into_data().unwrap();
@@ -131,7 +131,7 @@ impl Watch {
     }
 
     /// Returns the next events as `TYPE name`.
-    pub async fn texts(&mut self, count: usize) -> Vec<String> {
+    pub(crate) async fn texts(&mut self, count: usize) -> Vec<String> {
         let mut texts = vec![];
         for _ in 0..count {
             let event = self.next().await.unwrap();
@@ -144,22 +144,22 @@ impl Watch {
 
 impl Reply {
     /// Returns the message of a Status.
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
     }
 
     /// Returns code, reason and message of a Status.
-    pub fn error(&self) -> (u16, &str, &str) {
+    pub(crate) fn error(&self) -> (u16, &str, &str) {
         (self.code, self.body["reason"].as_str().unwrap_or_default(), self.message())
     }
 
     /// Returns the resourceVersion.
-    pub fn revision(&self) -> &str {
+    pub(crate) fn revision(&self) -> &str {
         self.body["metadata"]["resourceVersion"].as_str().unwrap_or_default()
     }
 
     /// Returns the names of the items of a list.
-    pub fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         let items = self.body["items"].as_array().unwrap();
         items.iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect()
     }
