@@ -8,7 +8,7 @@ use std::{
 
 use api::{SharedHook, SharedReport, composite::UpdateMethod};
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp};
-use runtime::{Applier, Cache, Client, Discovery, Events, Expectations, Queue, Written};
+use runtime::{Applier, Cache, Client, Discovery, Events, Expectations, Queue, Shown, Written};
 use tokio::task::AbortHandle;
 
 use crate::{controller::Controller, plan::Settled};
@@ -103,10 +103,11 @@ impl Context {
     pub(crate) fn must_wait(&self, parent: &ObjectKey) -> bool {
         let mut memory = self.memory();
         let Some(pending) = memory.expected.get_mut(parent) else { return false };
-        let find = |resource: &Resource, key: &ObjectKey| -> Option<Arc<Object>> {
-            self.cache(resource)?.get(key)
+        let look = |resource: &Resource, key: &ObjectKey| {
+            let shown = |cache: &Arc<Cache>| Shown { seen: cache.seen(), object: cache.get(key) };
+            self.cache(resource).map(shown).unwrap_or_default()
         };
-        if pending.writes.reached(find) || pending.deadline <= self.means.client.clock().now() {
+        if pending.writes.reached(look) || pending.deadline <= self.means.client.clock().now() {
             memory.expected.remove(parent);
             return false;
         }

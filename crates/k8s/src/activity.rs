@@ -48,7 +48,7 @@ struct State {
     /// Grows with every change, so that two looks can tell whether anything happened between them.
     changes: u64,
     held: BTreeMap<u64, Cow<'static, str>>,
-    timers: BTreeMap<u64, Timestamp>,
+    timers: BTreeMap<u64, (Timestamp, TimerKind)>,
     followers: Vec<Weak<dyn Lag>>,
 }
 
@@ -112,7 +112,7 @@ impl Activity {
         kind: TimerKind,
         what: impl Into<Cow<'static, str>>,
     ) -> Token {
-        let timer = (kind == TimerKind::Progress).then(|| self.timer(at));
+        let timer = self.timer(at, kind);
         clock.sleep_until(at).await;
         let token = self.hold(what);
         drop(timer);
@@ -141,7 +141,7 @@ impl Activity {
         let mut quiet = Duration::ZERO;
         let mut seen = None;
         loop {
-            let (changes, look) = self.look(limit);
+            let (changes, look) = self.look(clock.now(), limit);
             let busy = match look {
                 Look::Quiet if seen == Some(changes) => {
                     if settle.quiet_for <= quiet {
@@ -171,10 +171,10 @@ impl Activity {
         }
     }
 
-    fn timer(&self, due: Timestamp) -> TimerGuard {
+    fn timer(&self, due: Timestamp, kind: TimerKind) -> TimerGuard {
         let id = self.change(|state| {
             state.next += 1;
-            state.timers.insert(state.next, due);
+            state.timers.insert(state.next, (due, kind));
             state.next
         });
         TimerGuard { activity: self.clone(), id }
@@ -187,12 +187,16 @@ impl Activity {
         PAUSE
     }
 
-    fn look(&self, limit: Timestamp) -> (u64, Look) {
+    fn look(&self, now: Timestamp, limit: Timestamp) -> (u64, Look) {
         let (changes, mut busy, due, followers) = {
             let mut state = self.state();
             state.followers.retain(|follower| follower.strong_count() > 0);
-            let busy: Vec<_> = state.held.values().map(ToString::to_string).collect();
-            let due = state.timers.values().min().copied().filter(|due| *due <= limit);
+            let mut busy: Vec<_> = state.held.values().map(ToString::to_string).collect();
+            // A timer that has fired is work that is about to begin, whatever its kind.
+            let fired = state.timers.values().filter(|(due, _)| *due <= now);
+            busy.extend(fired.map(|(due, _)| format!("a timer that was due at {due}")));
+            let progress = state.timers.values().filter(|(_, kind)| *kind == TimerKind::Progress);
+            let due = progress.map(|(due, _)| *due).min().filter(|due| *due <= limit);
             (state.changes, busy, due, state.followers.clone())
         };
         busy.extend(followers.iter().filter_map(|follower| follower.upgrade()?.lag()));

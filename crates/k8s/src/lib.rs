@@ -5,6 +5,7 @@
 
 mod activity;
 pub mod apply;
+mod chain;
 mod clock;
 mod gvk;
 pub mod json;
@@ -15,6 +16,7 @@ pub mod selector;
 pub mod yaml;
 
 pub use activity::{Activity, Lag, Revisions, Settle, TimerKind, Token, Unsettled};
+pub use chain::in_one_line;
 pub use clock::{Clock, SharedClock, SystemClock, VirtualClock};
 pub use gvk::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
 pub use jiff::{SignedDuration, Timestamp};

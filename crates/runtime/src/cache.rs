@@ -117,6 +117,11 @@ impl Cache {
         &self.shared.resource
     }
 
+    /// Returns the revision up to which all was seen and handed to the handlers.
+    pub fn seen(&self) -> u64 {
+        self.shared.seen.load(Ordering::Acquire)
+    }
+
     /// Waits until the first list is in.
     pub async fn filled(&self) {
         let mut filled = self.shared.filled.subscribe();

@@ -20,4 +20,4 @@ pub use discovery::{Discovered, Discovery, DiscoveryError};
 pub use error::{ApiError, Status};
 pub use events::{Event, EventKind, Events};
 pub use queue::{Item, Queue};
-pub use writes::Expectations;
+pub use writes::{Expectations, Shown};

@@ -232,7 +232,7 @@ mod tests {
                 let queue = queue.clone();
                 async move { queue.next().await.map(|item| item.key().clone()) }
             });
-            activity.settle(&clock, Settle::within(Duration::from_secs(60))).await.unwrap();
+            activity.settle(&clock, Settle::within(Duration::from_mins(1))).await.unwrap();
             assert_eq!(worker.await.unwrap().as_deref(), Some("a"));
             gaps.push(clock.now().duration_since(before).as_millis());
         }

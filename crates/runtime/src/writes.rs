@@ -19,31 +19,37 @@ impl Expectations {
         self.pending.insert(key, written);
     }
 
-    /// Returns whether all writes have been seen; `find` looks an object up in the caches.
-    pub fn reached(&mut self, find: impl Fn(&Resource, &ObjectKey) -> Option<Arc<Object>>) -> bool {
-        self.pending.retain(|(resource, key), written| {
-            !is_reached(written, find(resource, key).as_deref())
-        });
+    /// Returns whether all writes have been seen; `look` tells what a cache shows of an object.
+    pub fn reached(&mut self, look: impl Fn(&Resource, &ObjectKey) -> Shown) -> bool {
+        self.pending.retain(|(resource, key), written| !is_reached(written, &look(resource, key)));
         self.pending.is_empty()
     }
 }
 
-/// Tells whether a cache that holds `found` has seen a write.
+/// What a cache shows of an object.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The revision up to which the cache has told its handlers of all events.
+    pub seen: u64,
+    /// The object.
+    pub object: Option<Arc<Object>>,
+}
+
+/// Tells whether a cache has seen a write and told of it.
 ///
 /// resourceVersions of one server compare as integers; where they are none, only equality tells.
-fn is_reached(written: &Written, found: Option<&Object>) -> bool {
-    match (written, found) {
-        (Written::Deleted { uid, .. }, found) => {
-            found.is_none_or(|found| found.meta().uid != *uid || found.meta().is_deleting())
+fn is_reached(written: &Written, shown: &Shown) -> bool {
+    let meta = shown.object.as_ref().map(|object| object.meta());
+    match written {
+        Written::Deleted { uid, .. } => {
+            meta.is_none_or(|meta| meta.uid != *uid || meta.is_deleting())
         }
-        (Written::Stored { uid, .. }, Some(found)) if found.meta().uid != *uid => true,
-        (Written::Stored { version, .. }, Some(found)) => {
-            match (version.parse::<u64>(), found.meta().revision()) {
-                (Ok(wanted), Some(seen)) => wanted <= seen,
-                _ => found.meta().resource_version == *version,
+        Written::Stored { uid, version, .. } => match version.parse::<u64>() {
+            Ok(version) => version <= shown.seen,
+            Err(_) => {
+                meta.is_some_and(|meta| meta.uid != *uid || meta.resource_version == *version)
             }
-        }
-        (Written::Stored { .. }, None) => false,
+        },
     }
 }
 
@@ -58,15 +64,20 @@ mod tests {
         Object::from_value(&value).unwrap()
     }
 
+    fn shown(seen: u64, object: Option<Object>) -> Shown {
+        Shown { seen, object: object.map(Arc::new) }
+    }
+
     #[test]
     fn versions_compare_as_numbers_or_else_by_equality() {
         let resource = Resource::namespaced("v1", "ConfigMap", "configmaps");
         let stored = |version: &str| Written::stored(&resource, &object("u", version));
-        assert!(is_reached(&stored("9"), Some(&object("u", "10"))));
-        assert!(!is_reached(&stored("11"), Some(&object("u", "10"))));
-        assert!(!is_reached(&stored("x1"), Some(&object("u", "x2"))));
-        assert!(is_reached(&stored("11"), Some(&object("other", "1"))));
-        assert!(!is_reached(&stored("11"), None));
+        assert!(is_reached(&stored("9"), &shown(10, None)));
+        assert!(!is_reached(&stored("11"), &shown(10, Some(object("u", "11")))));
+        assert!(!is_reached(&stored("x1"), &shown(0, Some(object("u", "x2")))));
+        assert!(is_reached(&stored("x1"), &shown(0, Some(object("u", "x1")))));
+        assert!(is_reached(&stored("x1"), &shown(0, Some(object("other", "x2")))));
+        assert!(!is_reached(&stored("x1"), &shown(0, None)));
     }
 
     #[test]
@@ -74,8 +85,8 @@ mod tests {
         let resource = Resource::namespaced("v1", "ConfigMap", "configmaps");
         let deleted =
             Written::Deleted { resource, key: ObjectKey::new("", "a"), uid: "u".to_owned() };
-        assert!(is_reached(&deleted, None));
-        assert!(is_reached(&deleted, Some(&object("v", "1"))));
-        assert!(!is_reached(&deleted, Some(&object("u", "1"))));
+        assert!(is_reached(&deleted, &shown(0, None)));
+        assert!(is_reached(&deleted, &shown(0, Some(object("v", "1")))));
+        assert!(!is_reached(&deleted, &shown(0, Some(object("u", "1")))));
     }
 }
