@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::condition::{self, Condition, stamp};
+use crate::quantity;
 
 /// The name of the simulated node.
 pub(crate) const NAME: &str = "windlass-0";
@@ -60,7 +61,9 @@ impl Node {
     pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
         let Wire { spec, status } = serde_json::from_slice(object.json()).ok()?;
         let ready = condition::find(&status.conditions, "Ready");
-        let pods = status.allocatable["pods"].as_str().and_then(|pods| pods.parse().ok());
+        // The server writes a thousand as `1k`.
+        let pods = status.allocatable["pods"].as_str().and_then(quantity::nanos);
+        let pods = pods.and_then(|nanos| usize::try_from(nanos / 1_000_000_000).ok());
         Some(Self {
             taints: spec.taints,
             is_ready: ready.is_some_and(Condition::is_true),
