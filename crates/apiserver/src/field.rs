@@ -15,6 +15,8 @@ pub(crate) enum FieldReason {
     TypeInvalid,
     /// The value is none of the allowed ones.
     NotSupported,
+    /// The value names something that is not there.
+    NotFound,
     /// The value occurs twice where it must be unique.
     Duplicate,
     /// The value is well-formed but not permitted here.
@@ -33,6 +35,7 @@ impl FieldReason {
             Self::Invalid => "FieldValueInvalid",
             Self::TypeInvalid => "FieldValueTypeInvalid",
             Self::NotSupported => "FieldValueNotSupported",
+            Self::NotFound => "FieldValueNotFound",
             Self::Duplicate => "FieldValueDuplicate",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
@@ -45,6 +48,7 @@ impl FieldReason {
             Self::Required => "Required value",
             Self::Invalid | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
+            Self::NotFound => "Not found",
             Self::Duplicate => "Duplicate value",
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
@@ -108,6 +112,11 @@ impl FieldError {
             detail.push_str(&quote(each.as_ref()));
         }
         Self::new(FieldReason::NotSupported, field, Some(&value.into()), detail)
+    }
+
+    /// Returns the error of a value that names something that is not there.
+    pub(crate) fn not_found(field: impl fmt::Display, value: impl Into<Value>) -> Self {
+        Self::new(FieldReason::NotFound, field, Some(&value.into()), "")
     }
 
     /// Returns the error of a value that occurs twice.

@@ -26,6 +26,7 @@ mod protobuf;
 mod quantity;
 mod registry;
 mod requests;
+mod rules;
 mod schema;
 mod server;
 mod store;

@@ -1,0 +1,124 @@
+//! Pure: what objects of built-in kinds must and may not say, once their defaults are filled in.
+
+mod config;
+mod container;
+mod pod;
+mod service;
+#[cfg(test)]
+mod tests;
+mod workload;
+
+use k8s::GroupVersionKind;
+use serde_json::{Map, Value};
+
+use crate::field::{FieldError, FieldPath};
+
+/// Returns what is wrong with an object, and with turning `old` into it.
+pub(crate) fn validate(
+    gvk: &GroupVersionKind,
+    new: &Value,
+    old: Option<&Value>,
+) -> Vec<FieldError> {
+    let mut errors = Errors::default();
+    let spec = FieldPath::new("spec");
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Pod") => pod::pod(new, old, &mut errors),
+        ("", "PodTemplate") => {
+            pod::template(&FieldPath::new("template"), new.get("template"), &mut errors);
+        }
+        ("", "Service") => service::service(new, old, &mut errors),
+        ("", "ConfigMap") => config::config_map(new, old, &mut errors),
+        ("", "Secret") => config::secret(new, old, &mut errors),
+        ("", "Event") => config::event(new, &mut errors),
+        ("apps", "Deployment") => workload::deployment(&spec, new, old, &mut errors),
+        ("apps", "ReplicaSet") => workload::replica_set(&spec, new, old, &mut errors),
+        ("apps", "DaemonSet") => workload::daemon_set(&spec, new, old, &mut errors),
+        ("apps", "StatefulSet") => workload::stateful_set(&spec, new, old, &mut errors),
+        ("batch", "Job") => workload::job(&spec, new, old, &mut errors),
+        ("coordination.k8s.io", "Lease") => config::lease(new, &mut errors),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => config::role(new, &mut errors),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            config::role_binding(new, old, &mut errors);
+        }
+        ("policy", "PodDisruptionBudget") => config::disruption_budget(new, &mut errors),
+        ("scheduling.k8s.io", "PriorityClass") => config::priority_class(new, old, &mut errors),
+        _ => {}
+    }
+    errors.0
+}
+
+/// The errors found so far.
+#[derive(Default)]
+struct Errors(Vec<FieldError>);
+
+impl Errors {
+    fn push(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+
+    fn invalid(&mut self, path: &FieldPath, value: impl Into<Value>, detail: impl Into<String>) {
+        self.push(FieldError::invalid(path, value, detail));
+    }
+
+    fn required(&mut self, path: &FieldPath) {
+        self.push(FieldError::required(path, ""));
+    }
+
+    /// Checks a name against a rule that returns what is wrong with it.
+    fn name(&mut self, path: &FieldPath, name: &str, rule: fn(&str) -> Vec<String>) {
+        if name.is_empty() {
+            self.required(path);
+            return;
+        }
+        for why in rule(name) {
+            self.invalid(path, name, why);
+        }
+    }
+
+    fn one_of(&mut self, path: &FieldPath, value: &str, supported: &[&str]) {
+        if !supported.contains(&value) {
+            self.push(FieldError::not_supported(path, value, supported));
+        }
+    }
+
+    fn not_negative(&mut self, path: &FieldPath, fields: &Value, name: &str) {
+        if let Some(number) = fields.get(name).and_then(Value::as_i64).filter(|number| *number < 0)
+        {
+            self.invalid(&path.child(name), number, "must be greater than or equal to 0");
+        }
+    }
+
+    fn port(&mut self, path: &FieldPath, number: i64) {
+        if !(1..=65535).contains(&number) {
+            self.invalid(path, number, "must be between 1 and 65535, inclusive");
+        }
+    }
+
+    /// Refuses a new value where the old one may not change.
+    fn immutable(&mut self, path: &FieldPath, new: Option<&Value>, old: Option<&Value>) {
+        if new != old {
+            self.invalid(path, new.cloned().unwrap_or_default(), "field is immutable");
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: &Value, pointer: &str) -> i64 {
+    value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn entries<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    value.get(name).and_then(Value::as_object).into_iter().flat_map(Map::iter)
+}
+
+/// Returns whether a field is given: there and not null.
+fn given<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    value.get(name).filter(|value| !value.is_null())
+}

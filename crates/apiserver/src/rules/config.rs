@@ -1,0 +1,160 @@
+//! Pure: the rules of configuration, events, leases and access.
+
+use serde_json::Value;
+
+use crate::{
+    field::{FieldError, FieldPath},
+    rules::{Errors, entries, given, list, number, text},
+};
+
+/// How many bytes the values of a config map or secret may have together.
+const MAX_SIZE: usize = 1024 * 1024;
+const KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. \
+    'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+const IMMUTABLE: &str = "field is immutable when `immutable` is set";
+
+pub(super) fn config_map(new: &Value, old: Option<&Value>, errors: &mut Errors) {
+    for (key, _) in entries(new, "binaryData") {
+        if new.pointer("/data").is_some_and(|data| data.get(key).is_some()) {
+            let path = FieldPath::new("data").key(key);
+            errors.invalid(&path, key.as_str(), "duplicate of key present in binaryData");
+        }
+    }
+    let size = keys(new, "data", errors) + keys(new, "binaryData", errors) / 4 * 3;
+    if size > MAX_SIZE {
+        errors.push(FieldError::too_long("", MAX_SIZE as u64));
+    }
+    frozen(new, old, &["data", "binaryData"], errors);
+}
+
+pub(super) fn secret(new: &Value, old: Option<&Value>, errors: &mut Errors) {
+    // Values are base64 here, which takes four letters for three bytes.
+    if keys(new, "data", errors) / 4 * 3 > MAX_SIZE {
+        errors.push(FieldError::too_long("data", MAX_SIZE as u64));
+    }
+    let data = FieldPath::new("data");
+    let has = |key: &str| new.pointer("/data").is_some_and(|data| data.get(key).is_some());
+    let needed: &[&str] = match text(new, "/type") {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
+            &["username", "password"]
+        }
+        "kubernetes.io/service-account-token" => {
+            let annotation = "kubernetes.io/service-account.name";
+            let annotations = new.pointer("/metadata/annotations");
+            if annotations.is_none_or(|all| all.get(annotation).is_none()) {
+                errors.required(&FieldPath::new("metadata.annotations").key(annotation));
+            }
+            &[]
+        }
+        _ => &[],
+    };
+    for key in needed.iter().filter(|key| !has(key)) {
+        errors.required(&data.key(key));
+    }
+    if let Some(old) = old {
+        errors.immutable(&FieldPath::new("type"), new.get("type"), old.get("type"));
+    }
+    frozen(new, old, &["data"], errors);
+}
+
+pub(super) fn event(new: &Value, errors: &mut Errors) {
+    let own = text(new, "/metadata/namespace");
+    let other = text(new, "/involvedObject/namespace");
+    let fits = if other.is_empty() { ["", "default"].contains(&own) } else { own == other };
+    if !fits {
+        let path = FieldPath::new("involvedObject.namespace");
+        errors.invalid(&path, other, "does not match event.namespace");
+    }
+}
+
+pub(super) fn lease(new: &Value, errors: &mut Errors) {
+    let spec = FieldPath::new("spec");
+    let seconds = new.pointer("/spec/leaseDurationSeconds").and_then(Value::as_i64);
+    if let Some(seconds) = seconds.filter(|seconds| *seconds <= 0) {
+        errors.invalid(&spec.child("leaseDurationSeconds"), seconds, "must be greater than 0");
+    }
+    errors.not_negative(&spec, &new["spec"], "leaseTransitions");
+}
+
+pub(super) fn role(new: &Value, errors: &mut Errors) {
+    for (index, rule) in list(new, "/rules").iter().enumerate() {
+        if list(rule, "/verbs").is_empty() {
+            let path = FieldPath::new("rules").index(index).child("verbs");
+            errors.push(FieldError::required(path, "verbs must contain at least one value"));
+        }
+    }
+}
+
+pub(super) fn role_binding(new: &Value, old: Option<&Value>, errors: &mut Errors) {
+    let role = FieldPath::new("roleRef");
+    errors.one_of(&role.child("kind"), text(new, "/roleRef/kind"), &["ClusterRole", "Role"]);
+    if text(new, "/roleRef/name").is_empty() {
+        errors.required(&role.child("name"));
+    }
+    if old.is_some_and(|old| old["roleRef"] != new["roleRef"]) {
+        errors.invalid(&role, new["roleRef"].clone(), "cannot change roleRef");
+    }
+}
+
+pub(super) fn disruption_budget(new: &Value, errors: &mut Errors) {
+    let spec = &new["spec"];
+    if given(spec, "minAvailable").is_some() && given(spec, "maxUnavailable").is_some() {
+        let detail = "minAvailable and maxUnavailable cannot be both set";
+        errors.invalid(&FieldPath::new("spec"), spec.clone(), detail);
+    }
+}
+
+pub(super) fn priority_class(new: &Value, old: Option<&Value>, errors: &mut Errors) {
+    let value = FieldPath::new("value");
+    if number(new, "/value") > 1_000_000_000 && !text(new, "/metadata/name").starts_with("system-")
+    {
+        let detail = "maximum allowed value of a user defined priority is 1000000000";
+        errors.push(FieldError::forbidden(&value, detail));
+    }
+    if old.is_some_and(|old| number(old, "/value") != number(new, "/value")) {
+        errors.push(FieldError::forbidden(&value, "may not be changed in an update."));
+    }
+}
+
+/// Checks the keys of a map and returns how long its values are.
+fn keys(object: &Value, name: &str, errors: &mut Errors) -> usize {
+    let mut size = 0;
+    for (key, value) in entries(object, name) {
+        size += value.as_str().map_or(0, str::len);
+        let path = FieldPath::new(name).key(key);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        if key.len() > 253 {
+            errors.invalid(&path, key.as_str(), "must be no more than 253 characters");
+        }
+        if key.is_empty() || !key.chars().all(allowed) {
+            errors.invalid(&path, key.as_str(), KEY);
+        } else if key == "." || key.starts_with("..") {
+            let detail = match key.as_str() {
+                "." => "must not be '.'",
+                ".." => "must not be '..'",
+                _ => "must not start with '..'",
+            };
+            errors.invalid(&path, key.as_str(), detail);
+        }
+    }
+    size
+}
+
+/// Refuses changes of what was declared immutable.
+fn frozen(new: &Value, old: Option<&Value>, fields: &[&str], errors: &mut Errors) {
+    let Some(old) = old.filter(|old| old.get("immutable") == Some(&Value::Bool(true))) else {
+        return;
+    };
+    if new.get("immutable") != Some(&Value::Bool(true)) {
+        errors.push(FieldError::forbidden("immutable", IMMUTABLE));
+    }
+    for field in fields {
+        if new.get(field) != old.get(field) {
+            errors.push(FieldError::forbidden(field, IMMUTABLE));
+        }
+    }
+}
