@@ -9,7 +9,7 @@ use crate::{
     field::FieldError,
     lifecycle::{self, metadata},
     registry::Registered,
-    typed,
+    rules, typed,
 };
 
 /// Brings a decoded body into the form of its kind and returns warnings about what was dropped.
@@ -68,6 +68,9 @@ pub(crate) fn validate(
     match &registered.custom {
         Some(custom) if part == Part::Status => errors.extend(custom.schema.validate_status(value)),
         Some(custom) => errors.extend(custom.schema.validate(value)),
+        None if part == Part::Main => {
+            errors.extend(rules::validate(&registered.resource.gvk, value, old));
+        }
         None => {}
     }
     if is_definition(registered) && part == Part::Main {

@@ -143,6 +143,12 @@ async fn bodies_that_cannot_be_read_are_refused() {
     }
     let data = json!({"a": "x".repeat(1_572_864)});
     let reply = world.post(MAPS, json!({"metadata": {"name": "a"}, "data": data})).await;
+    assert_eq!(
+        (reply.code, reply.body["details"]["causes"][0]["reason"].as_str()),
+        (422, Some("FieldValueTooLong"))
+    );
+    let revisions = "/apis/apps/v1/namespaces/default/controllerrevisions";
+    let reply = world.post(revisions, json!({"metadata": {"name": "a"}, "data": data})).await;
     assert_eq!(reply.error(), (500, "InternalError", "etcdserver: request is too large"));
     let large = Bytes::from(vec![b' '; 3_145_729]);
     let reply = world.send(Method::POST, MAPS, &[], large).await;
