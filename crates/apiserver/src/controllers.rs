@@ -24,8 +24,6 @@ mod scheduler;
 mod service;
 mod shell;
 mod sim;
-#[cfg(test)]
-mod tests;
 mod world;
 
 use tokio::task::JoinHandle;

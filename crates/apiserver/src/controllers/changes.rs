@@ -97,9 +97,7 @@ fn claimants(world: &World, object: &Object, resource: &Shared) -> Vec<ObjectKey
 /// Adds the objects whose owners or finalizers matter now.
 fn add_garbage(world: &World, change: &Change<'_>, work: &mut BTreeSet<Work>) {
     let (old, new) = (change.old.map(Object::meta), change.new.map(Object::meta));
-    let facts =
-        |meta: &Meta| (meta.owner_references.clone(), meta.finalizers.clone(), meta.is_deleting());
-    if old.map(facts) == new.map(facts) {
+    if old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
         return;
     }
     let owners = [old, new].into_iter().flatten().flat_map(|meta| &meta.owner_references);
@@ -114,6 +112,13 @@ fn add_garbage(world: &World, change: &Change<'_>, work: &mut BTreeSet<Work>) {
         let dependents = world.dependents(&meta.uid);
         work.extend(dependents.map(|(target, _)| Work::garbage(target)));
     }
+}
+
+/// Returns whether owners, finalizers and deletion are as they were.
+fn is_same(old: &Meta, new: &Meta) -> bool {
+    old.owner_references == new.owner_references
+        && old.finalizers == new.finalizers
+        && old.is_deleting() == new.is_deleting()
 }
 
 /// Adds the namespace or the definition that waits for its objects to go.

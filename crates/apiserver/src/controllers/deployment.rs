@@ -142,9 +142,10 @@ impl<'a> Rollout<'a> {
         }
         if self.deployment.spec.paused || self.is_resized() {
             self.resize(plan);
-            return if plan.is_idle() {
-                self.report(plan)
-            };
+            if plan.is_idle() {
+                self.report(plan);
+            }
+            return;
         }
         match self.deployment.spec.strategy {
             Strategy::Recreate => self.recreate(plan),

@@ -118,3 +118,49 @@ fn counted(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
     }
     counts
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::controllers::world::World;
+
+    /// Returns the plan for a namespace that is being deleted and holds `KIND/NAME` or `KIND/NAME!`, where
+    /// `!` says that the object is already on its way.
+    fn plan_text(content: &[&str]) -> String {
+        let mut world = World::default();
+        for line in content {
+            let (kind, name) = line.split_once('/').unwrap();
+            let resource = if kind == "Pod" { &kinds::PODS } else { &kinds::SERVICES };
+            let mut meta =
+                json!({"name": name.trim_end_matches('!'), "namespace": "a", "uid": name});
+            if name.ends_with('!') {
+                meta["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                meta["finalizers"] = json!(["example.com/hold"]);
+            }
+            world.put(resource, Arc::new(Object::from_value(&json!({"metadata": meta})).unwrap()));
+        }
+        let namespace = Object::from_value(&json!({
+            "metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"finalizers": ["kubernetes"]},
+        }));
+        let namespace = namespace.unwrap();
+        let content = world.within("a").collect();
+        let now = Timestamp::UNIX_EPOCH;
+        plan(&Observed { namespace: &namespace, content, now }).to_string()
+    }
+
+    #[test]
+    fn pods_go_before_the_rest_and_the_namespace_last() {
+        for (content, plan) in [
+            (vec!["Pod/p", "Service/s"], "delete Pod a/p (background)\n"),
+            (vec!["Pod/p!", "Service/s"], "status Namespace a\n"),
+            (vec!["Service/s", "Service/t!"], "delete Service a/s (background)\n"),
+            (vec!["Service/t!"], "status Namespace a\n"),
+            (vec![], "finalize a\n"),
+        ] {
+            assert_eq!(plan_text(&content), plan, "{content:?}");
+        }
+    }
+}

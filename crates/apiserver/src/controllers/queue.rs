@@ -34,15 +34,20 @@ pub(crate) struct Queue {
 }
 
 /// The wait after a first failure; each further one doubles it.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+const FIRST_WAIT: Duration = Duration::from_millis(10);
 
-/// How often the wait is doubled at most: about a quarter of an hour.
-const MOST_DOUBLINGS: u32 = 10;
+/// How often the wait is doubled at most, to a little over ten minutes.
+const MOST_DOUBLINGS: u32 = 16;
 
 impl Queue {
     /// Adds work to do now.
     pub(crate) fn add(&mut self, work: Work) {
         self.now.insert(work);
+    }
+
+    /// Adds several pieces of work to do now.
+    pub(crate) fn extend(&mut self, work: impl IntoIterator<Item = Work>) {
+        self.now.extend(work);
     }
 
     /// Takes out the first thing to do, at `now`; a look planned for later is forgotten with it.
@@ -126,15 +131,15 @@ mod tests {
     fn waits_double_until_success() {
         let mut queue = Queue::default();
         let now = Timestamp::UNIX_EPOCH;
-        for seconds in [1, 2, 4] {
+        for millis in [10, 20, 40] {
             queue.failed(pod("a"), now);
-            let due = now + SignedDuration::from_secs(seconds);
+            let due = now + SignedDuration::from_millis(millis);
             assert_eq!(queue.earliest(), Some(due));
             assert_eq!(queue.next(now), None);
             assert_eq!(queue.next(due), Some(pod("a")));
         }
         queue.succeeded(&pod("a"));
         queue.failed(pod("a"), now);
-        assert_eq!(queue.earliest(), Some(now + SignedDuration::from_secs(1)));
+        assert_eq!(queue.earliest(), Some(now + SignedDuration::from_millis(10)));
     }
 }

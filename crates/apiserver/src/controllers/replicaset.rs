@@ -292,3 +292,80 @@ fn count(number: usize) -> i64 {
 pub(crate) fn is_zero(number: &i64) -> bool {
     *number == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a pod of the set: `NAME PHASE [ready] [cost=N] [ending]`, older ones first.
+    fn pod(age: i64, line: &str) -> Pod {
+        let mut words = line.split_whitespace();
+        let (name, phase) = (words.next().unwrap(), words.next().unwrap());
+        let created = condition::stamp(Timestamp::from_second(age).unwrap());
+        let mut value = json!({
+            "metadata": {"name": name, "namespace": "a", "uid": name, "labels": {"app": "web"},
+                "creationTimestamp": created, "ownerReferences": [{"uid": "set", "controller": true}]},
+            "spec": {"nodeName": "windlass-0"},
+            "status": {"phase": phase, "conditions": []},
+        });
+        for word in words {
+            if let Some(cost) = word.strip_prefix("cost=") {
+                let key = "controller.kubernetes.io/pod-deletion-cost";
+                fields::set(&mut value, &["metadata", "annotations", key], cost);
+            } else if word == "ready" {
+                value["status"]["conditions"] = json!([{"type": "Ready", "status": "True",
+                    "lastTransitionTime": created}]);
+            } else {
+                value["metadata"]["deletionTimestamp"] = json!(created);
+            }
+        }
+        Pod::read(Arc::new(Object::from_value(&value).unwrap()))
+    }
+
+    fn plan_text(replicas: i64, pods: &[&str]) -> String {
+        let set = ReplicaSet::read(Arc::new(
+            Object::from_value(&json!({
+                "metadata": {"name": "web", "namespace": "a", "uid": "set"},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}},
+                    "template": {"metadata": {"labels": {"app": "web"}}}},
+            }))
+            .unwrap(),
+        ));
+        let (set, ages) = (set.unwrap(), 1..);
+        let pods: Vec<_> = ages.zip(pods).map(|(age, line)| pod(age, line)).collect();
+        let pods = pods.iter().collect();
+        let now = Timestamp::UNIX_EPOCH;
+        let text = plan(&Observed { set: &set, pods, revision: 1, now }).to_string();
+        let lines = text.lines().filter(|line| !line.starts_with("event"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_is_missing_is_created() {
+        let plan = plan_text(2, &["a Running ready", "b Failed", "c Running ending"]);
+        assert!(plan.starts_with("create Pod a/web-"), "{plan}");
+        assert_eq!(plan.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_pods_that_are_missed_least_go_first() {
+        for (pods, gone) in [
+            (["a Running ready", "b Running", "c Running ready"], "b"),
+            (["a Running", "b Pending", "c Running"], "b"),
+            (["a Running ready", "b Running ready", "c Running ready"], "c"),
+            (["a Running ready", "b Running ready cost=-1", "c Running ready"], "b"),
+            (["a Running", "b Running", "c Running"], "c"),
+        ] {
+            assert_eq!(
+                plan_text(2, &pods),
+                format!("delete Pod a/{gone} (background)"),
+                "{pods:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_status_is_written_when_the_number_is_right() {
+        assert_eq!(plan_text(1, &["a Running ready"]), "status ReplicaSet a/web");
+    }
+}

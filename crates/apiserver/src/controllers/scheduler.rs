@@ -53,7 +53,7 @@ impl Obstacle {
 pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     let mut plan = Plan::default();
     let pod = observed.pod.object.to_value();
-    let foreign = fields::text(&pod, "/spec/schedulerName") != NAME;
+    let foreign = !matches!(fields::text(&pod, "/spec/schedulerName"), NAME | "");
     if foreign || !observed.pod.node.is_empty() || !observed.pod.is_active() {
         return plan;
     }
@@ -63,18 +63,15 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
         return plan;
     }
     let fitting = observed.nodes.iter().filter(|it| obstacle(&pod, it).is_none());
-    match fitting.min_by_key(|it| it.pods) {
-        Some(Candidate { node, .. }) => {
-            let (target, name) = (observed.pod.target(), node.name().to_owned());
-            let message = format!("Successfully assigned {} to {name}", target.key);
-            plan.push(Action::Bind { pod: target, node: name });
-            plan.push(note(observed.pod, Severity::Normal, "Scheduled", message));
-        }
-        None => {
-            let message = explanation(&pod, &observed.nodes);
-            refuse(observed, pod, ("Unschedulable", &message), &mut plan);
-        }
-    }
+    let Some(Candidate { node, .. }) = fitting.min_by_key(|it| it.pods) else {
+        let message = explanation(&pod, &observed.nodes);
+        refuse(observed, pod, ("Unschedulable", &message), &mut plan);
+        return plan;
+    };
+    let (target, name) = (observed.pod.target(), node.name().to_owned());
+    let message = format!("Successfully assigned {} to {name}", target.key);
+    plan.push(Action::Bind { pod: target, node: name });
+    plan.push(note(observed.pod, Severity::Normal, "Scheduled", message));
     plan
 }
 

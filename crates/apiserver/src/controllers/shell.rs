@@ -59,8 +59,7 @@ impl Shell {
                 if *self.backend.stopping().borrow() {
                     return;
                 }
-                self.handle(work);
-                self.drain();
+                self.handle(work).await;
                 tokio::task::yield_now().await;
             }
             match self.wait(token).await {
@@ -100,11 +99,14 @@ impl Shell {
         Some(held)
     }
 
-    /// Takes in every event there is.
-    fn drain(&mut self) {
+    /// Takes in every event there is, and returns whether there was any.
+    fn drain(&mut self) -> bool {
+        let mut any = false;
         while let Some(event) = self.events.try_next() {
             self.absorb(&event);
+            any = true;
         }
+        any
     }
 
     fn absorb(&mut self, event: &Event) {
@@ -119,12 +121,10 @@ impl Shell {
         }
         let old = event.old.as_deref();
         let new = (!gone).then_some(&**object);
-        for work in changes::work(&self.world, &Change { resource, old, new }) {
-            self.queue.add(work);
-        }
+        self.queue.extend(changes::work(&self.world, &Change { resource, old, new }));
         if **resource == **kinds::CRDS {
             let puzzles = std::mem::take(&mut self.puzzles);
-            puzzles.into_iter().for_each(|uid| self.queue.add(Work::Garbage(uid)));
+            self.queue.extend(puzzles.into_iter().map(Work::Garbage));
         }
     }
 
@@ -154,11 +154,11 @@ impl Shell {
             let change = Change { resource: &target.resource, old: None, new: Some(&entry.object) };
             work.append(&mut changes::work(&self.world, &change));
         }
-        work.into_iter().for_each(|work| self.queue.add(work));
+        self.queue.extend(work);
     }
 
-    /// Plans one piece of work and executes the plan.
-    fn handle(&mut self, work: Work) {
+    /// Plans one piece of work, executes the plan and takes in what came of it.
+    async fn handle(&mut self, work: Work) {
         let plan = match self.plan(&work) {
             Verdict::Plan(plan) => plan,
             Verdict::UnknownKind => {
@@ -171,25 +171,26 @@ impl Shell {
         if !plan.is_idle() {
             debug!(?work, %plan, "controllers planned");
         }
-        match self.execute(&plan) {
+        let executed = self.execute(&plan).await;
+        let has_news = self.drain();
+        match executed {
             Ok(()) => {
                 self.queue.succeeded(&work);
                 if let Some(due) = plan.look_again {
                     self.queue.again_at(work, due);
                 }
             }
-            Err(error) => self.retry(work, &error),
+            // It was planned from an old state: the next plan knows more.
+            Err(error) if error.reason() == Reason::Conflict && has_news => self.queue.add(work),
+            Err(error) => self.retry(work, &error).await,
         }
     }
 
-    /// Looks again at once at what was planned from an old state, and later at what failed.
-    fn retry(&mut self, work: Work, error: &ApiError) {
-        if error.reason() == Reason::Conflict {
-            return self.queue.add(work);
-        }
+    /// Tells of a failure and looks again later.
+    async fn retry(&mut self, work: Work, error: &ApiError) {
         debug!(?work, %error, "controllers failed");
         let plan = self.context(|context| context.plan_failed(&work, &error.to_string()));
-        if let Err(error) = self.execute(&plan) {
+        if let Err(error) = self.execute(&plan).await {
             debug!(?work, %error, "controllers could not tell of a failure");
         }
         self.queue.failed(work, self.backend.clock().now());

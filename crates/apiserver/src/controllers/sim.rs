@@ -88,21 +88,18 @@ fn next(observed: &Observed<'_>, pod: &Value, overrides: &Overrides, state: Stat
         if due <= observed.now { Next::Now(stage) } else { Next::At(due) }
     };
     match (state, overrides.fail) {
+        (State::Running | State::Ready, Some(Failure::Evicted)) => {
+            after(overrides.complete_after.unwrap_or(RUN_BEFORE_EVICTION), Stage::Evicted)
+        }
         (State::Bound, Some(Failure::Stuck)) => Next::Now(Stage::Creating),
         (State::Bound, Some(Failure::ImagePull)) => Next::Now(Stage::ImagePull),
-        (State::Creating, Some(Failure::Stuck | Failure::ImagePull)) => Next::Never,
+        (State::Creating, Some(Failure::Stuck | Failure::ImagePull))
+        | (State::Running, Some(_))
+        | (State::Crashed, _) => Next::Never,
         (State::Bound | State::Creating, _) => Next::Now(Stage::first(pod, overrides)),
         (State::Initialising(done), _) => Next::Now(Stage::after_init(pod, overrides, done)),
-        (State::Running, Some(Failure::Evicted)) => {
-            after(overrides.complete_after.unwrap_or(RUN_BEFORE_EVICTION), Stage::Evicted)
-        }
-        (State::Running, Some(_)) => Next::Never,
         (State::Running, None) => progress(pod, overrides, after),
-        (State::Ready, Some(Failure::Evicted)) => {
-            after(overrides.complete_after.unwrap_or(RUN_BEFORE_EVICTION), Stage::Evicted)
-        }
         (State::Ready, _) => completion(pod, overrides, after),
-        (State::Crashed, _) => Next::Never,
     }
 }
 

@@ -274,13 +274,13 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Arc<Object> {
-        Arc::new(Object::from_value(&value).unwrap())
+    fn object(value: &Value) -> Arc<Object> {
+        Arc::new(Object::from_value(value).unwrap())
     }
 
     fn pod(name: &str, owners: &[&str]) -> Arc<Object> {
         let owners: Vec<_> = owners.iter().map(|uid| json!({"uid": uid})).collect();
-        object(json!({"metadata": {
+        object(&json!({"metadata": {
             "name": name, "namespace": "a", "uid": format!("uid-{name}"), "ownerReferences": owners,
         }}))
     }
@@ -321,7 +321,7 @@ mod tests {
         let mut world = World::default();
         world.put(
             &kinds::PODS,
-            object(json!({"metadata": {"name": "a", "uid": "u",
+            object(&json!({"metadata": {"name": "a", "uid": "u",
                 "annotations": {"windlass.dev/executor": "functions", "other": "x"}}})),
         );
         let entry = world.get(&kinds::PODS, &ObjectKey::new("", "a")).unwrap();

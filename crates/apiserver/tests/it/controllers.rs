@@ -85,9 +85,7 @@ impl Server {
 fn condition(object: &Value, kind: &str) -> String {
     let conditions = list(object, "/status/conditions");
     let found = conditions.iter().find(|it| it["type"] == kind);
-    found.map_or_else(String::new, |it| {
-        format!("{}/{}", text(it, "/status"), text(it, "/reason"))
-    })
+    found.map_or_else(String::new, |it| format!("{}/{}", text(it, "/status"), text(it, "/reason")))
 }
 
 fn deployment(name: &str, replicas: i64, template: &Value) -> Value {

@@ -4,6 +4,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "bodies read better as values")]
 
 mod client;
+mod controllers;
 mod custom;
 mod discovery;
 mod foreign;

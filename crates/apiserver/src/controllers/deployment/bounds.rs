@@ -77,7 +77,7 @@ impl Strategy {
     /// Returns how many pods there may be too many and too few.
     ///
     /// A rolling update never allows neither, or it could not move.
-    fn bounds(&self, replicas: i64) -> (i64, i64) {
+    pub(super) fn bounds(&self, replicas: i64) -> (i64, i64) {
         match self {
             Self::Recreate => (0, 0),
             Self::RollingUpdate { max_surge, max_unavailable } => {

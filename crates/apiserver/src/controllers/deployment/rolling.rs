@@ -3,7 +3,7 @@
 use super::{super::action::Plan, Rollout};
 use crate::controllers::replicaset::ReplicaSet;
 
-impl<'a> Rollout<'a> {
+impl Rollout<'_> {
     /// Makes room for new pods, or takes old ones away.
     pub(super) fn roll(&self, plan: &mut Plan) {
         let Some(new) = self.new else { return self.create(plan) };

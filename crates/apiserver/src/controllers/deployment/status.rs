@@ -37,14 +37,14 @@ pub(super) struct Status {
 impl Rollout<'_> {
     /// Writes the counts, but does not judge the progress.
     pub(super) fn report(&self, plan: &mut Plan) {
-        self.write(self.counted(), plan);
+        self.write(&self.counted(), plan);
     }
 
     /// Writes the counts and one condition that changed.
     pub(super) fn report_with(&self, condition: Condition, plan: &mut Plan) {
         let mut status = self.counted();
         put(&mut status.conditions, condition);
-        self.write(status, plan);
+        self.write(&status, plan);
     }
 
     /// Writes the status right after a set of `size` was created, which is not observed yet.
@@ -55,14 +55,14 @@ impl Rollout<'_> {
         if self.has_deadline() {
             put(&mut status.conditions, condition);
         }
-        self.write(status, plan);
+        self.write(&status, plan);
     }
 
     /// Notes that the hash of the template is taken, so that the next try gets another.
     pub(super) fn report_collision(&self, plan: &mut Plan) {
         let mut status = self.counted();
         status.collision_count = Some(status.collision_count.unwrap_or(0) + 1);
-        self.write(status, plan);
+        self.write(&status, plan);
     }
 
     /// Writes the counts and how the rollout gets on.
@@ -73,7 +73,7 @@ impl Rollout<'_> {
         } else {
             status.conditions.retain(|condition| condition.kind != PROGRESSING);
         }
-        self.write(status, plan);
+        self.write(&status, plan);
     }
 
     /// Returns the condition that tells of a pause or its end, if it is not there yet.
@@ -201,8 +201,8 @@ impl Rollout<'_> {
         condition::find(&self.deployment.status.conditions, PROGRESSING)
     }
 
-    fn write(&self, status: Status, plan: &mut Plan) {
-        if status == self.deployment.status {
+    fn write(&self, status: &Status, plan: &mut Plan) {
+        if *status == self.deployment.status {
             return;
         }
         let mut object = self.deployment.object.to_value();

@@ -18,14 +18,20 @@ use crate::{
     error::{ApiError, Reason},
 };
 
+/// How many writes are made before others get their turn.
+const TURN: usize = 32;
+
 /// The resourceVersions that the writes of one plan led to, by UID.
 type Versions = HashMap<String, String>;
 
 impl Shell {
     /// Executes a plan in order, up to the first write that fails.
-    pub(super) fn execute(&mut self, plan: &Plan) -> Result<(), ApiError> {
+    pub(super) async fn execute(&mut self, plan: &Plan) -> Result<(), ApiError> {
         let mut versions = Versions::new();
-        for action in &plan.actions {
+        for (done, action) in plan.actions.iter().enumerate() {
+            if done % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
             match self.act(action, &mut versions) {
                 // What is gone needs no write any more; its event says so.
                 Err(error) if error.reason() == Reason::NotFound && !is_create(action) => {}

@@ -207,7 +207,11 @@ impl Stage {
                 }
             };
             let done = state.get("terminated").is_some() || is_sidecar(container);
-            container_status(container, state, Counts { ready: done, restarts: 0, last: json!({}) })
+            container_status(
+                container,
+                &state,
+                &Counts { ready: done, restarts: 0, last: json!({}) },
+            )
         });
         statuses.collect()
     }
@@ -243,7 +247,7 @@ impl Stage {
                 Self::Ended(code) => times.terminated(code, reason(code)),
                 Self::Evicted => times.terminated(OUT_OF_MEMORY, "Error"),
             };
-            container_status(container, state, counts)
+            container_status(container, &state, &counts)
         });
         statuses.collect()
     }
@@ -281,7 +285,7 @@ struct Counts {
     last: Value,
 }
 
-fn container_status(container: &Value, state: Value, counts: Counts) -> Value {
+fn container_status(container: &Value, state: &Value, counts: &Counts) -> Value {
     let (name, image) = (fields::text(container, "/name"), fields::text(container, "/image"));
     let exists = state.get("waiting").is_none() || counts.restarts > 0;
     let mut status = json!({

@@ -137,7 +137,7 @@ async fn a_thousand_dependents_go_in_a_moment() {
 #[tokio::test]
 async fn controllers_stop_with_the_server() {
     let server = Server::start().await;
-    server.api.shutdown();
+    server.api.shutdown().await;
     server.create(&kinds::DEPLOYMENTS, deployment("web", 1, &json!({})));
     tokio::task::yield_now().await;
     assert!(server.names(&kinds::REPLICA_SETS).is_empty());
