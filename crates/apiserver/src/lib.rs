@@ -31,6 +31,7 @@ mod schema;
 mod server;
 mod store;
 mod strategic;
+mod swagger;
 mod table;
 mod tls;
 mod typed;

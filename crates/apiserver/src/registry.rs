@@ -6,7 +6,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s::{GroupVersion, GroupVersionKind, Resource};
 
-use crate::{crd::CustomVersion, openapi::OpenApi};
+use crate::{
+    crd::CustomVersion,
+    openapi::OpenApi,
+    swagger::{Forms, Swagger},
+};
 
 /// One resource in one version, as it is served.
 #[derive(Clone, Debug)]
@@ -71,6 +75,7 @@ pub(crate) struct Registry {
     by_path: BTreeMap<(GroupVersion, String), Arc<Registered>>,
     by_kind: BTreeMap<GroupVersionKind, Arc<Registered>>,
     openapi: OpenApi,
+    swagger: Swagger,
 }
 
 /// The verbs of ordinary resources.
@@ -101,6 +106,11 @@ impl Registry {
     /// Returns the documents that describe all of it.
     pub(crate) fn openapi(&self) -> &OpenApi {
         &self.openapi
+    }
+
+    /// Returns one document that describes all of it in the older form.
+    pub(crate) fn swagger(&self) -> &Forms {
+        self.swagger.forms(&self.openapi)
     }
 
     /// Returns the resource served under this group, version and plural.

@@ -41,7 +41,7 @@ pub(crate) fn handle(call: &Call, route: &Route) -> Result<Answer, ApiError> {
         Route::Resources(version) => or_nothing(discovery::resources(all, version)),
         Route::OpenApiV3 => json(&registry.openapi().index()),
         Route::OpenApiDocument(path) => openapi_document(call, path),
-        Route::OpenApiV2 => Err(ApiError::not_implemented("OpenAPI v2 is not supported yet")),
+        Route::OpenApiV2 => swagger(call),
         Route::Windlass(path) if path == "requests" => {
             json(&json!({"requests": call.core.requests.all()}))
         }
@@ -146,6 +146,29 @@ fn openapi_document(call: &Call, path: &str) -> Result<Answer, ApiError> {
             Ok(answer)
         }
     }
+}
+
+const SWAGGER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Answers with the older description of everything, which some clients take as protobuf only.
+fn swagger(call: &Call) -> Result<Answer, ApiError> {
+    let registry = call.backend().registry();
+    let json = Encoding::Json.media_type();
+    let accept = call.header(header::ACCEPT);
+    // The at sign is how clients wrote the type before it turned out to be no valid one.
+    let accepted = media::accepted_types(accept).into_iter().find_map(|(kind, _)| {
+        match kind.replace("spec.v2@v1.0", "spec.v2.v1.0").as_str() {
+            SWAGGER => Some((SWAGGER, &registry.swagger().protobuf)),
+            "" | "application/json" | "application/*" | "*/*" => {
+                Some((json, &registry.swagger().json))
+            }
+            _ => None,
+        }
+    });
+    let (kind, text) = accepted.ok_or_else(|| ApiError::not_acceptable(&[json, SWAGGER]))?;
+    let mut answer = tagged(call, kind, text.clone());
+    vary(&mut answer);
+    Ok(answer)
 }
 
 fn in_a_year(now: Timestamp) -> String {

@@ -63,6 +63,22 @@ async fn acceptance_4_schemas_are_kept_by_their_hash() {
 }
 
 #[tokio::test]
+async fn acceptance_3_the_older_schemas_come_as_protobuf() {
+    let world = World::new().await;
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let headers = [("accept", accept)];
+    let response = world.open(Method::GET, "/openapi/v2", &headers, Bytes::new()).await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    );
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(bytes.get(..5), Some(b"\x0a\x032.0".as_slice()));
+    assert_eq!(world.get("/openapi/v2").await.body["swagger"], "2.0");
+    assert_eq!(world.get_as("/openapi/v2", "text/html").await.code, 406);
+}
+
+#[tokio::test]
 async fn tables_show_columns_and_rows() {
     let world = World::new().await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
