@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     dns,
@@ -150,8 +150,8 @@ fn frozen(spec: &Value, old: &Value) -> Value {
     let mut frozen = spec.clone();
     for field in ["containers", "initContainers"] {
         let containers = frozen.get_mut(field).and_then(Value::as_array_mut);
-        for container in containers.into_iter().flatten() {
-            container["image"] = json!("");
+        for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+            container.remove("image");
         }
     }
     let Value::Object(fields) = &mut frozen else { return frozen };

@@ -1,5 +1,6 @@
 #![expect(clippy::needless_pass_by_value, reason = "tests read better with owned JSON")]
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -254,4 +255,76 @@ fn configuration_is_checked() {
         wrong("rbac.authorization.k8s.io/v1", "Role", json!({"rules": [{}]})),
         ["rules[0].verbs: Required value: verbs must contain at least one value"]
     );
+}
+
+/// Returns any JSON whose keys often are those of workloads and services.
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-2_i64..3).prop_map(Value::from),
+        prop::sample::select(vec!["a", "", "1", "25%", "Recreate", "ExternalName", "None"])
+            .prop_map(Value::from),
+    ];
+    let keys = prop::sample::select(vec![
+        "metadata",
+        "spec",
+        "template",
+        "containers",
+        "initContainers",
+        "ports",
+        "name",
+        "image",
+        "volumes",
+        "selector",
+        "matchLabels",
+        "labels",
+        "replicas",
+        "strategy",
+        "rollingUpdate",
+        "maxSurge",
+        "type",
+        "resources",
+        "limits",
+        "requests",
+        "cpu",
+        "env",
+        "valueFrom",
+        "livenessProbe",
+        "httpGet",
+        "port",
+        "clusterIP",
+        "completions",
+        "data",
+        "stringData",
+        "immutable",
+        "tolerations",
+        "volumeMounts",
+    ]);
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            1 => prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            3 => prop::collection::btree_map(keys.clone(), inner, 0..7).prop_map(|fields| {
+                Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_an_object_or_refused(new in values(), old in values(), kind in 0_usize..5) {
+        let (api_version, kind) = [("v1", "Pod"), ("apps/v1", "Deployment"), ("v1", "Service"),
+            ("batch/v1", "Job"), ("v1", "Secret")][kind];
+        let gvk = GroupVersionKind::new(api_version, kind);
+        let (mut new, mut old) = (new, old);
+        if typed::normalise(&gvk, &mut new).is_ok() && typed::normalise(&gvk, &mut old).is_ok() {
+            defaults::apply(&gvk, &mut new);
+            let once = new.clone();
+            defaults::apply(&gvk, &mut new);
+            prop_assert_eq!(&new, &once);
+            validate(&gvk, &new, None);
+            validate(&gvk, &new, Some(&old));
+        }
+    }
 }

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "tests read better with owned JSON")]
+
 use std::sync::Arc;
 
 use k8s::GroupVersion;
