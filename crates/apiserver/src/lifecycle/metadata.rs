@@ -143,7 +143,10 @@ fn finalizers(registered: &Registered, metadata: &Value) -> Vec<FieldError> {
         let why = qualified_name(name);
         errors.extend(why.into_iter().map(|why| FieldError::invalid(path, name, why)));
         let standard = name.contains('/') || STANDARD_FINALIZERS.contains(&name);
-        if !standard && !registered.is_custom() {
+        // Definitions are served apart from the other built-ins, by the general rules alone.
+        let is_general = registered.is_custom()
+            || registered.is("apiextensions.k8s.io", "customresourcedefinitions");
+        if !standard && !is_general {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(path, name, why));
         }

@@ -167,6 +167,8 @@ mod kinds {
         NAMESPACES: cluster "v1" "Namespace" "namespaces";
         REPLICA_SETS: namespaced "apps/v1" "ReplicaSet" "replicasets";
         DEPLOYMENTS: namespaced "apps/v1" "Deployment" "deployments";
+        DEFINITIONS: cluster "apiextensions.k8s.io/v1" "CustomResourceDefinition"
+            "customresourcedefinitions";
         ENDPOINT_SLICES: namespaced "discovery.k8s.io/v1" "EndpointSlice" "endpointslices";
     }
 }

@@ -4,7 +4,7 @@ fn object(value: &Value) -> Arc<Object> {
     Arc::new(Object::from_value(value).unwrap())
 }
 
-fn service(spec: Value) -> Service {
+fn service(spec: &Value) -> Service {
     let metadata = json!({"name": "web", "namespace": "a", "uid": "uid-web"});
     Service::read(object(&json!({"metadata": metadata, "spec": spec}))).unwrap()
 }
@@ -38,7 +38,7 @@ fn http() -> Value {
 #[test]
 fn ready_and_other_pods_are_told_apart() {
     let pods = [pod("one", "10.244.0.2", "True"), pod("two", "10.244.0.1", "False")];
-    let objects = planned(&service(http()), &pods);
+    let objects = planned(&service(&http()), &pods);
     let subset = &objects[0]["subsets"][0];
     assert_eq!(subset["addresses"][0]["ip"], "10.244.0.2");
     assert_eq!(subset["notReadyAddresses"][0]["targetRef"]["name"], "two");
@@ -50,7 +50,7 @@ fn ready_and_other_pods_are_told_apart() {
 
 #[test]
 fn what_is_as_planned_is_left_alone() {
-    let (service, pods) = (service(http()), [pod("one", "10.244.0.2", "True")]);
+    let (service, pods) = (service(&http()), [pod("one", "10.244.0.2", "True")]);
     let objects: Vec<_> = planned(&service, &pods).iter().map(object).collect();
     let observed = Observed {
         service: &service,
@@ -68,16 +68,16 @@ fn what_is_as_planned_is_left_alone() {
 
 #[test]
 fn a_service_without_a_selector_keeps_what_it_was_given() {
-    assert!(planned(&service(json!({"ports": [{"port": 80}]})), &[]).is_empty());
+    assert!(planned(&service(&json!({"ports": [{"port": 80}]})), &[]).is_empty());
     let external = json!({"type": "ExternalName", "selector": {"app": "web"}});
-    assert!(planned(&service(external), &[]).is_empty());
+    assert!(planned(&service(&external), &[]).is_empty());
 }
 
 #[test]
 fn many_pods_are_spread_over_slices() {
     let pods: Vec<_> =
         (0..150).map(|it| pod(&format!("p{it}"), &format!("10.244.1.{it}"), "True")).collect();
-    let sizes = planned(&service(http()), &pods).into_iter();
+    let sizes = planned(&service(&http()), &pods).into_iter();
     let sizes: Vec<_> = sizes.map(|it| fields::list(&it, "/endpoints").len()).collect();
     assert_eq!(sizes, [0, 100, 50]);
 }

@@ -134,6 +134,100 @@ async fn a_thousand_dependents_go_in_a_moment() {
     assert_eq!(server.api.backend().revision() - before, 1001);
 }
 
+fn definition(kind: &str) -> Value {
+    let plural = format!("{}s", kind.to_lowercase());
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.example.com")},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {
+                "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+        },
+    })
+}
+
+fn alien(name: &str, finalizers: &[&str]) -> Value {
+    json!({"apiVersion": "example.com/v1", "kind": "Alien",
+        "metadata": {"name": name, "namespace": "default", "finalizers": finalizers}})
+}
+
+#[tokio::test]
+async fn acceptance_16_a_definition_waits_for_its_objects() {
+    let server = Server::start().await;
+    let aliens = Resource::namespaced("example.com/v1", "Alien", "aliens");
+    server.create(&kinds::DEFINITIONS, definition("Alien"));
+    server.create(&aliens, alien("held", &["example.com/hold"]));
+    for number in 0..99 {
+        server.create(&aliens, alien(&format!("a{number}"), &[]));
+    }
+    let owner = server.get(&aliens, "default/a0").unwrap();
+    server.create(&kinds::CONFIG_MAPS, config_map("dependent", &[&owner]));
+    server.settle().await;
+    server.delete(&kinds::DEFINITIONS, "aliens.example.com", Propagation::Background);
+    server.settle().await;
+    assert_eq!(server.names(&aliens), ["held"]);
+    let waiting = server.get(&kinds::DEFINITIONS, "aliens.example.com").unwrap();
+    assert_eq!(condition(&waiting, "Terminating"), "True/InstanceDeletionInProgress");
+    server.change(&aliens, "default/held", |it| it["metadata"]["finalizers"] = json!([]));
+    server.settle().await;
+    assert_eq!(server.get(&kinds::DEFINITIONS, "aliens.example.com"), None);
+    // What an object of the definition owned goes as well, though the kind is unknown by now.
+    assert_eq!(own_maps(&server), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_owner_of_an_unknown_kind_is_looked_for_when_the_kind_appears() {
+    let server = Server::start().await;
+    let owner = json!({"apiVersion": "example.com/v1", "kind": "Alien",
+        "metadata": {"name": "x", "uid": "gone"}});
+    server.create(&kinds::CONFIG_MAPS, config_map("a", &[&owner]));
+    server.settle().await;
+    assert_eq!(own_maps(&server), ["a"]);
+    server.create(&kinds::DEFINITIONS, definition("Alien"));
+    server.settle().await;
+    assert_eq!(own_maps(&server), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_owner_in_another_namespace_counts_as_absent() {
+    let server = Server::start().await;
+    let owner = server.create(&kinds::CONFIG_MAPS, config_map("owner", &[]));
+    let mut dependent = config_map("dependent", &[&owner]);
+    dependent["metadata"]["namespace"] = json!("kube-public");
+    server.create(&kinds::CONFIG_MAPS, dependent);
+    server.settle().await;
+    assert_eq!(own_maps(&server), ["owner"]);
+    assert_eq!(server.events("OwnerRefInvalidNamespace").len(), 1);
+}
+
+#[tokio::test]
+async fn a_namespace_of_a_thousand_objects_goes_in_a_moment() {
+    let server = Server::start().await;
+    server.create(&kinds::NAMESPACES, json!({"metadata": {"name": "team"}}));
+    for number in 0..1000 {
+        let mut value = config_map(&format!("n{number}"), &[]);
+        value["metadata"]["namespace"] = json!("team");
+        server.create(&kinds::CONFIG_MAPS, value);
+    }
+    let before = server.api.backend().revision();
+    server.delete(&kinds::NAMESPACES, "team", Propagation::Background);
+    server.settle().await;
+    assert_eq!(server.get(&kinds::NAMESPACES, "team"), None);
+    // The deletion, each object, the ServiceAccount, the certificate of the root, the namespace.
+    assert_eq!(server.api.backend().revision() - before, 1004);
+}
+
+#[tokio::test]
+async fn controllers_go_on_after_history_was_lost() {
+    let server = family().await;
+    server.delete(&kinds::CONFIG_MAPS, "default/a", Propagation::Background);
+    server.api.backend().expire_history();
+    server.settle().await;
+    assert_eq!(own_maps(&server), [""; 0]);
+}
+
 #[tokio::test]
 async fn controllers_stop_with_the_server() {
     let server = Server::start().await;

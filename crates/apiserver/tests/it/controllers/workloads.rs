@@ -54,6 +54,26 @@ async fn a_deployment_becomes_available_in_few_writes() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_leaves_out_all_it_can_becomes_available() {
+    let server = Server::start().await;
+    let template = json!({
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "main", "image": "nginx"}]},
+    });
+    let manifest = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template},
+    });
+    server.create(&kinds::DEPLOYMENTS, manifest);
+    server.settle().await;
+    assert_eq!(counts(&server, "web"), "1/1/1/1");
+    let pod = &server.list(&kinds::PODS)[0];
+    assert_eq!(pod["status"]["phase"], "Running");
+    assert_eq!(pod["status"]["qosClass"], "BestEffort");
+}
+
+#[tokio::test]
 async fn nothing_is_written_in_quiet() {
     let server = with_deployment(3).await;
     let before = server.api.backend().revision();
