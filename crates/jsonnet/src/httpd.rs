@@ -367,7 +367,7 @@ impl Server {
             Ok(body) => body,
             Err(body::BodyError::Json(error)) => return answer::failure(&error, target, &wishes),
             Err(body::BodyError::Refused(status, message)) => {
-                return answer::refusal(status, &message, target);
+                return answer::bad_body(status, &message, target, &wishes);
             }
         };
         match self.runtime.call(&target.route, body, None).await {

@@ -255,15 +255,19 @@ impl Runtime {
     }
 
     async fn read(&self, file: &Path) -> (Prints, Result<Bundle, LoadError>) {
-        let (file, options) = (file.to_owned(), self.0.options.programs.clone());
+        let (main, options) = (file.to_owned(), self.0.options.programs.clone());
         let read = tokio::task::spawn_blocking(move || {
             // Taken before and after, so that a change in between is seen later.
-            let (seen, _) = closure::read(&file, &options);
+            let (seen, _) = closure::read(&main, &options);
             let prints = Prints::take(seen);
-            let (seen, bundle) = closure::read(&file, &options);
+            let (seen, bundle) = closure::read(&main, &options);
             (prints.with(seen), bundle)
         });
-        read.await.expect("reading files does not panic")
+        // Others wrote the text that is searched for imports.
+        read.await.unwrap_or_else(|error| {
+            let path = file.display().to_string();
+            (Prints::default(), Err(LoadError::Read { path, reason: error.to_string() }))
+        })
     }
 
     /// Has a worker parse the program, unless it is what the route runs on already.

@@ -59,6 +59,38 @@ pub(super) fn value(evaluated: Evaluated, target: &Target, wishes: &Wishes) -> R
 
 /// Answers with the failure of a call.
 pub(super) fn failure(error: &CallError, target: &Target, wishes: &Wishes) -> Response<Bytes> {
+    let mut response = describe(status(error.kind), error, target, wishes);
+    if error.kind == ErrorKind::Overload {
+        set(&mut response, header::RETRY_AFTER.as_str(), "1");
+    }
+    response
+}
+
+/// Answers a request whose body is not taken.
+pub(super) fn bad_body(
+    status: StatusCode,
+    message: &str,
+    target: &Target,
+    wishes: &Wishes,
+) -> Response<Bytes> {
+    describe(status, &CallError::new(ErrorKind::Request, message), target, wishes)
+}
+
+/// Answers a request for a known route that is not a call.
+pub(super) fn refusal(status: StatusCode, message: &str, target: &Target) -> Response<Bytes> {
+    let mut response = text(status, message);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        set(&mut response, header::ALLOW.as_str(), "POST");
+    }
+    with_revision(response, target.revision.as_ref())
+}
+
+fn describe(
+    status: StatusCode,
+    error: &CallError,
+    target: &Target,
+    wishes: &Wishes,
+) -> Response<Bytes> {
     let mut response = if wishes.json_errors {
         let body = json!({"error": {
             "kind": error.kind.as_str(),
@@ -67,27 +99,13 @@ pub(super) fn failure(error: &CallError, target: &Target, wishes: &Wishes) -> Re
             "route": target.route,
             "revision": target.revision,
         }});
-        let mut response = respond(status(error.kind), format!("{body}\n").into());
+        let mut response = respond(status, format!("{body}\n").into());
         set(&mut response, header::CONTENT_TYPE.as_str(), "application/json");
         nosniff(response)
     } else {
-        text(status(error.kind), &error.text)
+        text(status, &error.text)
     };
     set(&mut response, ERROR, error.kind.as_str());
-    if error.kind == ErrorKind::Overload {
-        set(&mut response, header::RETRY_AFTER.as_str(), "1");
-    }
-    with_revision(response, target.revision.as_ref())
-}
-
-/// Answers a request for a known route that is not a call.
-pub(super) fn refusal(status: StatusCode, message: &str, target: &Target) -> Response<Bytes> {
-    let mut response = text(status, message);
-    match status {
-        StatusCode::METHOD_NOT_ALLOWED => set(&mut response, header::ALLOW.as_str(), "POST"),
-        status if status.is_client_error() => set(&mut response, ERROR, "request"),
-        _ => (),
-    }
     with_revision(response, target.revision.as_ref())
 }
 

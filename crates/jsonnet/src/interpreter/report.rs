@@ -27,11 +27,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Returns the place that `start..end` covers in `text`, whose first `hidden` bytes are not the author's.
-    pub(super) fn new(file: &str, text: &[u8], hidden: usize, start: usize, end: usize) -> Self {
-        let text = text.get(hidden..).unwrap_or_default();
-        let start = start.saturating_sub(hidden);
-        let last = end.saturating_sub(hidden).saturating_sub(1).max(start);
+    /// Returns the place that `start..end` covers in `text`.
+    pub(super) fn new(file: &str, text: &[u8], start: usize, end: usize) -> Self {
+        let last = end.saturating_sub(1).max(start);
         Self { file: file.to_owned(), start: position(text, start), end: position(text, last) }
     }
 
@@ -258,6 +256,9 @@ pub(super) fn trace(
     });
     let mut lines: Vec<(Place, String)> = Vec::new();
     for (place, what) in own.into_iter().chain(frames) {
+        if MAX_FRAMES < lines.len() {
+            break;
+        }
         match lines.last_mut() {
             Some(last) if last.0 == place && (last.1.is_empty() || what.is_empty()) => {
                 last.1.push_str(&what);

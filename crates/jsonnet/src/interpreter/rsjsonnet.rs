@@ -180,6 +180,11 @@ fn undeclared(error: &EvalError) -> Option<&str> {
     }
 }
 
+/// Returns the text without the mark some editors put first.
+fn author_text(content: &[u8]) -> &[u8] {
+    content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)
+}
+
 fn runtime_error(message: &str) -> CallError {
     CallError::new(ErrorKind::Runtime, format!("RUNTIME ERROR: {message}"))
 }
@@ -232,8 +237,7 @@ impl<'p> Host<'p> {
     /// Returns the text the interpreter sees of a file.
     fn text(&self, index: usize) -> Vec<u8> {
         let content = self.bundle.files.get(index).map_or(&[][..], |file| &file.content);
-        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-        [PREFIX.as_bytes(), content].concat()
+        [PREFIX.as_bytes(), author_text(content)].concat()
     }
 
     fn bind(
@@ -252,8 +256,9 @@ impl<'p> Host<'p> {
     fn place(&self, program: &Program<'p>, span: SpanId) -> Option<Place> {
         let (index, start, end) = self.locate(program, span)?;
         let file = self.bundle.files.get(index)?;
-        Some(Place::new(&file.name, &self.text(index), PREFIX.len(), start, end))
-            .filter(|_| PREFIX.len() <= start)
+        let start = start.checked_sub(PREFIX.len())?;
+        let end = end.saturating_sub(PREFIX.len());
+        Some(Place::new(&file.name, author_text(&file.content), start, end))
     }
 
     fn locate(&self, program: &Program<'p>, span: SpanId) -> Option<(usize, usize, usize)> {

@@ -222,6 +222,7 @@ async fn large_and_packed_bodies() {
     let server = Server::with(&[UGO], |options| options.max_request_bytes = 1000).await;
     let reply = server.post("/ugo", &"[".repeat(1001)).await;
     assert_eq!((reply.status, reply.body.lines().count()), (413, 1));
+    assert_eq!(reply.header("x-windlass-error"), "request");
     let pack = |text: &[u8]| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(text).unwrap();

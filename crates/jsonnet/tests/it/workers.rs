@@ -131,6 +131,70 @@ async fn a_missing_import_fails_only_where_it_is_evaluated() {
     assert!(error.message().starts_with("RUNTIME ERROR: Couldn't open import \"gone\""), "{error}");
 }
 
+/// Sabotage: `MAX_CALLS` replaced by a constant that ends the session without making a new one.
+#[tokio::test]
+async fn state_is_dropped_now_and_then_and_nobody_notices() {
+    let program = "function(request) {[request]: std.length(request)}";
+    let hooks = Hooks::with(&[("a.jsonnet", program)], |options| options.workers = 1).await;
+    let before = hooks.runtime.idle_workers();
+    for call in 0..1100 {
+        let answer = hooks.call("a", &format!("\"name-{call:04}\"")).await.unwrap();
+        assert_eq!(answer, format!("{{\n   \"name-{call:04}\": 9\n}}\n"));
+    }
+    assert_eq!(hooks.runtime.idle_workers(), before);
+}
+
+/// Sabotage: the check of the result's size removed.
+#[tokio::test]
+async fn results_have_a_bound() {
+    let program = "function(request) std.repeat('x', request)";
+    let hooks = Hooks::with(&[("a.jsonnet", program)], |options| options.max_response = 1000).await;
+    assert_eq!(hooks.call("a", "997").await.unwrap().len(), 1000);
+    assert_eq!(hooks.call("a", "998").await.unwrap_err().kind, ErrorKind::Manifest);
+    assert_eq!(hooks.call("a", "1").await.unwrap(), "\"x\"\n");
+}
+
+/// Sabotage: the environment not cleared; the limit on core files not set; no own process group.
+#[tokio::test]
+async fn a_worker_has_nothing_it_does_not_need() {
+    let hooks = Hooks::with(&[("a.jsonnet", "1")], |options| options.workers = 1).await;
+    let [worker] = hooks.runtime.idle_workers()[..] else { panic!("no worker") };
+    let read = |name| std::fs::read_to_string(format!("/proc/{worker}/{name}")).unwrap();
+    assert_eq!(read("environ"), "MALLOC_ARENA_MAX=1\0");
+    let limits = read("limits");
+    let limit = |name| limits.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert_eq!(limit("Max core file size").split_whitespace().nth(4), Some("0"));
+    assert_eq!(limit("Max address space").split_whitespace().nth(3), Some("536870912"));
+    let group = read("stat").rsplit(')').next().unwrap().split(' ').nth(3).unwrap().to_owned();
+    assert_eq!(group, worker.to_string());
+}
+
+#[tokio::test]
+async fn deeply_nested_programs_harm_nobody() {
+    let hooks = Hooks::with(&[("ok.jsonnet", "1")], |options| {
+        options.workers = 1;
+        options.timeout = Duration::from_secs(3);
+    });
+    let hooks = hooks.await;
+    for text in [
+        "(".repeat(100_000),
+        "[".repeat(100_000) + &"]".repeat(100_000),
+        "local a = {}; a".to_owned() + &".a".repeat(100_000),
+        "!".repeat(100_000) + "true",
+    ] {
+        write(hooks.dir.path(), &[("deep", &text)]);
+        let _ = hooks.runtime.load("deep", &PathBuf::from("deep")).await;
+        let error = hooks.fail("deep").await;
+        assert!(
+            [ErrorKind::Load, ErrorKind::Runtime, ErrorKind::Stack, ErrorKind::Timeout]
+                .contains(&error.kind),
+            "{error}"
+        );
+        assert_eq!(hooks.call("ok", "null").await.unwrap(), "1\n");
+        hooks.runtime.remove("deep");
+    }
+}
+
 /// Sabotage: `follow_parent` not started in `worker::run`.
 #[test]
 fn a_worker_in_an_endless_loop_ends_with_its_parent() {
