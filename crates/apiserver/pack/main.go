@@ -50,9 +50,9 @@ var special = map[reflect.Type]string{
 	reflect.TypeOf(intstr.IntOrString{}):                         "intorstring",
 	reflect.TypeOf(runtime.RawExtension{}):                       "raw",
 	reflect.TypeOf(apiextensions.JSON{}):                         "json",
-	reflect.TypeOf(apiextensions.JSONSchemaPropsOrArray{}):       "json",
-	reflect.TypeOf(apiextensions.JSONSchemaPropsOrBool{}):        "json",
-	reflect.TypeOf(apiextensions.JSONSchemaPropsOrStringArray{}): "json",
+	reflect.TypeOf(apiextensions.JSONSchemaPropsOrArray{}):       "schemaorlist",
+	reflect.TypeOf(apiextensions.JSONSchemaPropsOrBool{}):        "schemaorbool",
+	reflect.TypeOf(apiextensions.JSONSchemaPropsOrStringArray{}): "schemaornames",
 }
 
 // What OpenAPI says about a field.

@@ -109,7 +109,7 @@ pub(crate) enum Shape {
     Map(Box<Shape>),
 }
 
-/// A value without fields.
+/// A value without fields, or one that comes in several forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaf {
     String,
@@ -129,6 +129,27 @@ pub(crate) enum Leaf {
     Raw,
     /// Any JSON value.
     Json,
+    /// A schema or some of them.
+    SchemaOrList,
+    /// A schema, or whether there may be anything.
+    SchemaOrBool,
+    /// A schema or names of fields.
+    SchemaOrNames,
+}
+
+impl Leaf {
+    /// Returns whether the value may be any JSON as far as the built-in types know.
+    pub(crate) fn is_free(self) -> bool {
+        matches!(
+            self,
+            Self::Fields
+                | Self::Raw
+                | Self::Json
+                | Self::SchemaOrList
+                | Self::SchemaOrBool
+                | Self::SchemaOrNames
+        )
+    }
 }
 
 struct Pack {
@@ -220,6 +241,9 @@ fn read_shape(text: &'static str) -> Shape {
         "fields" => Leaf::Fields,
         "raw" => Leaf::Raw,
         "json" => Leaf::Json,
+        "schemaorlist" => Leaf::SchemaOrList,
+        "schemaorbool" => Leaf::SchemaOrBool,
+        "schemaornames" => Leaf::SchemaOrNames,
         name => return Shape::Struct(name),
     })
 }

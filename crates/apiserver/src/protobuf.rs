@@ -216,6 +216,9 @@ fn leaf_value(leaf: Leaf, wire: Wire<'_>, depth: usize) -> Result<Value, Protobu
         }
         Leaf::IntOrString => int_or_string(wire.bytes()?)?,
         Leaf::Fields | Leaf::Json | Leaf::Raw => embedded(only_bytes(wire.bytes()?)?, depth)?,
+        Leaf::SchemaOrList | Leaf::SchemaOrBool | Leaf::SchemaOrNames => {
+            schema_or(leaf, wire.bytes()?, depth)?
+        }
         Leaf::Duration => {
             return Err(ProtobufError::Malformed("durations are not supported yet"));
         }
@@ -252,6 +255,28 @@ fn int_or_string(bytes: &[u8]) -> Result<Value, ProtobufError> {
         }
     }
     Ok(if is_text { json!(string) } else { json!(number) })
+}
+
+/// Decodes a schema, or what may stand in its place.
+fn schema_or(leaf: Leaf, bytes: &[u8], depth: usize) -> Result<Value, ProtobufError> {
+    let schema_number = if leaf == Leaf::SchemaOrBool { 2 } else { 1 };
+    let schema = &Shape::Struct("apiextensions.v1.JSONSchemaProps");
+    let (mut found, mut list, mut allowed) = (None, Vec::new(), false);
+    let mut reader = Reader::new(bytes);
+    while let Some((number, wire)) = reader.next()? {
+        match (number, leaf) {
+            (number, _) if number == schema_number => found = Some(value(schema, wire, depth)?),
+            (1, Leaf::SchemaOrBool) => allowed = wire.varint()? != 0,
+            (2, Leaf::SchemaOrList) => list.push(value(schema, wire, depth)?),
+            (2, _) => list.push(json!(text(wire)?)),
+            _ => {}
+        }
+    }
+    Ok(match (found, leaf) {
+        (Some(schema), _) => schema,
+        (None, Leaf::SchemaOrBool) => json!(allowed),
+        (None, _) => Value::Array(list),
+    })
 }
 
 /// Decodes an object within an object, which is JSON or in the encoding of its own.

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::{
     field::FieldPath,
-    pack::{self, Leaf, Patch, Shape},
+    pack::{self, Patch, Shape},
 };
 
 /// Why a strategic merge patch cannot be merged.
@@ -110,7 +110,7 @@ impl Form {
     fn of(shape: &'static Shape) -> Self {
         match shape {
             Shape::Struct(name) => Self::Struct(name),
-            Shape::Leaf(Leaf::Raw | Leaf::Json | Leaf::Fields) => Self::Free,
+            Shape::Leaf(leaf) if leaf.is_free() => Self::Free,
             other => Self::Shape(other),
         }
     }

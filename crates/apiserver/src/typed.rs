@@ -227,6 +227,9 @@ fn go_type(shape: &Shape) -> String {
             Leaf::Fields => "v1.FieldsV1",
             Leaf::Raw => "runtime.RawExtension",
             Leaf::Json => "v1.JSON",
+            Leaf::SchemaOrList => "v1.JSONSchemaPropsOrArray",
+            Leaf::SchemaOrBool => "v1.JSONSchemaPropsOrBool",
+            Leaf::SchemaOrNames => "v1.JSONSchemaPropsOrStringArray",
         }
         .to_owned(),
     }

@@ -155,7 +155,9 @@ impl Schemas {
                 "runtime.RawExtension",
                 json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
             ),
-            Leaf::Json => return json!({"x-kubernetes-preserve-unknown-fields": true}),
+            Leaf::Json | Leaf::SchemaOrList | Leaf::SchemaOrBool | Leaf::SchemaOrNames => {
+                return json!({"x-kubernetes-preserve-unknown-fields": true});
+            }
         };
         let name = format!("io.k8s.apimachinery.pkg.{name}");
         let reference = reference(&name);

@@ -7,12 +7,21 @@ fn bytes(number: u8, contents: impl AsRef<[u8]>) -> Vec<u8> {
     let contents = contents.as_ref();
     let length = u8::try_from(contents.len()).expect("a short test message");
     assert!(length < 128);
-    [&[number << 3 | 2, length][..], contents].concat()
+    [&tag(number, 2)[..], &[length], contents].concat()
 }
 
 /// Returns a field that holds a small number.
 fn number(field: u8, value: u8) -> Vec<u8> {
-    vec![field << 3, value]
+    [&tag(field, 0)[..], &[value]].concat()
+}
+
+/// Returns the number and wire type of a field, in two bytes from the sixteenth on.
+fn tag(number: u8, wire: u8) -> Vec<u8> {
+    if number < 16 {
+        vec![number << 3 | wire]
+    } else {
+        vec![(number << 3 | wire) | 0x80, number >> 4]
+    }
 }
 
 fn framed(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
@@ -70,6 +79,22 @@ fn binary_data_becomes_base64() {
     let entry = [bytes(1, "k"), bytes(2, [0, 255])].concat();
     let secret = decode(&framed("v1", "Secret", &bytes(2, entry))).unwrap();
     assert_eq!(secret["data"], json!({"k": "AP8="}));
+}
+
+#[test]
+fn schemas_take_their_forms() {
+    let text = bytes(5, "string");
+    let fields = [bytes(24, bytes(1, &text)), bytes(30, number(1, 1))];
+    for (field, expected) in fields
+        .iter()
+        .zip([json!({"items": {"type": "string"}}), json!({"additionalProperties": true})])
+    {
+        let version = [bytes(1, "v1"), bytes(4, bytes(1, field))].concat();
+        let raw = bytes(2, bytes(7, version));
+        let crd =
+            decode(&framed("apiextensions.k8s.io/v1", "CustomResourceDefinition", &raw)).unwrap();
+        assert_eq!(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], expected);
+    }
 }
 
 #[test]

@@ -18,9 +18,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Brings a value into its one form; false if it is of the wrong JSON type.
 pub(super) fn normalise(leaf: Leaf, value: &mut Value) -> Result<bool, String> {
     let in_form = match (leaf, &*value) {
-        (Leaf::Raw | Leaf::Json | Leaf::Fields, _) | (Leaf::IntOrString, Value::String(_)) => {
-            return Ok(true);
-        }
+        (leaf, _) if leaf.is_free() => return Ok(true),
+        (Leaf::IntOrString, Value::String(_)) => return Ok(true),
         (Leaf::String | Leaf::Duration, value) => return Ok(value.is_string()),
         (Leaf::Bool, value) => return Ok(value.is_boolean()),
         (Leaf::Float, value) => return Ok(value.is_number()),
@@ -41,7 +40,7 @@ pub(super) fn normalise(leaf: Leaf, value: &mut Value) -> Result<bool, String> {
         (Leaf::Bytes, Value::String(text)) => canonical_base64(text)?.into(),
         (Leaf::Time, Value::String(text)) => moment(text)?.into(),
         (Leaf::MicroTime, Value::String(text)) => micro_moment(text)?.into(),
-        (Leaf::Quantity | Leaf::Bytes | Leaf::Time | Leaf::MicroTime, _) => return Ok(false),
+        _ => return Ok(false),
     };
     *value = in_form;
     Ok(true)
