@@ -20,6 +20,7 @@ mod plans;
 mod pod;
 mod queue;
 mod replicaset;
+mod requests;
 mod scheduler;
 mod service;
 mod shell;

@@ -33,6 +33,10 @@ pub(crate) fn work(world: &World, change: &Change<'_>) -> BTreeSet<Work> {
         let key = object.key();
         if is(&kinds::PODS) {
             add_pod(world, object, &mut work);
+            // Room on a node is for those that wait.
+            if change.new.is_none_or(|new| new.meta().is_deleting()) {
+                work.extend(world.homeless().cloned().map(Work::Pod));
+            }
         } else if is(&kinds::REPLICA_SETS) {
             work.insert(Work::ReplicaSet(key));
             let claimants = claimants(world, object, &kinds::DEPLOYMENTS);
@@ -46,7 +50,7 @@ pub(crate) fn work(world: &World, change: &Change<'_>) -> BTreeSet<Work> {
             let named = service.map(|it| ObjectKey::new(&object.meta().namespace, it));
             work.extend(named.map(Work::Service));
         } else if is(&kinds::NODES) {
-            work.extend(world.on_node("").cloned().map(Work::Pod));
+            work.extend(world.homeless().cloned().map(Work::Pod));
         } else if is(&kinds::NAMESPACES) {
             work.insert(Work::Namespace(key.name));
         } else if is(&kinds::CRDS) {

@@ -6,7 +6,10 @@ use k8s::{Object, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::condition::{self, Condition, stamp};
+use super::{
+    condition::{self, Condition, stamp},
+    requests::Amounts,
+};
 use crate::quantity;
 
 /// The name of the simulated node.
@@ -24,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) is_cordoned: bool,
     /// How many pods fit on it.
     pub(crate) pods: usize,
+    /// What it has to give.
+    pub(crate) allocatable: Amounts,
 }
 
 /// What keeps pods off a node that do not tolerate it.
@@ -69,6 +74,7 @@ impl Node {
             is_ready: ready.is_some_and(Condition::is_true),
             is_cordoned: spec.unschedulable,
             pods: pods.unwrap_or(0),
+            allocatable: serde_json::from_value(status.allocatable).unwrap_or_default(),
             object,
         })
     }

@@ -72,8 +72,8 @@ impl<'a> Context<'a> {
         if pod.node.is_empty() {
             let nodes = self.world.of(&kinds::NODES, "").filter_map(Entry::node);
             let nodes = nodes.map(|node| {
-                let pods = self.world.on_node(node.name()).len();
-                scheduler::Candidate { node, pods }
+                let (pods, requests) = self.world.load(node.name());
+                scheduler::Candidate { node, pods, requests }
             });
             let nodes = nodes.collect();
             return Some(scheduler::plan(&scheduler::Observed { pod, nodes, now }));

@@ -9,6 +9,7 @@ use super::{
     action::Target,
     condition::{self, Condition},
     kinds,
+    requests::Amounts,
 };
 
 /// What the controllers need to know of a pod.
@@ -21,6 +22,8 @@ pub(crate) struct Pod {
     pub(crate) ip: String,
     pub(crate) restarts: i64,
     pub(crate) deletion_cost: i64,
+    /// What it asks of its node.
+    pub(crate) requests: Amounts,
     /// When it last became ready, if it is.
     pub(crate) ready_since: Option<Timestamp>,
 }
@@ -50,6 +53,20 @@ struct WireAnnotations {
 #[serde(rename_all = "camelCase", default)]
 struct WireSpec {
     node_name: String,
+    containers: Vec<WireNeeds>,
+    init_containers: Vec<WireNeeds>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireNeeds {
+    resources: WireResources,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireResources {
+    requests: Amounts,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,6 +94,7 @@ impl Pod {
         let restarts = status.container_statuses.iter().map(|status| status.restart_count);
         let annotations = metadata.annotations.unwrap_or_default();
         Self {
+            requests: requests(&spec),
             node: spec.node_name,
             ip: status.pod_ip,
             restarts: restarts.max().unwrap_or(0),
@@ -104,4 +122,14 @@ impl Pod {
     pub(crate) fn target(&self) -> Target {
         Target::of(&kinds::PODS, &self.object)
     }
+}
+
+/// Returns what the containers ask for together, but at least what any init container asks for.
+fn requests(spec: &WireSpec) -> Amounts {
+    let mut sum = Amounts::default();
+    for container in &spec.containers {
+        sum += container.resources.requests;
+    }
+    let init = spec.init_containers.iter().map(|container| container.resources.requests);
+    init.fold(sum, Amounts::max)
 }

@@ -9,6 +9,7 @@ use super::{
     fields, kinds,
     node::{Node, Taint},
     pod::Pod,
+    requests::Amounts,
 };
 
 /// The scheduler whose pods this is.
@@ -21,10 +22,11 @@ pub(crate) struct Observed<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// A node and how many pods are on it.
+/// A node, how many pods are on it and what they ask of it.
 pub(crate) struct Candidate<'a> {
     pub(crate) node: &'a Node,
     pub(crate) pods: usize,
+    pub(crate) requests: Amounts,
 }
 
 /// Why a node does not take a pod, in the order it is checked and reported.
@@ -35,6 +37,8 @@ enum Obstacle {
     Selector,
     Taint,
     Full,
+    Cpu,
+    Memory,
 }
 
 impl Obstacle {
@@ -45,6 +49,8 @@ impl Obstacle {
             Self::Selector => "didn't match Pod's node affinity/selector",
             Self::Taint => "had untolerated taint(s)",
             Self::Full => "Too many pods",
+            Self::Cpu => "Insufficient cpu",
+            Self::Memory => "Insufficient memory",
         }
     }
 }
@@ -62,9 +68,10 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
         refuse(observed, pod, ("SchedulingGated", message), &mut plan);
         return plan;
     }
-    let fitting = observed.nodes.iter().filter(|it| obstacle(&pod, it).is_none());
+    let needs = observed.pod.requests;
+    let fitting = observed.nodes.iter().filter(|it| obstacle(&pod, needs, it).is_none());
     let Some(Candidate { node, .. }) = fitting.min_by_key(|it| it.pods) else {
-        let message = explanation(&pod, &observed.nodes);
+        let message = explanation(&pod, needs, &observed.nodes);
         refuse(observed, pod, ("Unschedulable", &message), &mut plan);
         return plan;
     };
@@ -97,8 +104,9 @@ fn refuse(observed: &Observed<'_>, mut pod: Value, why: (&str, &str), plan: &mut
     }
 }
 
-fn obstacle(pod: &Value, candidate: &Candidate<'_>) -> Option<Obstacle> {
-    let Candidate { node, pods } = candidate;
+fn obstacle(pod: &Value, needs: Amounts, candidate: &Candidate<'_>) -> Option<Obstacle> {
+    let Candidate { node, pods, requests } = candidate;
+    let (all, room) = (needs + *requests, node.allocatable);
     let tolerations = fields::list(pod, "/spec/tolerations");
     let tolerated = |taint: &Taint| tolerations.iter().any(|it| tolerates(it, taint));
     let cordon = Taint {
@@ -116,6 +124,10 @@ fn obstacle(pod: &Value, candidate: &Candidate<'_>) -> Option<Obstacle> {
         Some(Obstacle::Taint)
     } else if node.pods <= *pods {
         Some(Obstacle::Full)
+    } else if needs.cpu > 0 && room.cpu < all.cpu {
+        Some(Obstacle::Cpu)
+    } else if needs.memory > 0 && room.memory < all.memory {
+        Some(Obstacle::Memory)
     } else {
         None
     }
@@ -174,11 +186,11 @@ fn tolerates(toleration: &Value, taint: &Taint) -> bool {
 }
 
 /// Says how many nodes do not take the pod, and why.
-fn explanation(pod: &Value, nodes: &[Candidate<'_>]) -> String {
+fn explanation(pod: &Value, needs: Amounts, nodes: &[Candidate<'_>]) -> String {
     if nodes.is_empty() {
         return "no nodes available to schedule pods".to_owned();
     }
-    let mut obstacles: Vec<_> = nodes.iter().filter_map(|it| obstacle(pod, it)).collect();
+    let mut obstacles: Vec<_> = nodes.iter().filter_map(|it| obstacle(pod, needs, it)).collect();
     obstacles.sort();
     let reasons = obstacles.chunk_by(|one, two| one == two);
     let reasons: Vec<_> = reasons

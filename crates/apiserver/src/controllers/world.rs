@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     action::Target, deployment::Deployment, kinds, kinds::Shared, node::Node, pod::Pod,
-    replicaset::ReplicaSet, service::Service,
+    replicaset::ReplicaSet, requests::Amounts, service::Service,
 };
 
 /// Everything that exists.
@@ -25,8 +25,16 @@ pub(crate) struct World {
     gone: HashSet<String>,
     /// By namespace, what has no controller but might be adopted by one.
     loose: HashMap<String, BTreeMap<String, Target>>,
-    /// The pods on each node, by UID; those without a node under the empty name.
-    on_node: HashMap<String, BTreeMap<String, ObjectKey>>,
+    /// What is on each node; pods without a node are under the empty name.
+    on_node: HashMap<String, Load>,
+}
+
+/// The pods of one node that have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    /// By UID.
+    pods: BTreeMap<String, ObjectKey>,
+    requests: Amounts,
 }
 
 /// One object.
@@ -60,8 +68,9 @@ impl World {
         }
         let entry = Entry::new(resource, object);
         if let Some(pod) = entry.pod().filter(|pod| !pod.is_terminal()) {
-            let pods = self.on_node.entry(pod.node.clone()).or_default();
-            pods.insert(target.uid.clone(), target.key.clone());
+            let load = self.on_node.entry(pod.node.clone()).or_default();
+            load.pods.insert(target.uid.clone(), target.key.clone());
+            load.requests += pod.requests;
         }
         let adoptable = matches!(entry.view, View::Pod(_) | View::ReplicaSet(_));
         if adoptable && entry.object.meta().controller().is_none() {
@@ -100,8 +109,11 @@ impl World {
                 self.loose.remove(&target.key.namespace);
             }
         }
-        if let Some(pods) = entry.pod().and_then(|pod| self.on_node.get_mut(&pod.node)) {
-            pods.remove(uid);
+        if let Some(pod) = entry.pod()
+            && let Some(load) = self.on_node.get_mut(&pod.node)
+            && load.pods.remove(uid).is_some()
+        {
+            load.requests -= pod.requests;
         }
     }
 
@@ -166,10 +178,14 @@ impl World {
         self.gone.contains(uid)
     }
 
-    /// Returns the pods on a node that have not ended; of the empty name, those without a node.
-    pub(crate) fn on_node(&self, node: &str) -> impl ExactSizeIterator<Item = &ObjectKey> {
-        static NONE: BTreeMap<String, ObjectKey> = BTreeMap::new();
-        self.on_node.get(node).unwrap_or(&NONE).values()
+    /// Returns the pods without a node.
+    pub(crate) fn homeless(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.on_node.get("").into_iter().flat_map(|load| load.pods.values())
+    }
+
+    /// Returns how many pods a node has, and what they ask of it.
+    pub(crate) fn load(&self, node: &str) -> (usize, Amounts) {
+        self.on_node.get(node).map(|load| (load.pods.len(), load.requests)).unwrap_or_default()
     }
 
     fn take(&mut self, target: &Target) -> Option<Entry> {

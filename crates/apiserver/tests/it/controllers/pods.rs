@@ -147,3 +147,24 @@ fn slices_of_web(server: &Server) -> Vec<Value> {
     let slices = server.list(&kinds::ENDPOINT_SLICES).into_iter();
     slices.filter(|it| it["metadata"]["labels"]["kubernetes.io/service-name"] == "web").collect()
 }
+
+#[tokio::test]
+async fn a_pod_waits_until_there_is_room_for_it() {
+    let server = Server::start().await;
+    for name in ["first", "second"] {
+        let mut value = pod(name, "Always", &json!({}));
+        value["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "20"}});
+        server.create(&kinds::PODS, value);
+    }
+    server.settle().await;
+    let second = server.get(&kinds::PODS, "default/second").unwrap();
+    assert_eq!(condition(&second, "PodScheduled"), "False/Unschedulable");
+    assert_eq!(
+        server.events("FailedScheduling"),
+        ["0/1 nodes are available: 1 Insufficient cpu."]
+    );
+    server.delete(&kinds::PODS, "default/first", Propagation::Background);
+    server.settle().await;
+    let second = server.get(&kinds::PODS, "default/second").unwrap();
+    assert_eq!(condition(&second, "Ready"), "True/");
+}
