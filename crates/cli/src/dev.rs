@@ -1,22 +1,22 @@
 //! `windlass dev`: API server, engine and hooks in one process, fed from files.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use api::{Report, composite};
-use apiserver::{ApiServer, Listen, ListenError, StartError};
+use apiserver::ApiServer;
 use engine::{Engine, EngineOptions};
 use hooks::{Router, Webhooks};
 use jsonnet::{Change, Routes, RuntimeOptions, WorkerCommand};
 use k8s::{
-    Activity, GroupVersionKind, Resource, Revisions, Settle, SharedClock, SystemClock, in_one_line,
-    selector::Selector,
+    Activity, GroupVersionKind, Resource, Revisions, Settle, SharedClock, SystemClock, Unsettled,
+    in_one_line, selector::Selector,
 };
 use runtime::{ApiError, Caches, Client, ClientOptions, Discovery};
 use thiserror::Error;
@@ -29,7 +29,10 @@ use self::{
     line::Line,
     tree::{Tree, family},
 };
-use crate::manifest::{self, Manifest, ManifestError};
+use crate::{
+    manifest::{self, Manifest, ManifestError},
+    server::{self, ServerError, ServerOptions},
+};
 
 mod applied;
 mod files;
@@ -64,16 +67,7 @@ pub struct DevOptions {
     pub worker: WorkerCommand,
 }
 
-/// How a run with `--once` ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All is well.
-    Well,
-    /// Something is failing, or still moves.
-    Badly,
-}
-
-/// Why `dev` could not run.
+/// Why `dev` could not run, or why a run with `once` did not end well.
 #[derive(Debug, Error)]
 pub enum DevError {
     /// A path names nothing.
@@ -87,23 +81,21 @@ pub enum DevError {
         /// What is wrong with it.
         source: jsonnet::RouteError,
     },
-    /// The API server could not start.
-    #[error("failed to start the API server")]
-    Server(#[source] StartError),
-    /// The API server cannot be reached from outside.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What is wrong with it.
-        source: ListenError,
-    },
+    /// The API server does not run.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// The API server did not take what windlass itself needs.
     #[error("failed to install windlass's own resources")]
     Install(#[source] ApiError),
     /// The system's certificates cannot be read.
     #[error("failed to set up calls of hooks")]
     Certificates(#[source] io::Error),
+    /// Something was moving for longer than it may.
+    #[error("not all has settled")]
+    Unsettled(#[source] Unsettled),
+    /// Some things are failing.
+    #[error("{}", failing(.0))]
+    Failing(Vec<String>),
     /// The file system cannot be watched.
     #[error("failed to watch the files")]
     Watch(#[source] notify::Error),
@@ -115,22 +107,26 @@ impl DevError {
         match self {
             Self::Path(error) => error.is_missing(),
             Self::Hooks { source, .. } => source.is_usage(),
-            Self::Listen { source, .. } => matches!(source, ListenError::NotLoopback(_)),
-            Self::Server(_) | Self::Install(_) | Self::Certificates(_) | Self::Watch(_) => false,
+            Self::Server(error) => error.is_usage(),
+            Self::Install(_)
+            | Self::Certificates(_)
+            | Self::Unsettled(_)
+            | Self::Failing(_)
+            | Self::Watch(_) => false,
         }
     }
 
     /// Returns what the user can do about it, if that is known.
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Path(_) => Some("give a file or a directory of manifests".to_owned()),
-            Self::Listen { source: ListenError::InUse(_), .. } => {
-                Some("leave out --api to take the next free port".to_owned())
-            }
-            Self::Listen { source: ListenError::NotLoopback(_), .. } => Some(
-                "this server trusts everybody who reaches it: give a loopback address".to_owned(),
-            ),
-            _ => None,
+            Self::Path(_) => Some("give a file or a directory of manifests"),
+            Self::Server(error) => error.hint(),
+            Self::Unsettled(_) => Some("give more time by --timeout"),
+            Self::Hooks { .. }
+            | Self::Install(_)
+            | Self::Certificates(_)
+            | Self::Failing(_)
+            | Self::Watch(_) => None,
         }
     }
 }
@@ -144,10 +140,12 @@ struct Dev {
     hooks: Option<(PathBuf, Routes, jsonnet::Runtime)>,
     engine: Engine,
     applied: Applied,
+    /// The files that could not be read when they were read last.
+    broken: BTreeSet<String>,
 }
 
 /// Runs until nothing moves, with `once`, or else until the process is interrupted.
-pub async fn run(options: DevOptions) -> Result<Ending, DevError> {
+pub async fn run(options: DevOptions) -> Result<(), DevError> {
     let hooks_dir = hooks_dir(&options);
     let (manifests, errors) = manifest::load(&options.paths, hooks_dir.as_deref());
     let (missing, errors): (Vec<_>, Vec<_>) =
@@ -157,10 +155,18 @@ pub async fn run(options: DevOptions) -> Result<Ending, DevError> {
     }
     let mut dev = Dev::start(options, hooks_dir).await?;
     dev.apply(manifests, &errors).await;
-    let ending = if dev.options.once { dev.once().await } else { dev.follow().await? };
+    let ending = if dev.options.once { dev.once().await } else { dev.follow().await };
     dev.engine.stop().await;
     dev.server.shutdown().await;
-    Ok(ending)
+    ending
+}
+
+fn failing(things: &[String]) -> String {
+    let count = match things.len() {
+        1 => "1 thing is failing".to_owned(),
+        many => format!("{many} things are failing"),
+    };
+    things.iter().fold(count, |text, thing| format!("{text}\n  {}", thing.replace('\n', "\n    ")))
 }
 
 /// Returns the directory of hooks: the one that was named, or `hooks` in a path.
@@ -174,15 +180,9 @@ impl Dev {
         let clock: SharedClock = Arc::new(SystemClock);
         let activity = Activity::default();
         let server = ApiServer::builder().clock(Arc::clone(&clock)).activity(activity.clone());
-        let server = server.start().await.map_err(DevError::Server)?;
-        let listen = Listen {
-            bind: options.api.unwrap_or(Listen::default().bind),
-            next_free_port: options.api.is_none(),
-            kubeconfig: Some(options.kubeconfig.clone()),
-            ..Listen::default()
-        };
-        let failed = |source| DevError::Listen { address: listen.bind, source };
-        let address = server.listen(&listen).await.map_err(failed)?.address;
+        let server = server.start().await.map_err(ServerError::Start)?;
+        let socket = ServerOptions { bind: options.api, kubeconfig: options.kubeconfig.clone() };
+        let address = server::listen(&server, &socket).await?;
         let out = std::mem::replace(&mut options.out, Box::new(io::sink()));
         let ledger = Arc::new(Ledger::new(out));
         ledger.print(&format!(
@@ -213,42 +213,47 @@ impl Dev {
             },
         );
         let applied = Applied::new(client.clone());
-        Ok(Self { options, server, client, ledger, hooks, engine, applied })
+        let broken = BTreeSet::new();
+        Ok(Self { options, server, client, ledger, hooks, engine, applied, broken })
     }
 
     /// Applies what the files hold now.
     async fn apply(&mut self, manifests: Vec<Manifest>, errors: &[ManifestError]) {
+        let mut broken = BTreeMap::<_, Vec<_>>::new();
         for error in errors {
-            self.ledger.failed("manifests", &in_one_line(error));
+            let file = error.path().display().to_string();
+            broken.entry(file).or_default().push(in_one_line(error));
         }
-        if errors.is_empty() {
-            self.ledger.forget("manifests");
+        for (file, causes) in &broken {
+            self.ledger.failed(file, &causes.join("\n"));
         }
+        for mended in self.broken.difference(&broken.keys().cloned().collect()) {
+            self.ledger.forget(mended);
+        }
+        self.broken = broken.into_keys().collect();
         // A file that cannot be read may still hold what seems to be gone.
         let prune = errors.is_empty();
         self.applied.apply(&manifest::order(manifests), prune, &self.ledger).await;
     }
 
     /// Waits until nothing moves and prints what there is.
-    async fn once(&self) -> Ending {
+    async fn once(&self) -> Result<(), DevError> {
         let settle = Settle { limit: self.options.timeout, quiet_for: SETTLED };
         let clock = Arc::clone(self.client.clock());
         let settled = self.client.activity().settle(clock.as_ref(), settle).await;
         let tree = self.tree().await;
         self.ledger.print(&format!("\n{tree}"));
-        if let Err(unsettled) = &settled {
-            self.ledger.print(&unsettled.to_string());
-        }
-        if settled.is_ok() && tree.failing == 0 { Ending::Well } else { Ending::Badly }
+        settled.map_err(DevError::Unsettled)?;
+        let failing = self.ledger.failing();
+        if failing.is_empty() { Ok(()) } else { Err(DevError::Failing(failing)) }
     }
 
     /// Applies files again as they change, until the process is interrupted.
-    async fn follow(&mut self) -> Result<Ending, DevError> {
+    async fn follow(&mut self) -> Result<(), DevError> {
         let hooks_dir = self.hooks.as_ref().map(|(dir, ..)| dir.clone());
-        let mut files = match self.options.watch {
-            true => Some(Files::watch(&self.options.paths).map_err(DevError::Watch)?),
-            false => None,
-        };
+        let paths = self.options.watch.then_some(&self.options.paths);
+        let files = paths.map(|paths| Files::watch(paths)).transpose();
+        let mut files = files.map_err(DevError::Watch)?;
         let mut hooks = self
             .hooks
             .as_ref()
@@ -258,7 +263,7 @@ impl Dev {
         tokio::pin!(interrupted);
         loop {
             tokio::select! {
-                _ = &mut interrupted => return Ok(Ending::Well),
+                _ = &mut interrupted => return Ok(()),
                 () = Files::next(files.as_mut(), &self.client) => {
                     let (manifests, errors) =
                         manifest::load(&self.options.paths, hooks_dir.as_deref());
@@ -314,7 +319,7 @@ impl Dev {
                 }
             }
         }
-        Tree { families: families.into_values().collect(), failing: self.ledger.failing() }
+        Tree { families: families.into_values().collect(), failing: self.ledger.failing().len() }
     }
 }
 
@@ -356,8 +361,7 @@ async fn load_hooks(
     ledger: &Ledger,
 ) -> Result<(PathBuf, Routes, jsonnet::Runtime), DevError> {
     let failed = |source| DevError::Hooks { dir: dir.clone(), source };
-    let routes =
-        Routes::from_args(&[dir.to_string_lossy()], |path| path.is_dir()).map_err(failed)?;
+    let routes = Routes::from_args(&[dir.to_string_lossy()], Path::is_dir).map_err(failed)?;
     let runtime = jsonnet::Runtime::new(RuntimeOptions {
         clock: Arc::clone(clock),
         activity: activity.clone(),

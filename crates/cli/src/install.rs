@@ -18,7 +18,8 @@ pub fn engine(image: &str) -> Vec<Value> {
 
 /// Returns objects as one YAML stream.
 pub fn to_yaml(objects: &[Value]) -> String {
-    objects.iter().map(|object| format!("---\n{}", yaml::to_string(object))).collect()
+    let documents: Vec<_> = objects.iter().map(yaml::to_string).collect();
+    documents.join("---\n")
 }
 
 #[cfg(test)]

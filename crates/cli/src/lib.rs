@@ -3,3 +3,4 @@
 pub mod dev;
 pub mod install;
 pub mod manifest;
+pub mod server;

@@ -6,7 +6,10 @@ mod load;
 pub use decode::decode;
 pub use load::load;
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use k8s::{GroupVersionKind, ObjectKey, json::JsonError, yaml::YamlError};
 use serde_json::Value;
@@ -95,6 +98,15 @@ pub enum ManifestError {
 }
 
 impl ManifestError {
+    /// Returns the file or directory that is to blame.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Missing { path } | Self::Read { path, .. } | Self::Unsupported { path } => path,
+            Self::Yaml { file, .. } | Self::Json { file, .. } => file,
+            Self::Invalid { at, .. } => &at.file,
+        }
+    }
+
     /// Returns whether the command line named something that is not there.
     pub fn is_missing(&self) -> bool {
         match self {

@@ -95,7 +95,7 @@ pub(crate) fn check_depth(bytes: &[u8]) -> Result<(), JsonError> {
             let before = bytes.get(..position).unwrap_or_default();
             let newline = before.iter().rposition(|byte| *byte == b'\n');
             return Err(JsonError {
-                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+                line: before.split(|byte| *byte == b'\n').count(),
                 column: 1 + position - newline.map_or(0, |newline| newline + 1),
                 reason: format!("nested deeper than {MAX_DEPTH} levels"),
             });

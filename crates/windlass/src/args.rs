@@ -44,7 +44,9 @@ pub(crate) enum Command {
     /// Run an API server, the engine and hooks in one process, fed from files
     Dev(DevArgs),
     /// Serve Jsonnet programs as hooks over HTTP
-    Httpd(HttpdArgs),
+    Httpd(Box<HttpdArgs>),
+    /// Run the embedded API server alone, for tests in any language
+    Apiserver(ApiserverArgs),
     /// Run the engine against a cluster
     Engine(EngineArgs),
     /// Print what must be applied to a cluster before the engine can run there
@@ -57,7 +59,7 @@ impl Command {
     /// Returns what is logged if nothing else is asked for: `dev` shows what happens in its own lines.
     pub(crate) fn default_level(&self) -> &'static str {
         match self {
-            Self::Dev(_) | Self::Manifests(_) | Self::Version => "error",
+            Self::Dev(_) | Self::Apiserver(_) | Self::Manifests(_) | Self::Version => "error",
             Self::Httpd(_) | Self::Engine(_) => "info",
         }
     }
@@ -125,6 +127,16 @@ impl LaterArgs {
         ];
         flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ApiserverArgs {
+    /// Where to listen [default: 127.0.0.1:6443, or the next free port]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) bind: Option<SocketAddr>,
+    /// Where to write the kubeconfig
+    #[arg(long, value_name = "FILE", default_value = ".windlass/kubeconfig")]
+    pub(crate) kubeconfig: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -8,8 +8,9 @@ use std::{
 
 use api::NoReport;
 use cli::{
-    dev::{self, DevOptions, Ending},
+    dev::{self, DevOptions},
     install,
+    server::{self, ServerOptions},
 };
 use engine::{Engine, EngineOptions};
 use hooks::{Router, Webhooks};
@@ -19,7 +20,7 @@ use runtime::{Client, ClientOptions};
 use thiserror::Error;
 
 use crate::{
-    args::{DevArgs, EngineArgs, HttpdArgs, ManifestsArgs},
+    args::{ApiserverArgs, DevArgs, EngineArgs, HttpdArgs, ManifestsArgs},
     failure,
 };
 
@@ -44,16 +45,15 @@ pub(crate) async fn dev(args: DevArgs) -> ExitCode {
         worker: WorkerCommand::default(),
     };
     match dev::run(options).await {
-        Ok(Ending::Well) => ExitCode::SUCCESS,
-        Ok(Ending::Badly) => ExitCode::FAILURE,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = if error.is_usage() { 2 } else { 1 };
-            failure::print(&error, error.hint().as_deref(), code)
+            failure::print(&error, error.hint(), code)
         }
     }
 }
 
-pub(crate) async fn httpd(args: HttpdArgs) -> ExitCode {
+pub(crate) async fn httpd(args: &HttpdArgs) -> ExitCode {
     let options = match args.options() {
         Ok(options) => options,
         Err(error) => return failure::print(&error, None, 2),
@@ -61,6 +61,18 @@ pub(crate) async fn httpd(args: HttpdArgs) -> ExitCode {
     match httpd::run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::print(&error, None, error.exit_code()),
+    }
+}
+
+pub(crate) async fn apiserver(args: ApiserverArgs) -> ExitCode {
+    let options = ServerOptions { bind: args.bind, kubeconfig: args.kubeconfig };
+    let signals = match httpd::signals() {
+        Ok(signals) => signals,
+        Err(error) => return failure::print(&error, None, 1),
+    };
+    match server::run(options, io::stdout(), signals).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::print(&error, error.hint(), if error.is_usage() { 2 } else { 1 }),
     }
 }
 

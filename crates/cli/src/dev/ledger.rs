@@ -55,9 +55,10 @@ impl Ledger {
         self.state().failing.remove(subject);
     }
 
-    /// Returns how many things are failing.
-    pub(super) fn failing(&self) -> usize {
-        self.state().failing.len()
+    /// Returns the things that are failing, each with its cause.
+    pub(super) fn failing(&self) -> Vec<String> {
+        let state = self.state();
+        state.failing.iter().map(|(subject, cause)| format!("{subject}: {cause}")).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -119,11 +120,11 @@ mod tests {
         ledger.failed("A a", "boom");
         ledger.failed("A a", "boom");
         ledger.failed("A a", "bang");
-        assert_eq!(ledger.failing(), 1);
+        assert_eq!(ledger.failing(), ["A a: bang"]);
         let synced = Line::new("synced", "A a".to_owned(), "");
         ledger.done(&synced);
         ledger.done(&synced);
-        assert_eq!(ledger.failing(), 0);
+        assert!(ledger.failing().is_empty());
         let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         let words: Vec<_> = text
             .lines()

@@ -1,6 +1,9 @@
 //! The flags of `windlass httpd`, and what they mean for the hook server.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use jsonnet::{
@@ -139,7 +142,7 @@ impl HttpdArgs {
         if self.resolve_images != "noop" {
             return Err(HttpdArgsError::NotSupported("--resolve-images=registry"));
         }
-        let routes = Routes::from_args(&self.files, |path| path.is_dir())?;
+        let routes = Routes::from_args(&self.files, Path::is_dir)?;
         let (ext_vars, tlas) = self.variables.read()?;
         let defaults = RuntimeOptions::default();
         let workers = self.workers.and_then(|workers| usize::try_from(workers).ok());

@@ -1,0 +1,7 @@
+//! The binary as people use it: its commands, its errors, its end.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+mod bad_input;
+mod dev;
+mod process;
+mod readme;

@@ -1,0 +1,96 @@
+//! The commands of the README and of the examples, run as they stand there.
+
+use std::{fs, path::Path, process::Command};
+
+/// Returns the lines after `$ ` of the console blocks of a document, each with the output shown below it.
+fn commands(document: &str) -> Vec<(String, String)> {
+    let mut commands: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in document.lines() {
+        match line {
+            "```console" => inside = true,
+            "```" => inside = false,
+            _ if !inside => {}
+            _ => match (line.strip_prefix("$ "), commands.last_mut()) {
+                (Some(command), _) => commands.push((command.to_owned(), String::new())),
+                (None, Some((_, output))) => *output = format!("{output}{line}\n"),
+                (None, None) => {}
+            },
+        }
+    }
+    commands
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Runs a line as it stands in a document, with the binary of this test in place of `cargo run`.
+fn run(command: &str, dir: &Path) -> (Option<i32>, String) {
+    let binary = env!("CARGO_BIN_EXE_windlass");
+    let line = command.replace("cargo run --release --", binary);
+    let line = line.replace("examples/", &format!("{}/examples/", root().display()));
+    let output = Command::new("sh").args(["-c", &line]).current_dir(dir).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// Masks what differs from run to run: times, ports and the place of the examples.
+fn masked(output: &str) -> Vec<String> {
+    let here = format!("{}/", root().display());
+    let mut lines: Vec<String> = output
+        .replace(&here, "")
+        .lines()
+        .map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let masked = words.iter().map(|word| match word.parse::<f64>() {
+                Ok(_) if word.contains('.') => "TIME".to_owned(),
+                _ if word.starts_with("https://127.0.0.1:") => "ADDRESS".to_owned(),
+                _ => (*word).to_owned(),
+            });
+            masked.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    // The order of what happens at the same time is free.
+    if let Some(end) = lines.iter().position(String::is_empty) {
+        lines[..end].sort();
+    }
+    lines
+}
+
+#[test]
+fn the_readme_s_run_looks_as_shown() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let commands = commands(&readme);
+    let shown = commands.iter().find(|(command, _)| command.contains("-- dev")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (code, output) = run(&shown.0, dir.path());
+    assert_eq!((code, masked(&output)), (Some(0), masked(&shown.1)), "{output}");
+}
+
+#[test]
+fn every_command_of_the_readme_is_known() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for (command, _) in commands(&readme) {
+        let known = [
+            "cargo run --release -- ",
+            "cargo xtask ",
+            "kubectl --kubeconfig .windlass/kubeconfig ",
+        ];
+        assert!(
+            known.iter().any(|known| command.starts_with(known)),
+            "`{command}` is not run by a test"
+        );
+    }
+}
+
+#[test]
+fn the_examples_run_by_the_commands_of_their_readmes() {
+    for name in ["useless-pod", "hello-python"] {
+        let readme = fs::read_to_string(root().join(format!("examples/{name}/README.md"))).unwrap();
+        let commands = commands(&readme);
+        let (command, _) = commands.iter().find(|(command, _)| command.contains("--once")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (_, output) = run(command, dir.path());
+        assert!(output.ends_with("1 parent synced, 1 child, 0 failing\n"), "{name}:\n{output}");
+    }
+}
