@@ -13,6 +13,7 @@ mod crd;
 mod defaults;
 mod discovery;
 mod dns;
+mod duplicates;
 mod error;
 mod field;
 mod http;

@@ -144,10 +144,10 @@ impl Store {
         if revision < state.evicted || state.revision < revision {
             return Err(HistoryGone);
         }
-        let objects = state
-            .collection(resource)
-            .map(|it| it.list_at(namespace, revision))
-            .unwrap_or_default();
+        let objects = match state.collection(resource) {
+            Some(collection) => collection.list_at(namespace, revision).ok_or(HistoryGone)?,
+            None => vec![],
+        };
         Ok(Snapshot { revision, objects })
     }
 
@@ -192,7 +192,10 @@ impl Store {
 
     /// Forgets a resource that is no longer served and has no objects; who follows it is told.
     pub(crate) fn close(&self, resource: &Resource) {
-        self.write().collections.remove(&collection_name(resource));
+        let mut state = self.write();
+        // Who comes back to a successor of the resource must not take its history for its own.
+        let empty = Collection::after_revision(state.revision);
+        state.collections.insert(collection_name(resource), empty);
     }
 
     /// Forgets all history: older revisions can neither be read nor followed.

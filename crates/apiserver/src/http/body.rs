@@ -5,7 +5,10 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 use tower::BoxError;
 
-use crate::{backend::FieldValidation, error::ApiError, http::media::Encoding};
+use crate::{
+    backend::FieldValidation, duplicates, error::ApiError, http::media::Encoding, lifecycle,
+    registry::Registered,
+};
 
 /// The largest request body.
 pub(crate) const LIMIT: usize = 3_145_728;
@@ -43,6 +46,7 @@ pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Decoded, ApiErr
 
 /// Returns the flaws as warnings, or refuses them, as the request wants.
 pub(crate) fn judge(
+    registered: &Registered,
     flaws: Vec<String>,
     validation: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
@@ -51,19 +55,21 @@ pub(crate) fn judge(
         FieldValidation::Warn => Ok(flaws),
         FieldValidation::Strict if flaws.is_empty() => Ok(flaws),
         FieldValidation::Strict => {
-            Err(ApiError::bad_request(format!("strict decoding error: {}", flaws.join(", "))))
+            let why = format!("strict decoding error: {}", flaws.join(", "));
+            Err(lifecycle::undecodable(registered, &why))
         }
     }
 }
 
 fn json(bytes: &[u8]) -> Result<Decoded, ApiError> {
-    let flaw = match k8s::json::parse_strict(bytes) {
-        Ok(value) => return Ok(Decoded { value, flaws: vec![] }),
-        Err(flaw) => flaw.to_string(),
-    };
+    if let Ok(value) = k8s::json::parse_strict(bytes) {
+        return Ok(Decoded { value, flaws: vec![] });
+    }
     let value =
         k8s::json::parse(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    Ok(Decoded { value, flaws: vec![flaw] })
+    let twice = duplicates::find(bytes);
+    let flaws = twice.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+    Ok(Decoded { value, flaws })
 }
 
 fn yaml(bytes: &[u8]) -> Result<Decoded, ApiError> {

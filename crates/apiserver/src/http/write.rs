@@ -155,7 +155,7 @@ pub(crate) fn body_value(
 ) -> Result<(Value, Vec<String>), ApiError> {
     let encoding = media::body_encoding(call.header(header::CONTENT_TYPE), registered.is_custom())?;
     let Decoded { value, flaws } = body::decode(&call.body, encoding)?;
-    Ok((value, body::judge(flaws, options.validation)?))
+    Ok((value, body::judge(registered, flaws, options.validation)?))
 }
 
 fn patch_part(

@@ -33,7 +33,7 @@ pub(crate) fn plan(
     let mut marked = object.clone();
     let was_deleting = object.pointer("/metadata/deletionTimestamp").is_some();
     let grace = grace(registered, object, options);
-    if !registered.is("", "events") {
+    if registered.storage.plural != "events" || registered.is_custom() {
         set_policy(registered, &mut marked, options.propagation);
     }
     let before = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);

@@ -109,3 +109,47 @@ fn set(value: &mut Value, field: &str, to: Option<Value>) {
         None => fields.remove(field),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s::GroupVersion;
+
+    use super::*;
+    use crate::registry::Registry;
+
+    /// Limits an update of a Deployment and counts its generation.
+    fn updated(part: Part, old: &Value, mut new: Value) -> Value {
+        let registry = Registry::new(vec![]);
+        let registered = registry.by_path(&GroupVersion::new("apps", "v1"), "deployments").unwrap();
+        limit(registered, part, old, &mut new);
+        count_generation(registered, old, &mut new);
+        new
+    }
+
+    #[test]
+    fn each_part_leaves_the_other_alone() {
+        let old = json!({"metadata": {"uid": "u", "generation": 1}, "spec": 1, "status": 1});
+        let new =
+            json!({"metadata": {"uid": "", "generation": 7, "labels": {}}, "spec": 2, "status": 2});
+        let main = json!({"metadata": {"uid": "u", "generation": 2, "labels": {}}, "spec": 2, "status": 1});
+        let status = json!({"metadata": {"uid": "u", "generation": 1}, "spec": 1, "status": 2});
+        assert_eq!(updated(Part::Main, &old, new.clone()), main);
+        assert_eq!(updated(Part::Status, &old, new), status);
+    }
+
+    #[test]
+    fn only_the_spec_counts_for_the_generation() {
+        let old = json!({"metadata": {"generation": 1}, "spec": {"a": 1}});
+        let labelled = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"a": 1.0}});
+        assert_eq!(updated(Part::Main, &old, labelled)["metadata"]["generation"], 1);
+    }
+
+    #[test]
+    fn who_goes_gets_no_new_finalizers() {
+        let with =
+            |list: &[&str]| json!({"metadata": {"deletionTimestamp": "t", "finalizers": list}});
+        assert_eq!(finalizers(&with(&["a", "b"]), &with(&["b"])), None);
+        let error = finalizers(&with(&["a"]), &with(&["a", "b"])).unwrap();
+        assert!(error.to_string().ends_with("found new finalizers []string{\"b\"}"), "{error}");
+    }
+}

@@ -33,6 +33,11 @@ impl Default for Collection {
 }
 
 impl Collection {
+    /// Returns an empty collection whose history begins after a revision.
+    pub(super) fn after_revision(revision: u64) -> Self {
+        Self { forgotten: revision, ..Self::default() }
+    }
+
     pub(super) fn latest(&self) -> u64 {
         self.latest
     }
@@ -51,7 +56,12 @@ impl Collection {
     }
 
     /// Returns the objects as they were at `revision`, by undoing every event after it.
-    pub(super) fn list_at(&self, namespace: &str, revision: u64) -> Vec<Arc<Object>> {
+    ///
+    /// Nothing if one of these events is no longer kept.
+    pub(super) fn list_at(&self, namespace: &str, revision: u64) -> Option<Vec<Arc<Object>>> {
+        if revision < self.forgotten {
+            return None;
+        }
         let now = self.list(namespace);
         let mut objects: BTreeMap<_, _> = now.into_iter().map(|it| (it.key(), it)).collect();
         for event in self.log.iter().rev().take_while(|event| revision < event.revision) {
@@ -64,7 +74,7 @@ impl Collection {
                 None => objects.remove(&key),
             };
         }
-        objects.into_values().collect()
+        Some(objects.into_values().collect())
     }
 
     pub(super) fn put(&mut self, key: ObjectKey, object: Arc<Object>) -> Option<Arc<Object>> {
@@ -103,5 +113,64 @@ impl Collection {
 
     pub(super) fn changed(&self) -> watch::Sender<u64> {
         self.changed.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s::Resource;
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::EventKind;
+
+    /// Writes an object, or removes it, as one event.
+    fn write(collection: &mut Collection, revision: u64, name: &str, kind: EventKind) {
+        let object = json!({"metadata": {"name": name, "resourceVersion": revision.to_string()}});
+        let object = Arc::new(Object::from_value(&object).unwrap());
+        let old = match kind {
+            EventKind::Deleted => collection.remove(&object.key()),
+            _ => collection.put(object.key(), object.clone()),
+        };
+        let resource = Arc::new(Resource::cluster("v1", "Node", "nodes"));
+        collection.log(Arc::new(Event { revision, kind, resource, object, old }));
+    }
+
+    fn at(collection: &Collection, revision: u64) -> Option<Vec<String>> {
+        let objects = collection.list_at("", revision)?;
+        let shown =
+            objects.iter().map(|it| format!("{}@{}", it.meta().name, it.meta().resource_version));
+        Some(shown.collect())
+    }
+
+    #[test]
+    fn the_past_is_read_by_undoing_what_came_after() {
+        let mut collection = Collection::default();
+        write(&mut collection, 2, "a", EventKind::Added);
+        write(&mut collection, 3, "b", EventKind::Added);
+        write(&mut collection, 5, "a", EventKind::Modified);
+        write(&mut collection, 6, "b", EventKind::Deleted);
+        for (revision, expected) in [
+            (1, vec![]),
+            (2, vec!["a@2"]),
+            (4, vec!["a@2", "b@3"]),
+            (5, vec!["a@5", "b@3"]),
+            (9, vec!["a@5"]),
+        ] {
+            assert_eq!(at(&collection, revision).unwrap(), expected, "{revision}");
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_neither_read_nor_followed() {
+        let mut collection = Collection::default();
+        for revision in 2..6 {
+            write(&mut collection, revision, "a", EventKind::Modified);
+        }
+        collection.forget(3);
+        assert_eq!(at(&collection, 2), None);
+        assert!(collection.after(2, 9).is_none());
+        let after = collection.after(3, 1).unwrap();
+        assert_eq!(after.iter().map(|event| event.revision).collect::<Vec<_>>(), [4]);
     }
 }

@@ -110,6 +110,9 @@ impl Follow {
     /// Returns the events that are there, or waits until there are some; none once the resource is gone.
     pub(crate) async fn next(&mut self) -> Result<Vec<Arc<Event>>, HistoryGone> {
         loop {
+            if self.changed.has_changed().is_err() {
+                return Ok(vec![]);
+            }
             self.changed.borrow_and_update();
             let events = self.store.after(&self.resource, self.cursor, BATCH)?;
             if let Some(last) = events.last() {

@@ -274,11 +274,10 @@ mod tests {
             b"\x0a\x032.0".as_slice(),
             b"\x12\x06\x0a\x01T\x12\x01v",
             b"\x42\x00",
-            b"\x4a\x11\x0a\x0f\x0a\x01A\x12\x0a",
-        ]
-        .concat();
-        let bytes = super::document(&document);
-        assert_eq!(bytes.get(..expected.len() - 2), expected.get(..expected.len() - 2));
+            b"\x4a\x12\x0a\x10\x0a\x01A\x12\x0b",
+            b"\xb2\x01\x08\x0a\x06string",
+        ];
+        assert_eq!(super::document(&document), expected.concat());
     }
 
     #[test]

@@ -381,6 +381,13 @@ async fn acceptance_6_unknown_fields_are_told() {
     let warned = world.post(DEPLOYMENTS, odd.clone()).await;
     assert_eq!((warned.code, warned.body["spec"].get("x")), (201, None));
     assert_eq!(warned.warnings, ["299 - \"unknown field \\\"spec.x\\\"\""]);
+    let twice =
+        Bytes::from(r#"{"metadata": {"name": "t"}, "spec": {"paused": true, "paused": true}}"#);
+    let path = format!("{DEPLOYMENTS}?fieldValidation=Strict");
+    let strict = world.send(Method::POST, &path, &[], twice).await;
+    let text = "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: \
+                duplicate field \"spec.paused\"";
+    assert_eq!(strict.error(), (400, "BadRequest", text));
     odd["metadata"]["name"] = json!("other");
     let silent = world.post(&format!("{DEPLOYMENTS}?fieldValidation=Ignore"), odd).await;
     assert_eq!((silent.code, silent.warnings.len()), (201, 0));
