@@ -1,4 +1,4 @@
-//! Pure: the objects of one resource and the events that led to them.
+//! The objects of one resource, the events that led to them, and who waits for more.
 
 use std::{
     collections::{BTreeMap, VecDeque},
