@@ -118,6 +118,11 @@ impl Pod {
         !self.is_terminal() && !self.object.meta().is_deleting()
     }
 
+    /// Returns whether it is being deleted and has not ended yet.
+    pub(crate) fn is_ending(&self) -> bool {
+        !self.is_terminal() && self.object.meta().is_deleting()
+    }
+
     /// Names the pod.
     pub(crate) fn target(&self) -> Target {
         Target::of(&kinds::PODS, &self.object)

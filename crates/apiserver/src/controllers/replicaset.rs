@@ -53,6 +53,8 @@ pub(crate) struct Status {
     pub(crate) available_replicas: i64,
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) observed_generation: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) terminating_replicas: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) conditions: Vec<Condition>,
 }
@@ -163,10 +165,13 @@ pub(crate) fn failed(observed: &Observed<'_>, error: &str) -> Plan {
 
 /// Returns the pods of the set that count as replicas.
 fn active<'a>(observed: &Observed<'a>) -> Vec<&'a Pod> {
+    mine(observed).filter(|pod| pod.is_active()).collect()
+}
+
+fn mine<'a>(observed: &Observed<'a>) -> impl Iterator<Item = &'a Pod> {
     let claimant = observed.set.claimant();
     let pods = observed.pods.iter().copied();
-    let mine = pods.filter(|pod| claimant.claim(pod.object.meta()) == Claim::Mine);
-    mine.filter(|pod| pod.is_active()).collect()
+    pods.filter(move |pod| claimant.claim(pod.object.meta()) == Claim::Mine)
 }
 
 /// Creates what is missing, deletes what is too much.
@@ -246,6 +251,7 @@ fn report(observed: &Observed<'_>, active: &[&Pod], failure: Option<&str>, plan:
         ready_replicas: count(ready.len()),
         available_replicas: count(available.len()),
         observed_generation: set.object.meta().generation,
+        terminating_replicas: Some(count(mine(observed).filter(|pod| pod.is_ending()).count())),
         conditions: conditions(observed, failure),
     };
     if status != set.status {
@@ -323,6 +329,12 @@ mod tests {
     }
 
     fn plan_text(replicas: i64, pods: &[&str]) -> String {
+        let text = planned(replicas, pods, plan);
+        let lines = text.lines().filter(|line| !line.starts_with("event"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn planned(replicas: i64, pods: &[&str], plan: impl Fn(&Observed<'_>) -> Plan) -> String {
         let set = ReplicaSet::read(Arc::new(
             Object::from_value(&json!({
                 "metadata": {"name": "web", "namespace": "a", "uid": "set"},
@@ -335,9 +347,7 @@ mod tests {
         let pods: Vec<_> = ages.zip(pods).map(|(age, line)| pod(age, line)).collect();
         let pods = pods.iter().collect();
         let now = Timestamp::UNIX_EPOCH;
-        let text = plan(&Observed { set: &set, pods, revision: 1, now }).to_string();
-        let lines = text.lines().filter(|line| !line.starts_with("event"));
-        lines.collect::<Vec<_>>().join("\n")
+        plan(&Observed { set: &set, pods, revision: 1, now }).to_string()
     }
 
     #[test]
@@ -362,6 +372,14 @@ mod tests {
                 "{pods:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_could_not_be_created_is_told() {
+        assert_eq!(
+            planned(1, &[], |observed| failed(observed, "no room")),
+            "event Warning FailedCreate: Error creating: no room\nstatus ReplicaSet a/web\n"
+        );
     }
 
     #[test]

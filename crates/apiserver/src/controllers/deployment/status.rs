@@ -28,6 +28,8 @@ pub(super) struct Status {
     available_replicas: i64,
     #[serde(skip_serializing_if = "is_zero")]
     unavailable_replicas: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terminating_replicas: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     conditions: Vec<Condition>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,6 +115,7 @@ impl Rollout<'_> {
             ready_replicas: sum(|set| set.status.ready_replicas),
             available_replicas: available,
             unavailable_replicas: (asked - available).max(0),
+            terminating_replicas: self.all().filter_map(|set| set.status.terminating_replicas).reduce(|sum, it| sum + it),
             conditions: before.conditions.clone(),
             collision_count: before.collision_count,
         };

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -9,7 +10,7 @@ struct World {
     image: &'static str,
     strategy: Value,
     /// `IMAGE REPLICAS AVAILABLE`, oldest first.
-    sets: Vec<&'static str>,
+    sets: Vec<String>,
     /// How many replicas the sets were last written for.
     noted: i64,
     paused: bool,
@@ -17,7 +18,14 @@ struct World {
 
 fn world(replicas: i64, image: &'static str, sets: &[&'static str]) -> World {
     let strategy = json!({"type": "RollingUpdate"});
-    World { replicas, image, strategy, sets: sets.to_vec(), noted: replicas, paused: false }
+    World {
+        replicas,
+        image,
+        strategy,
+        sets: sets.iter().map(|&set| set.into()).collect(),
+        noted: replicas,
+        paused: false,
+    }
 }
 
 fn template(image: &str) -> Value {
@@ -109,7 +117,7 @@ fn a_rollout_that_is_under_way_is_resized_in_proportion() {
     let mut resized = world(10, "2", &["1 3 3", "2 2 2"]);
     resized.noted = 4;
     assert_eq!(resized.plan_text(), "update 1: replicas 3 to 8\nupdate 2: replicas 2 to 5");
-    resized.sets = vec!["1 0 0", "2 4 4"];
+    resized.sets = vec!["1 0 0".into(), "2 4 4".into()];
     assert_eq!(resized.plan_text(), "update 2: replicas 4 to 10");
 }
 
@@ -127,7 +135,7 @@ fn recreate_takes_everything_away_first() {
     let mut world = world(3, "2", &["1 3 3"]);
     world.strategy = json!({"type": "Recreate"});
     assert_eq!(world.plan_text(), "update 1: replicas 3 to 0");
-    world.sets = vec!["1 0 0"];
+    world.sets = vec!["1 0 0".into()];
     assert!(world.plan_text().starts_with("create "));
 }
 
@@ -141,4 +149,42 @@ fn only_empty_sets_beyond_the_limit_are_deleted() {
 fn a_template_seen_before_is_the_newest_revision_again() {
     let plan = world(2, "1", &["1 0 0", "2 2 2"]).plan_text();
     assert_eq!(plan, "update 1: annotations");
+}
+
+/// Returns the sizes of the sets after a plan, in their order.
+fn after(world: &World, plan: &str) -> Vec<i64> {
+    let sizes = world.sets.iter().map(|set| {
+        let words: Vec<_> = set.split_whitespace().collect();
+        let update = format!("update {}: replicas ", words[0]);
+        let change = plan.lines().find_map(|line| line.strip_prefix(&update));
+        change.map_or(words[1], |it| it.split_whitespace().last().unwrap()).parse().unwrap()
+    });
+    sizes.collect()
+}
+
+proptest! {
+    #[test]
+    fn a_step_neither_takes_too_many_nor_makes_too_many(
+        replicas in 0..12_i64,
+        sets in prop::collection::vec((0..8_i64, 0..8_i64), 1..4),
+        surge in 0..4_i64,
+        unavailable in 0..4_i64,
+    ) {
+        let mut world = world(replicas, "x", &[]);
+        world.strategy = json!({"type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}});
+        let sets = sets.into_iter().map(|(size, available)| (size, available.min(size)));
+        let sets: Vec<_> = sets.collect();
+        let name = |place: usize| if place + 1 == sets.len() { "x".to_owned() } else { place.to_string() };
+        let lines = sets.iter().enumerate();
+        world.sets = lines.map(|(place, (size, available))| format!("{} {size} {available}", name(place))).collect();
+        let (surge, unavailable) = world.deployment().spec.strategy.bounds(replicas);
+        let sizes = after(&world, &world.plan_text());
+        let before: i64 = sets.iter().map(|set| set.0).sum();
+        prop_assert!(sizes.iter().sum::<i64>() <= before.max(replicas + surge));
+        // Those that are not available go first within a set.
+        let left = sets.iter().zip(&sizes).map(|(set, size)| set.1.min(*size)).sum::<i64>();
+        let available: i64 = sets.iter().map(|set| set.1).sum();
+        prop_assert!(left >= available.min(replicas - unavailable));
+    }
 }
