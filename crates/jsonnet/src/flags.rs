@@ -1,6 +1,8 @@
 //! Pure: what the values of command-line flags mean.
 
-use std::{collections::BTreeSet, ffi::OsStr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration,
+};
 
 use thiserror::Error;
 
@@ -127,8 +129,9 @@ fn check_once(flag: &str, variables: &[Variable]) -> Result<(), FlagError> {
 
 /// Returns the directories to look for imports in, best first: the environment's, then the flags'.
 pub fn jpath(environment: Option<&OsStr>, flags: &[PathBuf]) -> Vec<PathBuf> {
-    let environment = environment.into_iter().flat_map(std::env::split_paths);
-    environment.filter(|dir| !dir.as_os_str().is_empty()).chain(flags.iter().cloned()).collect()
+    let listed = environment.map(OsStr::as_bytes).unwrap_or_default().split(|byte| *byte == b':');
+    let listed = listed.filter(|dir| !dir.is_empty()).map(|dir| OsStr::from_bytes(dir).into());
+    listed.chain(flags.iter().cloned()).collect()
 }
 
 /// Reads a deadline such as `10s`, `1m30s` or `500ms`.

@@ -56,6 +56,8 @@ fn the_prelude_fills_the_gaps_of_std() {
         ("std.foldl(function(a, c) a + c, [1, 2], 0)", "3"),
         ("std.escapeStringJson({a: 1})", r#""\"{\\\"a\\\": 1}\"""#),
         ("std.native('nope')", "null"),
+        ("std.map(std.round, [2.5, -2.5, 0.4, -1.2])", "[3, -3, 0, -1]"),
+        ("std.strReplace('aXb', 'X', '-')", "\"a-b\""),
         ("std.thisFile", "\"file:///a.jsonnet\""),
         ("[std.trim(' x '), std.isNull(null), std.hypot(3, 4)]", r#"["x", true, 5]"#),
     ] {

@@ -154,7 +154,7 @@ async fn results_have_a_bound() {
     assert_eq!(hooks.call("a", "1").await.unwrap(), "\"x\"\n");
 }
 
-/// Sabotage: the environment not cleared; the limit on core files not set; no own process group.
+/// Sabotage: the environment not cleared; no own process group.
 #[tokio::test]
 async fn a_worker_has_nothing_it_does_not_need() {
     let hooks = Hooks::with(&[("a.jsonnet", "1")], |options| options.workers = 1).await;
