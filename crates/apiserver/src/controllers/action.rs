@@ -51,13 +51,15 @@ pub(crate) struct Target {
     pub(crate) resource: Shared,
     pub(crate) key: ObjectKey,
     pub(crate) uid: String,
+    /// The resourceVersion it had: what became of it since is not to be overlooked.
+    pub(crate) version: String,
 }
 
 impl Target {
     /// Names an observed object.
     pub(crate) fn of(resource: &Shared, object: &Object) -> Self {
-        let uid = object.meta().uid.clone();
-        Self { resource: resource.clone(), key: object.key(), uid }
+        let (uid, version) = (object.meta().uid.clone(), object.meta().resource_version.clone());
+        Self { resource: resource.clone(), key: object.key(), uid, version }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod garbage;
 mod pods;
+mod storm;
 mod workloads;
 
 use std::{sync::Arc, time::Duration};

@@ -115,7 +115,10 @@ impl Rollout<'_> {
             ready_replicas: sum(|set| set.status.ready_replicas),
             available_replicas: available,
             unavailable_replicas: (asked - available).max(0),
-            terminating_replicas: self.all().filter_map(|set| set.status.terminating_replicas).reduce(|sum, it| sum + it),
+            terminating_replicas: self
+                .all()
+                .filter_map(|set| set.status.terminating_replicas)
+                .reduce(|sum, it| sum + it),
             conditions: before.conditions.clone(),
             collision_count: before.collision_count,
         };

@@ -57,7 +57,7 @@ impl Shell {
                 self.update(&kinds::NAMESPACES, namespace, Part::Finalize, versions)
             }
             Action::Bind { pod, node } => self.bind(pod, node),
-            Action::Delete { target, how } => self.delete(target, *how),
+            Action::Delete { target, how } => self.delete(target, *how, versions),
             Action::Note(note) => self.note(note),
         }
     }
@@ -90,16 +90,18 @@ impl Shell {
         self.backend.update(&pod.resource, value, Part::Main).map(|_| ())
     }
 
-    fn delete(&self, target: &Target, how: Deletion) -> Result<(), ApiError> {
+    fn delete(&self, target: &Target, how: Deletion, versions: &Versions) -> Result<(), ApiError> {
         let propagation = match how {
             Deletion::Background => Some(Propagation::Background),
             Deletion::Foreground => Some(Propagation::Foreground),
             Deletion::Orphan => Some(Propagation::Orphan),
             Deletion::Now => None,
         };
+        let version = versions.get(&target.uid).unwrap_or(&target.version);
         let options = DeleteOptions {
             grace: (how == Deletion::Now).then_some(0),
             uid: Some(target.uid.clone()),
+            resource_version: Some(version.clone()),
             propagation,
             ..DeleteOptions::default()
         };
@@ -132,7 +134,7 @@ impl Shell {
     }
 
     fn event(&self, note: &Note) -> Value {
-        let Target { resource, key, uid } = &note.about;
+        let Target { resource, key, uid, .. } = &note.about;
         let now = stamp(self.backend.clock().now());
         let seed = (uid, note.component, note.reason, &note.message);
         let namespace = if key.namespace.is_empty() { "default" } else { &key.namespace };

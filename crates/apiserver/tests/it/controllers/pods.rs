@@ -159,10 +159,7 @@ async fn a_pod_waits_until_there_is_room_for_it() {
     server.settle().await;
     let second = server.get(&kinds::PODS, "default/second").unwrap();
     assert_eq!(condition(&second, "PodScheduled"), "False/Unschedulable");
-    assert_eq!(
-        server.events("FailedScheduling"),
-        ["0/1 nodes are available: 1 Insufficient cpu."]
-    );
+    assert_eq!(server.events("FailedScheduling"), ["0/1 nodes are available: 1 Insufficient cpu."]);
     server.delete(&kinds::PODS, "default/first", Propagation::Background);
     server.settle().await;
     let second = server.get(&kinds::PODS, "default/second").unwrap();
