@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines, Read},
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -44,14 +44,21 @@ pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Ended {
 /// A process that is killed with the test, and the lines it prints.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
+    lines: Lines<BufReader<Box<dyn Read>>>,
 }
 
 impl Running {
     pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
         let mut child = windlass(dir, arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
+        let output: Box<dyn Read> = Box::new(child.stdout.take().unwrap());
+        Self { child, lines: BufReader::new(output).lines() }
+    }
+
+    /// Starts a process whose log is read instead of its output.
+    pub(crate) fn logging(dir: &Path, arguments: &[&str]) -> Self {
+        let mut child = windlass(dir, arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let log: Box<dyn Read> = Box::new(child.stderr.take().unwrap());
+        Self { child, lines: BufReader::new(log).lines() }
     }
 
     /// Reads up to the first line that has this text, and returns it.
