@@ -125,11 +125,11 @@ mod tests {
     use crate::registry::Registry;
 
     /// Plans a deletion and shows what it does.
-    fn planned(plural: &str, object: Value, options: &DeleteOptions) -> String {
+    fn planned(plural: &str, object: &Value, options: &DeleteOptions) -> String {
         let registry = Registry::new(vec![]);
         let group = if plural == "jobs" { "batch" } else { "" };
         let registered = registry.by_path(&GroupVersion::new(group, "v1"), plural).unwrap();
-        match plan(registered, &object, options, Timestamp::UNIX_EPOCH) {
+        match plan(registered, object, options, Timestamp::UNIX_EPOCH) {
             Deletion::Remove => "remove".to_owned(),
             Deletion::Waiting => "waiting".to_owned(),
             Deletion::Mark(value) => value["metadata"].to_string(),
@@ -165,7 +165,7 @@ mod tests {
                 .to_string(),
             ),
         ] {
-            assert_eq!(planned(plural, object, &none), expected);
+            assert_eq!(planned(plural, &object, &none), expected);
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
     fn a_negative_grace_is_one_second() {
         let options = DeleteOptions { grace: Some(-1), ..DeleteOptions::default() };
         let running = json!({"metadata": {}, "spec": {"nodeName": "n"}});
-        let marked = planned("pods", running, &options);
+        let marked = planned("pods", &running, &options);
         assert!(marked.contains("\"deletionGracePeriodSeconds\":1"), "{marked}");
     }
 }
