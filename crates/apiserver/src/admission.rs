@@ -73,6 +73,10 @@ pub(crate) fn validate(
         }
         None => {}
     }
+    if registered.is_custom() {
+        let scale = registered.scale.iter();
+        errors.extend(scale.flat_map(|paths| crd::scale::check(paths, part, value)));
+    }
     if is_definition(registered) && part == Part::Main {
         errors.extend(crd::validate(value, old));
     }

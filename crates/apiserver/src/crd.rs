@@ -2,6 +2,7 @@
 
 mod conditions;
 mod rules;
+pub(crate) mod scale;
 mod schemas;
 #[cfg(test)]
 mod tests;
