@@ -240,10 +240,10 @@ impl ApiError {
         Self::plain(Reason::BadRequest, message)
     }
 
-    /// A JSON patch operation failed.
-    pub(crate) fn unprocessable(registered: &Registered, name: &str) -> Self {
+    /// A patch does not fit the object. Nothing is said about which one, as in the reference.
+    pub(crate) fn inapplicable() -> Self {
         let message = "the server rejected our request due to an error in our request".to_owned();
-        Self::about(Reason::Invalid, registered, name, message)
+        Self::new(Reason::Invalid, message, Details::default())
     }
 
     /// The verb is not offered.

@@ -66,9 +66,7 @@ pub(crate) fn apply(
     match patch.kind {
         PatchKind::Merge => k8s::patch::merge(&mut value, &patch.value),
         PatchKind::Json => {
-            let name = old.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-            k8s::patch::json(&mut value, &patch.value)
-                .map_err(|error| json_patch_error(registered, name, &error))?;
+            k8s::patch::json(&mut value, &patch.value).map_err(|error| json_patch_error(&error))?;
         }
         PatchKind::Strategic | PatchKind::Apply => {
             strategic::merge(&registered.resource.gvk, &mut value, &patch.value)
@@ -79,38 +77,37 @@ pub(crate) fn apply(
 }
 
 /// A patch may change everything but what the object is called.
-pub(crate) fn check_identity(
-    registered: &Registered,
-    old: &Value,
-    new: &Value,
-) -> Result<(), ApiError> {
-    let name = old.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    if !new.get("metadata").is_some_and(Value::is_object) {
-        return Err(ApiError::unprocessable(registered, name));
-    }
+pub(crate) fn check_identity(old: &Value, new: &Value) -> Result<(), ApiError> {
+    let text = |object: &Value, field: &str| {
+        object["metadata"][field].as_str().unwrap_or_default().to_owned()
+    };
     for field in ["apiVersion", "kind"] {
         if new.get(field) != old.get(field) {
             let what = format!("{field} of the object may not be patched");
             return Err(ApiError::bad_request(what));
         }
     }
-    let mut errors = vec![];
-    for field in ["name", "namespace"] {
-        let value = |object: &Value| object["metadata"].get(field).cloned();
-        if value(old) != value(new) {
-            let path = format!("metadata.{field}");
-            let now = value(new).unwrap_or(Value::from(""));
-            errors.push(FieldError::invalid(path, now, "field is immutable"));
-        }
-    }
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(registered, name, &errors)) }
+    let (name, given) = (text(old, "name"), text(new, "name"));
+    let why = if given.is_empty() {
+        format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )
+    } else if given != name {
+        format!("the name of the object ({given}) does not match the name on the URL ({name})")
+    } else if text(new, "namespace") != text(old, "namespace") {
+        "the namespace of the provided object does not match the namespace sent on the request"
+            .to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::bad_request(why))
 }
 
-fn json_patch_error(registered: &Registered, name: &str, error: &PatchError) -> ApiError {
+fn json_patch_error(error: &PatchError) -> ApiError {
     if error.is_syntax() {
         ApiError::bad_request(error.to_string())
     } else {
-        ApiError::unprocessable(registered, name)
+        ApiError::inapplicable()
     }
 }
 

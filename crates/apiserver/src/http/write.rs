@@ -170,7 +170,7 @@ fn patch_part(
     let modify = Modify { registered, key, part, options };
     let written = call.backend().modify(modify, |old| {
         let value = patch::apply(registered, old, &patch)?;
-        patch::check_identity(registered, old, &value)?;
+        patch::check_identity(old, &value)?;
         Ok(value)
     })?;
     written_answer(call, registered, &written, &[])

@@ -245,9 +245,9 @@ async fn acceptance_12_patches_of_four_kinds() {
     for (kind, body, code) in [
         ("json", json!({}), 400),
         ("merge", json!([]), 400),
-        ("merge", json!({"metadata": {"name": "x"}}), 422),
+        ("merge", json!({"metadata": {"name": "x"}}), 400),
         ("merge", json!({"metadata": {"resourceVersion": "1"}}), 409),
-        ("merge", json!({"metadata": null}), 422),
+        ("merge", json!({"metadata": null}), 400),
         ("odd", json!({}), 415),
     ] {
         let reply = world.patch(&path, kind, body).await;
