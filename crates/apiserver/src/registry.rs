@@ -82,6 +82,10 @@ pub(crate) struct Registry {
 pub(crate) const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
+/// The verbs of custom resources, in the order in which discovery shows them.
+const CUSTOM_VERBS: &[&str] =
+    &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+
 impl Registry {
     /// Returns the registry of the built-ins and, after them, of these custom resources.
     pub(crate) fn new(custom: Vec<Registered>) -> Self {
@@ -139,7 +143,7 @@ impl Registered {
             list_kind: version.list_kind.clone(),
             short_names: version.short_names.clone(),
             categories: version.categories.clone(),
-            verbs: ALL_VERBS,
+            verbs: CUSTOM_VERBS,
             status: version.status,
             scale: version.scale.clone(),
             extra: &[],

@@ -152,9 +152,16 @@ impl Backend {
         let account = Resource::namespaced("v1", "ServiceAccount", "serviceaccounts");
         let map = Resource::namespaced("v1", "ConfigMap", "configmaps");
         let ca = json!({"ca.crt": self.0.ca_certificate});
+        let about = json!({"kubernetes.io/description": "Contains a CA bundle that can be used to verify \
+            the kube-apiserver when using internal endpoints such as the internal service IP or \
+            kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes \
+            clusters."});
         for (resource, value) in [
             (account, json!({"metadata": {"name": "default"}})),
-            (map, json!({"metadata": {"name": "kube-root-ca.crt"}, "data": ca})),
+            (
+                map,
+                json!({"metadata": {"name": "kube-root-ca.crt", "annotations": about}, "data": ca}),
+            ),
         ] {
             let registered = self.registered(&resource)?;
             self.create_locked(&registered, namespace, value, WriteOptions::default())?;

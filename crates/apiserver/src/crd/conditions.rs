@@ -39,12 +39,11 @@ impl TakenNames {
 ///
 /// A definition whose names are free is established at once, not later by a controller as elsewhere.
 pub(crate) fn set_conditions(crd: &mut Value, now: &str, taken: &TakenNames) {
-    let generation = crd.pointer("/metadata/generation").and_then(Value::as_i64);
     let (names, conflict) = accepted_names(crd, taken);
     let was_established = is_true(crd, "Established");
     let mut conditions = list(crd, "/status/conditions").to_vec();
     let mut set = |kind: &str, status: bool, reason: &str, message: &str| {
-        set_condition(&mut conditions, now, generation, &[kind, reason, message], status);
+        set_condition(&mut conditions, now, &[kind, reason, message], status);
     };
     match &conflict {
         None => set("NamesAccepted", true, "NoConflicts", "no conflicts found"),
@@ -76,9 +75,6 @@ pub(crate) fn set_conditions(crd: &mut Value, now: &str, taken: &TakenNames) {
     status["acceptedNames"] = Value::Object(names);
     status["conditions"] = Value::Array(conditions);
     status["storedVersions"] = json!(stored);
-    if let Some(generation) = generation {
-        status["observedGeneration"] = json!(generation);
-    }
 }
 
 /// Returns whether a condition of an object is true.
@@ -177,16 +173,12 @@ fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, name: &str) {
 fn set_condition(
     conditions: &mut Vec<Value>,
     now: &str,
-    generation: Option<i64>,
     [kind, reason, message]: &[&str; 3],
     status: bool,
 ) {
     let status = if status { "True" } else { "False" };
     let mut new = json!({"type": kind, "status": status, "reason": reason, "message": message,
         "lastTransitionTime": now});
-    if let Some(generation) = generation {
-        new["observedGeneration"] = json!(generation);
-    }
     match conditions.iter_mut().find(|each| at(each, "/type") == *kind) {
         Some(old) => {
             if at(old, "/status") == status {

@@ -159,12 +159,11 @@ fn free_names_are_accepted_at_once() {
                 "listKind": "ThingList", "shortNames": ["th"]},
             "conditions": [
                 {"type": "NamesAccepted", "status": "True", "reason": "NoConflicts",
-                    "message": "no conflicts found", "lastTransitionTime": "2026-01-01T00:00:00Z",
-                    "observedGeneration": 1},
+                    "message": "no conflicts found", "lastTransitionTime": "2026-01-01T00:00:00Z"},
                 {"type": "Established", "status": "True", "reason": "InitialNamesAccepted",
                     "message": "the initial names have been accepted",
-                    "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}],
-            "storedVersions": ["v1"], "observedGeneration": 1})
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+            "storedVersions": ["v1"]})
     );
     let once = crd.clone();
     set_conditions(&mut crd, "2027-01-01T00:00:00Z", &TakenNames::default());
