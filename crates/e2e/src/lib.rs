@@ -1,11 +1,17 @@
 //! What every suite that runs on both servers stands on: a world with an API server, an engine and a hook
 //! that the test plays.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on must fail, and one that is not run must say so"
+)]
 
 mod hook;
 mod world;
 
 pub use hook::PlayedHook;
-pub use world::{Server, World, definitions};
+pub use world::{Server, World, definitions, not_run, real_kubeconfig};
 
 /// Runs a story on the embedded server and on the real one, from one source.
 ///

@@ -1,6 +1,7 @@
 //! An API server with an engine, for one test.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -71,15 +72,8 @@ impl World {
     ///
     /// If there is none although `WINDLASS_REAL` is `required`.
     pub async fn real(story: &str) -> Option<Self> {
-        let Some(clients) = real::clients().await else {
-            assert!(
-                std::env::var("WINDLASS_REAL").as_deref() != Ok("required"),
-                "WINDLASS_REAL=required, but there is no real API server"
-            );
-            eprintln!("not run: {story}: no real API server; `cargo xtask cluster up` starts one");
-            return None;
-        };
-        Some(Self::on(clients, story).await)
+        let kubeconfig = real_kubeconfig(story)?;
+        Some(Self::on(real::clients(&kubeconfig).await, story).await)
     }
 
     async fn on(clients: Clients, story: &str) -> Self {
@@ -282,6 +276,30 @@ fn start(client: &Client, hook: &PlayedHook, story: &str) -> Engine {
         targets: Selector::parse(&format!("story={story}")).unwrap(),
     };
     Engine::start(client, options)
+}
+
+/// Returns the kubeconfig of the real server, or nothing if there is none, which is said on standard error.
+///
+/// # Panics
+///
+/// If there is none although `WINDLASS_REAL` is `required`.
+pub fn real_kubeconfig(story: &str) -> Option<PathBuf> {
+    let kubeconfig = real::kubeconfig();
+    if kubeconfig.is_none() {
+        not_run(story, "no real API server; `cargo xtask cluster up` starts one");
+    }
+    kubeconfig
+}
+
+/// Says on standard error that a story was not run, and what it lacks.
+///
+/// # Panics
+///
+/// If `WINDLASS_REAL` is `required`.
+pub fn not_run(story: &str, why: &str) {
+    let is_required = std::env::var("WINDLASS_REAL").as_deref() == Ok("required");
+    assert!(!is_required, "WINDLASS_REAL=required, but {story} cannot run: {why}");
+    eprintln!("not run: {story}: {why}");
 }
 
 /// Returns the resource of custom resource definitions.

@@ -1,6 +1,9 @@
 //! The real API server, and the engine's account there.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use k8s::{GroupVersionKind, Resource, ResourceScope};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
@@ -13,10 +16,9 @@ use super::{Clients, Server, remote};
 /// The token of the engine's account, once for all stories of the process.
 static TOKEN: OnceCell<String> = OnceCell::const_new();
 
-/// Returns clients of the real server, or nothing if there is none.
-pub(super) async fn clients() -> Option<Clients> {
-    let path = kubeconfig()?;
-    let kubeconfig = Kubeconfig::read_from(&path).unwrap();
+/// Returns clients of the real server.
+pub(super) async fn clients(kubeconfig: &Path) -> Clients {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let admin = client(kubeconfig.clone()).await;
     let token = TOKEN.get_or_init(|| install(&admin)).await;
     let mut restricted = kubeconfig;
@@ -25,11 +27,11 @@ pub(super) async fn clients() -> Option<Clients> {
         named.auth_info = Some(user.clone());
     }
     let engine = client(restricted).await;
-    Some(Clients { server: Server::Real, admin, engine, keep: Box::new(()) })
+    Clients { server: Server::Real, admin, engine, keep: Box::new(()) }
 }
 
 /// Returns the kubeconfig that the environment names, or that `cargo xtask cluster up` wrote.
-fn kubeconfig() -> Option<PathBuf> {
+pub(super) fn kubeconfig() -> Option<PathBuf> {
     if let Some(path) = env::var_os("WINDLASS_E2E_KUBECONFIG") {
         return Some(path.into());
     }

@@ -1,4 +1,5 @@
 //! Stories that run on both servers, and what they have in common.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 use e2e::World;
 use k8s::Resource;
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 mod flow_composite;
 mod flow_failure;
 mod flow_lifecycle;
+mod kubectl;
 
 /// Returns the type of the children in most stories.
 fn configmaps() -> Resource {

@@ -1,0 +1,219 @@
+//! What people type: kubectl, unmodified, says the same on both servers.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{self, Stdio},
+    time::Duration,
+};
+
+use apiserver::{ApiServer, Listen};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout},
+    time::timeout,
+};
+
+use story::{ANY_RUN, Command, Story};
+
+mod story;
+
+/// How long one line may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often a question is asked whose answer comes with time; each takes kubectl a while.
+const TRIES: usize = 200;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embedded() {
+    if !is_installed("kubectl::embedded") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    let server = ApiServer::builder().start().await.unwrap();
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = Listen { bind, kubeconfig: Some(kubeconfig.clone()), ..Listen::default() };
+    server.listen(&listen).await.unwrap();
+    let recorded = Story::parse(&read("kubectl.txt"));
+    let told = tell(&recorded, &kubeconfig).await;
+    server.shutdown().await;
+    let differences = story::differences(&read("kubectl.differences"));
+    let expected = differences.iter().try_fold(recorded, Story::with).unwrap();
+    assert_same(&expected, &told);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real() {
+    if !is_installed("kubectl::real") {
+        return;
+    }
+    let Some(kubeconfig) = e2e::real_kubeconfig("kubectl::real") else { return };
+    let recorded = Story::parse(&read("kubectl.txt"));
+    let told = tell(&recorded, &kubeconfig).await;
+    if env::var_os("WINDLASS_BLESS").is_some() {
+        fs::write(stories().join("kubectl.txt"), told.text()).unwrap();
+    } else {
+        assert_same(&recorded, &told);
+    }
+}
+
+fn stories() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(stories().join(name)).unwrap()
+}
+
+fn is_installed(test: &str) -> bool {
+    let mut path = env::var_os("PATH")
+        .into_iter()
+        .flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
+    let is_there = path.any(|directory| directory.join("kubectl").exists());
+    if !is_there {
+        e2e::not_run(test, "no kubectl on PATH");
+    }
+    is_there
+}
+
+fn assert_same(expected: &Story, told: &Story) {
+    let mut steps = expected.steps.iter().zip(&told.steps);
+    if let Some((expected, told)) = steps.find(|(expected, told)| expected != told) {
+        let (line, expected, told) = (&expected.line, &expected.output, &told.output);
+        panic!("$ {line}\n--- expected\n{expected}\n--- told\n{told}\n");
+    }
+    assert_eq!(expected.text(), told.text());
+}
+
+/// Runs the lines of a story and returns it as it went this time.
+async fn tell(story: &Story, kubeconfig: &Path) -> Story {
+    let session = Session::new(kubeconfig);
+    session.set_up().await;
+    let mut told = story.clone();
+    let mut beside = Vec::new();
+    for (index, step) in told.steps.iter_mut().enumerate() {
+        let command = Command::parse(&step.line);
+        if let Some(count) = command.stop_after {
+            beside.push((index, Beside::start(&session, &command, count).await));
+        } else {
+            step.output = session.run(&command).await;
+        }
+    }
+    for (index, beside) in beside {
+        told.steps[index].output = session.mask(&beside.finish().await);
+    }
+    session.clean_up().await;
+    told
+}
+
+/// A place of its own for kubectl, and names of its own for what it makes.
+struct Session {
+    run: String,
+    kubeconfig: PathBuf,
+    inputs: TempDir,
+}
+
+impl Session {
+    fn new(kubeconfig: &Path) -> Self {
+        let run = format!("kubectl-{:06}", process::id() % 1_000_000);
+        let inputs = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(stories().join("kubectl")).unwrap() {
+            let file = file.unwrap();
+            let text = fs::read_to_string(file.path()).unwrap().replace(ANY_RUN, &run);
+            fs::write(inputs.path().join(file.file_name()), text).unwrap();
+        }
+        Self { run, kubeconfig: kubeconfig.to_owned(), inputs }
+    }
+
+    async fn set_up(&self) {
+        let definition = format!("crd/widgets.{ANY_RUN}.example.com");
+        self.eventually("kubectl apply -f setup.yaml").await;
+        self.eventually(&format!("kubectl wait {definition} --for=condition=Established")).await;
+        self.eventually("kubectl get widgets").await;
+        self.eventually("kubectl explain widgets.spec").await;
+    }
+
+    async fn clean_up(&self) {
+        self.eventually("kubectl delete -f setup.yaml --wait=false --ignore-not-found").await;
+    }
+
+    /// Runs a line, each time without what was cached before, until it succeeds.
+    async fn eventually(&self, line: &str) {
+        let mut output = String::new();
+        for _ in 0..TRIES {
+            let home = tempfile::tempdir().unwrap();
+            let command = self.command(&Command::parse(line), home.path()).output().await.unwrap();
+            if command.status.success() {
+                return;
+            }
+            output = String::from_utf8_lossy(&command.stderr).into_owned();
+        }
+        panic!("$ {line}\n{output}");
+    }
+
+    async fn run(&self, command: &Command) -> String {
+        let output = self.command(command, self.inputs.path()).output();
+        let output = timeout(PATIENCE, output).await.expect("kubectl hangs").unwrap();
+        let [stdout, stderr] =
+            [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+        let code = output.status.code().unwrap_or(-1);
+        self.mask(&story::output(&stdout, &stderr, code))
+    }
+
+    fn mask(&self, text: &str) -> String {
+        story::mask(text, &self.run)
+    }
+
+    fn command(&self, command: &Command, home: &Path) -> tokio::process::Command {
+        let stdin = command.stdin.as_ref().map_or_else(Stdio::null, |name| {
+            fs::File::open(self.inputs.path().join(name)).unwrap().into()
+        });
+        let mut kubectl = tokio::process::Command::new("kubectl");
+        kubectl.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
+        kubectl.env("HOME", home).env("KUBECACHEDIR", home.join(".cache"));
+        kubectl.arg("--kubeconfig").arg(&self.kubeconfig).args(["--namespace", &self.run]);
+        kubectl.args(command.args.iter().map(|word| word.replace(ANY_RUN, &self.run)));
+        kubectl.current_dir(self.inputs.path()).stdin(stdin).kill_on_drop(true);
+        kubectl
+    }
+}
+
+/// A line that goes on beside the next ones.
+struct Beside {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    text: String,
+    missing: usize,
+}
+
+impl Beside {
+    /// Starts a line and waits for its first output: from there on it sees everything.
+    async fn start(session: &Session, command: &Command, count: usize) -> Self {
+        let mut kubectl = session.command(command, session.inputs.path());
+        let mut child = kubectl.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut beside = Self { child, lines, text: String::new(), missing: count };
+        beside.read().await;
+        beside
+    }
+
+    /// Returns all output once there is enough of it, or no more comes.
+    async fn finish(mut self) -> String {
+        while 0 < self.missing && self.read().await {}
+        self.child.kill().await.unwrap();
+        story::output(&self.text, "", 0)
+    }
+
+    async fn read(&mut self) -> bool {
+        let Ok(Ok(Some(line))) = timeout(PATIENCE, self.lines.next_line()).await else {
+            return false;
+        };
+        self.text.push_str(&line);
+        self.text.push('\n');
+        self.missing = self.missing.saturating_sub(1);
+        true
+    }
+}
