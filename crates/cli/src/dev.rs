@@ -73,6 +73,9 @@ pub enum DevError {
     /// A path names nothing.
     #[error(transparent)]
     Path(ManifestError),
+    /// The directory of hooks is not there.
+    #[error("no such directory of hooks: `{}`", .0.display())]
+    NoHooks(PathBuf),
     /// The directory of hooks cannot be used.
     #[error("cannot use the hooks in `{}`", dir.display())]
     Hooks {
@@ -106,6 +109,7 @@ impl DevError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Path(error) => error.is_missing(),
+            Self::NoHooks(_) => true,
             Self::Hooks { source, .. } => source.is_usage(),
             Self::Server(error) => error.is_usage(),
             Self::Install(_)
@@ -122,7 +126,8 @@ impl DevError {
             Self::Path(_) => Some("give a file or a directory of manifests"),
             Self::Server(error) => error.hint(),
             Self::Unsettled(_) => Some("give more time by --timeout"),
-            Self::Hooks { .. }
+            Self::NoHooks(_)
+            | Self::Hooks { .. }
             | Self::Install(_)
             | Self::Certificates(_)
             | Self::Failing(_)
@@ -146,7 +151,7 @@ struct Dev {
 
 /// Runs until nothing moves, with `once`, or else until the process is interrupted.
 pub async fn run(options: DevOptions) -> Result<(), DevError> {
-    let hooks_dir = hooks_dir(&options);
+    let hooks_dir = hooks_dir(&options)?;
     let (manifests, errors) = manifest::load(&options.paths, hooks_dir.as_deref());
     let (missing, errors): (Vec<_>, Vec<_>) =
         errors.into_iter().partition(ManifestError::is_missing);
@@ -170,9 +175,12 @@ fn failing(things: &[String]) -> String {
 }
 
 /// Returns the directory of hooks: the one that was named, or `hooks` in a path.
-fn hooks_dir(options: &DevOptions) -> Option<PathBuf> {
-    let beside = options.paths.iter().map(|path| path.join("hooks")).find(|dir| dir.is_dir());
-    options.hooks.clone().or(beside)
+fn hooks_dir(options: &DevOptions) -> Result<Option<PathBuf>, DevError> {
+    match &options.hooks {
+        Some(dir) if dir.is_dir() => Ok(Some(dir.clone())),
+        Some(dir) => Err(DevError::NoHooks(dir.clone())),
+        None => Ok(options.paths.iter().map(|path| path.join("hooks")).find(|dir| dir.is_dir())),
+    }
 }
 
 impl Dev {
@@ -361,6 +369,9 @@ async fn load_hooks(
     ledger: &Ledger,
 ) -> Result<(PathBuf, Routes, jsonnet::Runtime), DevError> {
     let failed = |source| DevError::Hooks { dir: dir.clone(), source };
+    for file in other_languages(&dir) {
+        ledger.failed(&format!("hook {file}"), "hooks in this language are not supported yet");
+    }
     let routes = Routes::from_args(&[dir.to_string_lossy()], Path::is_dir).map_err(failed)?;
     let runtime = jsonnet::Runtime::new(RuntimeOptions {
         clock: Arc::clone(clock),
@@ -377,6 +388,15 @@ async fn load_hooks(
         }
     }
     Ok((dir, routes, runtime))
+}
+
+/// Returns the files of a directory that are hooks in languages other than Jsonnet.
+fn other_languages(dir: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let files = files.map(|file| file.path()).filter(|file| {
+        file.extension().is_some_and(|extension| extension == "py" || extension == "js")
+    });
+    files.map(|file| file.display().to_string()).collect()
 }
 
 /// Waits for the next change of a hook, for ever if none are followed.

@@ -13,7 +13,7 @@ use std::{
 use crate::process::{Running, dir, example, run};
 
 /// How long a server may take for what others bring about.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[test]
 fn the_useless_pod_on_the_embedded_server() {
