@@ -11,7 +11,7 @@ use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp};
 use runtime::{Applier, Cache, Client, Discovery, Events, Expectations, Queue, Shown, Written};
 use tokio::task::AbortHandle;
 
-use crate::{controller::Controller, plan::Settled};
+use crate::{controller::Controller, plan::SettledChildren};
 
 /// How long a sync waits for the caches to show the controller's own last writes.
 const OWN_WRITES: Duration = Duration::from_secs(1);
@@ -48,8 +48,8 @@ pub(crate) struct Means {
 pub(crate) struct Memory {
     /// Own writes of each parent that the caches must show first, and until when to wait.
     expected: HashMap<ObjectKey, Pending>,
-    /// Writes of children that changed nothing.
-    pub(crate) settled: Settled,
+    /// Children that need no look as long as neither they nor the wish changes.
+    pub(crate) settled: SettledChildren,
     /// Statuses, by the parent's UID, that the server made something else of: what was sent, and the
     /// version that came of it.
     pub(crate) statuses: HashMap<String, (String, String)>,

@@ -19,6 +19,8 @@ use crate::{desired::Desired, selector::owner_reference};
 pub(crate) struct Plan {
     /// The writes, each with the reason it is needed.
     pub(crate) actions: Vec<Action>,
+    /// The children that are as they should be, to be left alone as long as nothing changes.
+    pub(crate) settled: Vec<(String, Settled)>,
 }
 
 /// One write and why it is needed.
@@ -43,9 +45,19 @@ pub(crate) struct ObservedType {
     pub(crate) objects: Vec<Arc<Object>>,
 }
 
-/// Writes that changed nothing, because the server makes the same of what was and what was sent:
-/// by UID, the hash of the desired object and the resourceVersion that was observed.
-pub(crate) type Settled = HashMap<String, (u64, String)>;
+/// A child that is as its parent wishes, as far as that can be reached: it was found so, or it is what
+/// the server made of the last write. In the second case it may differ from the wish for ever, where the
+/// server normalises a value; writing the same again would change nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// The hash of the desired object.
+    pub(crate) wish: u64,
+    /// The resourceVersion of the child.
+    pub(crate) version: String,
+}
+
+/// The settled children, by UID.
+pub(crate) type SettledChildren = HashMap<String, Settled>;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,7 +82,7 @@ pub(crate) fn plan(
     parent: &Object,
     observed: &[ObservedType],
     desired: &[Desired],
-    settled: &Settled,
+    settled: &SettledChildren,
 ) -> Plan {
     let wanted: BTreeMap<_, _> =
         desired.iter().map(|each| ((&each.resource, &each.key), each)).collect();
@@ -87,13 +99,25 @@ pub(crate) fn plan(
             seen.insert((&each.resource, key), (each.method, object));
         }
     }
-    let (mut recreated, mut writes) = (Vec::new(), Vec::new());
+    let (mut recreated, mut writes, mut equal) = (Vec::new(), Vec::new(), Vec::new());
     for each in desired {
         let action = match seen.get(&(&each.resource, each.key.clone())) {
             None => Some(create(parent, each)),
             // It is created anew once it is gone.
             Some((_, object)) if object.meta().is_deleting() => None,
-            Some((method, object)) => update(parent, each, object, *method, settled),
+            Some((UpdateMethod::OnDelete, _)) => None,
+            Some((method, object)) => {
+                let (wish, version) = (wish(each), object.meta().resource_version.clone());
+                let now = Settled { wish, version };
+                if settled.get(&object.meta().uid) == Some(&now) {
+                    continue;
+                }
+                let action = update(parent, each, object, *method, wish);
+                if action.is_none() {
+                    equal.push((object.meta().uid.clone(), now));
+                }
+                action
+            }
         };
         match action {
             Some(action) if matches!(action.write.kind, WriteKind::Delete { .. }) => {
@@ -105,7 +129,7 @@ pub(crate) fn plan(
     }
     deletes.extend(recreated);
     deletes.extend(writes);
-    Plan { actions: deletes }
+    Plan { actions: deletes, settled: equal }
 }
 
 /// Returns the hash by which a desired object is known again.
@@ -153,16 +177,8 @@ fn update(
     desired: &Desired,
     observed: &Object,
     method: UpdateMethod,
-    settled: &Settled,
+    wish: u64,
 ) -> Option<Action> {
-    if method == UpdateMethod::OnDelete {
-        return None;
-    }
-    let wish = wish(desired);
-    let meta = observed.meta();
-    if settled.get(&meta.uid) == Some(&(wish, meta.resource_version.clone())) {
-        return None;
-    }
     let before = observed.to_value();
     let mut after = apply::three_way(&before, &last_applied(&before), &with_owner(parent, desired));
     let differs = first_difference(&before, &after, &mut Vec::new());

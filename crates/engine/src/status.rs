@@ -1,7 +1,9 @@
 //! Pure: the status a parent should have, and which changes of a parent are news.
 
+use std::collections::BTreeMap;
+
 use k8s::{Object, json::same};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 /// Returns the status that the hook's becomes: with the generation that was seen.
 pub(crate) fn wanted(parent: &Object, status: Map<String, Value>) -> Value {
@@ -33,30 +35,36 @@ pub(crate) fn is_news(old: &Object, new: &Object, ignore_status: bool) -> bool {
     {
         return true;
     }
-    let (old, new) = (lean(old, ignore_status), lean(new, ignore_status));
-    old != new
+    let (Some(old), Some(new)) = (pieces(old.json()), pieces(new.json())) else { return true };
+    let annotations = |object: &Pieces<'_>| {
+        let metadata = pieces(object.get("metadata")?.get().as_bytes())?;
+        metadata.get("annotations").map(|text| text.get().to_owned())
+    };
+    if annotations(&old) != annotations(&new) {
+        return true;
+    }
+    !ignore_status && (content(&old) != content(&new) || noted(&old) != noted(&new))
 }
 
-/// Returns an object without what changes with every write and what the engine notes in it.
-fn lean(object: &Object, ignore_status: bool) -> Value {
-    let mut value = object.to_value();
-    if ignore_status {
-        let metadata = &value["metadata"];
-        return json!([metadata["annotations"], metadata["labels"]]);
-    }
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("resourceVersion");
-    }
-    if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
-        status.remove("observedGeneration");
-        if status.is_empty() {
-            value["status"] = Value::Null;
-        }
-    }
-    if value.get("status").is_none() {
-        value["status"] = Value::Null;
-    }
-    value
+/// An object in pieces of text: it is compared with every event, so little of it is parsed.
+type Pieces<'a> = BTreeMap<String, &'a RawValue>;
+
+fn pieces(json: &[u8]) -> Option<Pieces<'_>> {
+    serde_json::from_slice(json).ok()
+}
+
+/// Returns all but metadata and status. One server writes equal values as equal text.
+fn content<'a>(object: &Pieces<'a>) -> Vec<(String, &'a str)> {
+    let content = object.iter().filter(|(key, _)| *key != "metadata" && *key != "status");
+    content.map(|(key, value)| (key.clone(), value.get())).collect()
+}
+
+/// Returns the status without what the engine notes in it; an empty one is none.
+fn noted(object: &Pieces<'_>) -> Option<Map<String, Value>> {
+    let status = k8s::json::parse(object.get("status")?.get().as_bytes()).ok()?;
+    let Value::Object(mut status) = status else { return None };
+    status.remove("observedGeneration");
+    (!status.is_empty()).then_some(status)
 }
 
 #[cfg(test)]

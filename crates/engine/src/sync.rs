@@ -13,7 +13,7 @@ use crate::{
     controller::Webhook,
     desired::{self, Desired, Problem, Types},
     error::{SyncError, call},
-    plan::{Action, ObservedType, plan},
+    plan::{Action, ObservedType, Plan, Settled, plan},
     request::{self, Told},
     selector::{ChildSelector, Claims, child_selector, claim, owner_reference},
     status,
@@ -308,9 +308,9 @@ async fn manage(
     for problem in problems {
         ctx.means.events.tell(parent, EventKind::Warning, problem.reason, &*problem.message);
     }
-    let actions = plan(parent, observed, desired, &ctx.memory().settled).actions;
-    let actions: Vec<_> =
-        actions.into_iter().filter(|action| !is_known(ctx, parent, action)).collect();
+    let Plan { mut actions, settled } = plan(parent, observed, desired, &ctx.memory().settled);
+    ctx.memory().settled.extend(settled);
+    actions.retain(|action| !is_known(ctx, parent, action));
     let writes: Vec<_> = actions.iter().map(|action| action.write.clone()).collect();
     let results = ctx.means.applier.apply(&writes).await;
     let failures = problems.iter().filter(|problem| problem.is_failure());
@@ -347,17 +347,14 @@ fn remember(
     written: &Written,
 ) {
     let Written::Stored { resource, key, uid, version } = written else { return };
-    let declared = observed.iter().find(|each| each.resource == *resource);
-    let Some(declared) = declared else {
-        let places = &mut ctx.memory().undeclared;
-        let place = (resource.clone(), key.clone());
-        places.entry(parent.meta().uid.clone()).or_default().insert(place);
+    if observed.iter().any(|each| each.resource == *resource) {
+        let settled = Settled { wish: action.wish, version: version.clone() };
+        ctx.memory().settled.insert(uid.clone(), settled);
         return;
-    };
-    let before = declared.objects.iter().find(|object| object.key() == *key);
-    if before.is_some_and(|before| before.meta().resource_version == *version) {
-        ctx.memory().settled.insert(uid.clone(), (action.wish, version.clone()));
     }
+    let places = &mut ctx.memory().undeclared;
+    let place = (resource.clone(), key.clone());
+    places.entry(parent.meta().uid.clone()).or_default().insert(place);
 }
 
 /// Decides about a write that was refused: whether to look again soon, or what failed.

@@ -47,8 +47,8 @@ fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
 }
 
 fn plan_text(have: &str, want: &str, method: UpdateMethod) -> String {
-    let plan = plan(&parent(), &observed(have, method), &wishes(want), &Settled::new());
-    plan.to_string()
+    let (have, want) = (observed(have, method), wishes(want));
+    plan(&parent(), &have, &want, &SettledChildren::new()).to_string()
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_child_that_is_going_away_is_waited_for() {
     let method = UpdateMethod::Recreate;
     let observed = vec![ObservedType { resource: resource(), method, objects: vec![going] }];
     for want in ["web=2", ""] {
-        let plan = plan(&parent(), &observed, &wishes(want), &Settled::new());
+        let plan = plan(&parent(), &observed, &wishes(want), &SettledChildren::new());
         assert_eq!(plan, Plan::default(), "{want}");
     }
 }
@@ -96,7 +96,7 @@ fn a_lost_annotation_is_written_in_place_even_under_recreate() {
     value["metadata"]["annotations"] = json!({});
     let objects = vec![Arc::new(Object::from_value(&value).unwrap())];
     let observed = [ObservedType { resource: resource(), method: UpdateMethod::Recreate, objects }];
-    let plan = plan(&parent(), &observed, &wishes("web=1"), &Settled::new());
+    let plan = plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new());
     assert_eq!(
         plan.to_string(),
         "update ConfigMap n/web: the last applied configuration differs\n"
@@ -106,9 +106,10 @@ fn a_lost_annotation_is_written_in_place_even_under_recreate() {
 #[test]
 fn a_write_that_changed_nothing_is_not_repeated() {
     let (have, want) = (observed("web=1", UpdateMethod::InPlace), wishes("web=2"));
-    let first = plan(&parent(), &have, &want, &Settled::new());
+    let first = plan(&parent(), &have, &want, &SettledChildren::new());
     let wish = first.actions.first().unwrap().wish;
-    let settled = Settled::from([("uid-web".to_owned(), (wish, "1".to_owned()))]);
+    let settled = Settled { wish, version: "1".to_owned() };
+    let settled = SettledChildren::from([("uid-web".to_owned(), settled)]);
     assert_eq!(plan(&parent(), &have, &want, &settled), Plan::default());
 }
 
@@ -133,7 +134,7 @@ proptest! {
     #[test]
     fn an_applied_plan_leaves_nothing_to_do(have in worlds(), want in worlds()) {
         let mut types = observed(&have, UpdateMethod::InPlace);
-        let first = plan(&parent(), &types, &wishes(&want), &Settled::new());
+        let first = plan(&parent(), &types, &wishes(&want), &SettledChildren::new());
         let objects = &mut types[0].objects;
         for action in &first.actions {
             objects.retain(|object| object.key() != action.write.key);
@@ -141,7 +142,7 @@ proptest! {
                 objects.push(Arc::new(Object::parse(body.clone()).unwrap()));
             }
         }
-        let second = plan(&parent(), &types, &wishes(&want), &Settled::new());
-        prop_assert_eq!(second, Plan::default());
+        let second = plan(&parent(), &types, &wishes(&want), &SettledChildren::new());
+        prop_assert_eq!(second.actions, []);
     }
 }
