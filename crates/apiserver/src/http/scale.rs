@@ -75,9 +75,14 @@ fn scale(paths: &ScalePaths, parent: &Value) -> Value {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {},
-        "spec": {"replicas": number(&paths.spec_replicas)},
+        "spec": {},
         "status": {"replicas": number(&paths.status_replicas)},
     });
+    let replicas = number(&paths.spec_replicas);
+    // The reference leaves a zero out here, but not in the status.
+    if replicas != 0 {
+        scale["spec"]["replicas"] = json!(replicas);
+    }
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = metadata.get(field) {
             scale["metadata"][field] = value.clone();

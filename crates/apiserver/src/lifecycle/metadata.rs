@@ -11,7 +11,7 @@ const ANNOTATIONS_LIMIT: u64 = 256 * 1024;
 /// Finalizers without a domain that the reference itself knows.
 const STANDARD_FINALIZERS: &[&str] = &["foregroundDeletion", "kubernetes", "orphan"];
 
-const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and \
+const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and \
     must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
     '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric \
@@ -155,6 +155,10 @@ fn finalizers(registered: &Registered, metadata: &Value) -> Vec<FieldError> {
 }
 
 fn qualified_name(text: &str) -> Vec<String> {
+    if 1 < text.matches('/').count() {
+        let prefix = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+        return vec![format!("a valid label key {QUALIFIED} {prefix}")];
+    }
     let (prefix, name) = match text.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, text),
@@ -174,7 +178,7 @@ fn qualified_name(text: &str) -> Vec<String> {
         errors.push("name part must be no more than 63 characters".to_owned());
     }
     if !is_name(name) {
-        errors.push(QUALIFIED.to_owned());
+        errors.push(format!("name part {QUALIFIED}"));
     }
     errors
 }

@@ -198,7 +198,7 @@ pub(super) const PRIORITY_CLASSES: Layout = Layout {
         Column("Value", "integer", 0),
         Column("Global-Default", "boolean", 0),
         Column("Age", "string", 0),
-        Column("PreemptionPolicy", "string", 1),
+        Column("PreemptionPolicy", "string", 0),
     ],
     cells: |row| {
         vec![
