@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{self, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -20,6 +21,9 @@ use story::{ANY_RUN, Command, Story};
 
 mod story;
 
+/// Tells the stories of this process apart.
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
 /// How long one line may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -28,7 +32,27 @@ const TRIES: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn embedded() {
-    if !is_installed("kubectl::embedded") {
+    on_embedded("kubectl").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real() {
+    on_real("kubectl").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_embedded() {
+    on_embedded("kubectl-more").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_real() {
+    on_real("kubectl-more").await;
+}
+
+/// Tells a story to an embedded server and compares it with what was recorded.
+async fn on_embedded(name: &str) {
+    if !is_installed(name) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -37,24 +61,25 @@ async fn embedded() {
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
     let listen = Listen { bind, kubeconfig: Some(kubeconfig.clone()), ..Listen::default() };
     server.listen(&listen).await.unwrap();
-    let recorded = Story::parse(&read("kubectl.txt"));
+    let recorded = Story::parse(&read(&format!("{name}.txt")));
     let told = tell(&recorded, &kubeconfig).await;
     server.shutdown().await;
-    let differences = story::differences(&read("kubectl.differences"));
+    let differences = story::differences(&read(&format!("{name}.differences")));
     let expected = differences.iter().try_fold(recorded, Story::with).unwrap();
     assert_same(&expected, &told);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn real() {
-    if !is_installed("kubectl::real") {
+/// Tells a story to the real server and compares it with what was recorded, or records it.
+async fn on_real(name: &str) {
+    if !is_installed(name) {
         return;
     }
-    let Some(kubeconfig) = e2e::real_kubeconfig("kubectl::real") else { return };
-    let recorded = Story::parse(&read("kubectl.txt"));
+    let Some(kubeconfig) = e2e::real_kubeconfig(name) else { return };
+    let file = format!("{name}.txt");
+    let recorded = Story::parse(&read(&file));
     let told = tell(&recorded, &kubeconfig).await;
     if env::var_os("WINDLASS_BLESS").is_some() {
-        fs::write(stories().join("kubectl.txt"), told.text()).unwrap();
+        fs::write(stories().join(file), told.text()).unwrap();
     } else {
         assert_same(&recorded, &told);
     }
@@ -69,10 +94,8 @@ fn read(name: &str) -> String {
 }
 
 fn is_installed(test: &str) -> bool {
-    let mut path = env::var_os("PATH")
-        .into_iter()
-        .flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
-    let is_there = path.any(|directory| directory.join("kubectl").exists());
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there = env::split_paths(&path).any(|directory| directory.join("kubectl").exists());
     if !is_there {
         e2e::not_run(test, "no kubectl on PATH");
     }
@@ -80,12 +103,13 @@ fn is_installed(test: &str) -> bool {
 }
 
 fn assert_same(expected: &Story, told: &Story) {
-    let mut steps = expected.steps.iter().zip(&told.steps);
-    if let Some((expected, told)) = steps.find(|(expected, told)| expected != told) {
-        let (line, expected, told) = (&expected.line, &expected.output, &told.output);
-        panic!("$ {line}\n--- expected\n{expected}\n--- told\n{told}\n");
+    let steps = expected.steps.iter().zip(&told.steps);
+    let mut report = String::new();
+    for (expected, told) in steps.filter(|(expected, told)| expected != told) {
+        let parts = ["\n$ ", &expected.line, "\n--- recorded\n", &expected.output];
+        report.extend(parts.into_iter().chain(["\n--- told\n", &told.output, "\n"]));
     }
-    assert_eq!(expected.text(), told.text());
+    assert!(report.is_empty(), "{report}");
 }
 
 /// Runs the lines of a story and returns it as it went this time.
@@ -118,7 +142,8 @@ struct Session {
 
 impl Session {
     fn new(kubeconfig: &Path) -> Self {
-        let run = format!("kubectl-{:06}", process::id() % 1_000_000);
+        let number = process::id() * 10 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let run = format!("-{:06}", number % 1_000_000);
         let inputs = tempfile::tempdir().unwrap();
         for file in fs::read_dir(stories().join("kubectl")).unwrap() {
             let file = file.unwrap();
@@ -129,11 +154,11 @@ impl Session {
     }
 
     async fn set_up(&self) {
-        let definition = format!("crd/widgets.{ANY_RUN}.example.com");
+        let definition = "crd/widgets-000000.kubectl-000000.example.com";
         self.eventually("kubectl apply -f setup.yaml").await;
         self.eventually(&format!("kubectl wait {definition} --for=condition=Established")).await;
-        self.eventually("kubectl get widgets").await;
-        self.eventually("kubectl explain widgets.spec").await;
+        self.eventually("kubectl get widgets-000000").await;
+        self.eventually("kubectl explain widgets-000000.spec").await;
     }
 
     async fn clean_up(&self) {
@@ -174,7 +199,10 @@ impl Session {
         let mut kubectl = tokio::process::Command::new("kubectl");
         kubectl.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
         kubectl.env("HOME", home).env("KUBECACHEDIR", home.join(".cache"));
-        kubectl.arg("--kubeconfig").arg(&self.kubeconfig).args(["--namespace", &self.run]);
+        kubectl
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .arg(format!("--namespace=kubectl{}", self.run));
         kubectl.args(command.args.iter().map(|word| word.replace(ANY_RUN, &self.run)));
         kubectl.current_dir(self.inputs.path()).stdin(stdin).kill_on_drop(true);
         kubectl
