@@ -22,6 +22,8 @@ use crate::{Clock, Resource};
 pub enum TimerKind {
     /// Work continues when it fires: back-off, grace, simulated stages.
     Progress,
+    /// Somebody who holds a token, or whom others wait for, waits for it: the next try of a request.
+    Blocking,
     /// It comes round for ever: resync, relist, leases.
     Periodic,
 }
@@ -87,7 +89,8 @@ pub struct Unsettled {
 
 /// What a look at the register found.
 enum Look {
-    Busy(Vec<String>),
+    /// Somebody is at work, who may himself wait for a blocking timer.
+    Busy(Vec<String>, Option<Timestamp>),
     /// Quiet but for a progress timer due at this moment.
     Waiting(Timestamp),
     Quiet,
@@ -139,9 +142,11 @@ impl Activity {
         let limit = clock.now().checked_add(settle.limit).unwrap_or(Timestamp::MAX);
         let mut real = Duration::ZERO;
         let mut quiet = Duration::ZERO;
+        let mut stalled = Duration::ZERO;
         let mut seen = None;
         loop {
             let (changes, look) = self.look(clock.now(), limit);
+            stalled = if seen == Some(changes) { stalled + PAUSE } else { Duration::ZERO };
             let busy = match look {
                 Look::Quiet if seen == Some(changes) => {
                     if settle.quiet_for <= quiet {
@@ -160,7 +165,13 @@ impl Activity {
                     }
                     vec![format!("a timer due at {due}")]
                 }
-                Look::Busy(busy) => busy,
+                Look::Busy(busy, due) => {
+                    if let Some(due) = due.filter(|_| STALLED <= stalled) {
+                        clock.skip_to(due);
+                        stalled = Duration::ZERO;
+                    }
+                    busy
+                }
             };
             // A virtual clock stands still while work hangs: real time bounds the wait as well.
             if limit <= clock.now() || settle.limit.max(STUCK) <= real {
@@ -195,13 +206,17 @@ impl Activity {
             // A timer that has fired is work that is about to begin, whatever its kind.
             let fired = state.timers.values().filter(|(due, _)| *due <= now);
             busy.extend(fired.map(|(due, _)| format!("a timer that was due at {due}")));
-            let progress = state.timers.values().filter(|(_, kind)| *kind == TimerKind::Progress);
-            let due = progress.map(|(due, _)| *due).min().filter(|due| *due <= limit);
+            let first = |kind: TimerKind| {
+                let timers = state.timers.values().filter(|timer| timer.1 == kind);
+                timers.map(|(due, _)| *due).min().filter(|due| *due <= limit)
+            };
+            let due = (first(TimerKind::Progress), first(TimerKind::Blocking));
             (state.changes, busy, due, state.followers.clone())
         };
         busy.extend(followers.iter().filter_map(|follower| follower.upgrade()?.lag()));
-        let look = match due {
-            _ if !busy.is_empty() => Look::Busy(busy),
+        let (progress, blocking) = due;
+        let look = match progress.into_iter().chain(blocking).min() {
+            _ if !busy.is_empty() => Look::Busy(busy, blocking),
             Some(due) => Look::Waiting(due),
             None => Look::Quiet,
         };
@@ -221,6 +236,9 @@ impl Activity {
 
 /// How often quiet is looked for.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// How long nothing may change, in real time, until those at work are taken to wait for a timer.
+const STALLED: Duration = Duration::from_millis(20);
 
 /// How long work may hang in real time before a virtual clock's limit counts as reached.
 const STUCK: Duration = Duration::from_secs(30);
@@ -273,6 +291,23 @@ mod tests {
         tokio::task::yield_now().await;
         activity.settle(&clock, Settle::within(Duration::from_mins(1))).await.unwrap();
         assert_eq!(clock.now(), start + SignedDuration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_for_a_timer_does_not_hang_a_virtual_clock() {
+        let (activity, clock) = (Activity::default(), VirtualClock::default());
+        let task = {
+            let (activity, clock) = (activity.clone(), clock.clone());
+            async move {
+                let _request = activity.hold("a request");
+                let at = clock.now() + SignedDuration::from_secs(1);
+                drop(activity.sleep_until(&clock, at, TimerKind::Blocking, "next try").await);
+            }
+        };
+        let task = tokio::spawn(task);
+        tokio::task::yield_now().await;
+        activity.settle(&clock, Settle::within(Duration::from_mins(1))).await.unwrap();
+        task.await.unwrap();
     }
 
     #[tokio::test]

@@ -209,12 +209,14 @@ impl Shared {
                 Ok(revision) => self.follow(revision).await,
                 Err(error) => {
                     warn!(resource = %self.resource, %error, "failed to list");
+                    let mut kind = TimerKind::Blocking;
                     if error.is_not_found() {
+                        kind = TimerKind::Periodic;
                         // A type that is gone has no objects, and nothing more will be seen of it.
                         self.replace(Vec::new(), "");
                         self.seen.store(u64::MAX, Ordering::Release);
                     }
-                    self.client.pause(RETRY, TimerKind::Periodic, "relist").await;
+                    self.client.pause(RETRY, kind, "relist").await;
                 }
             }
         }
@@ -246,7 +248,7 @@ impl Shared {
                 Some(error) if error.is_expired() || error.is_not_found() => return,
                 Some(error) => {
                     warn!(resource = %self.resource, %error, "watch failed");
-                    self.client.pause(RETRY, TimerKind::Periodic, "watch again").await;
+                    self.client.pause(RETRY, TimerKind::Blocking, "watch again").await;
                 }
             }
         }

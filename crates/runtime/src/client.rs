@@ -285,8 +285,7 @@ impl Client {
             };
             self.limit.refused();
             tries += 1;
-            let at = self.clock().now() + wait;
-            self.clock().sleep_until(at).await;
+            self.pause(wait, TimerKind::Blocking, "next try").await;
         }
     }
 
@@ -320,7 +319,7 @@ impl Client {
         self.transport.send(request).await.map_err(|source| transport(call.path, source))
     }
 
-    /// Waits until `at` for something that comes round for ever.
+    /// Waits for the next try of something.
     pub(crate) async fn pause(&self, wait: Duration, kind: TimerKind, what: &'static str) {
         let at = self.clock().now() + wait;
         drop(self.activity().sleep_until(self.clock().as_ref(), at, kind, what).await);
