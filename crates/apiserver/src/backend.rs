@@ -17,6 +17,7 @@ use tokio::sync::watch;
 pub(crate) use crate::backend::update::Modify;
 use crate::{
     convert,
+    entropy::Entropy,
     error::ApiError,
     registry::{Registered, Registry},
     store::{History, Snapshot, Store, Subscription},
@@ -34,6 +35,7 @@ struct Shared {
     clock: SharedClock,
     activity: Activity,
     stopping: watch::Sender<bool>,
+    entropy: Entropy,
     /// The certificate that clients trust, as namespaces show it.
     ca_certificate: String,
 }
@@ -124,6 +126,7 @@ impl Backend {
         clock: SharedClock,
         activity: Activity,
         history: History,
+        entropy: Entropy,
         ca_certificate: String,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -132,6 +135,7 @@ impl Backend {
             clock,
             activity,
             stopping: watch::Sender::new(false),
+            entropy,
             ca_certificate,
         }))
     }

@@ -347,6 +347,17 @@ impl ApiError {
         Self::plain(Reason::NotImplemented, message)
     }
 
+    /// What is asked for is for administrators only.
+    pub(crate) fn administrators_only(user: &str, path: &str) -> Self {
+        let message = format!("forbidden: User \"{user}\" cannot use path \"{path}\"");
+        Self::plain(Reason::Forbidden, message)
+    }
+
+    /// What was waited for did not come about in time.
+    pub(crate) fn timeout(message: impl Into<String>) -> Self {
+        Self::plain(Reason::Timeout, message)
+    }
+
     /// The server is stopping.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         let mut error = Self::plain(Reason::ServiceUnavailable, message);

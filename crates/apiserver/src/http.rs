@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod collection;
+pub(crate) mod harm;
 pub(crate) mod media;
 pub(crate) mod meta;
 pub(crate) mod patch;
@@ -15,6 +16,7 @@ pub(crate) mod service;
 pub(crate) mod shape;
 pub(crate) mod subresource;
 pub(crate) mod watch;
+pub(crate) mod windlass;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use http::{HeaderMap, Method, header::HeaderName};
 
 use crate::{
     backend::Backend,
+    faults::Faults,
     http::{media::Wanted, query::Query},
     requests::RequestLog,
     user::User,
@@ -33,6 +36,7 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) backend: Backend,
     pub(crate) requests: RequestLog,
+    pub(crate) faults: Faults,
 }
 
 /// One request, its body read.

@@ -32,6 +32,8 @@ pub struct RequestRecord {
     /// The name of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// The name of the user, empty if nobody said who asks.
+    pub user: String,
     /// The status code of the answer.
     pub code: u16,
     /// The user agent.

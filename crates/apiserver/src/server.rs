@@ -13,7 +13,10 @@ use crate::{
     backend::Backend,
     bootstrap,
     controllers::{self, ControllersHandle},
+    dump,
+    entropy::Entropy,
     error::ApiError,
+    faults::Faults,
     http::{Core, service::ApiService},
     listen::{self, Endpoint, Listen, ListenError},
     requests::{RequestLog, RequestRecord},
@@ -52,6 +55,7 @@ pub struct Builder {
     activity: Activity,
     history: History,
     controllers: bool,
+    seed: Option<u64>,
 }
 
 impl Default for Builder {
@@ -61,6 +65,7 @@ impl Default for Builder {
             activity: Activity::default(),
             history: History::default(),
             controllers: true,
+            seed: None,
         }
     }
 }
@@ -84,6 +89,13 @@ impl Builder {
         Self { controllers, ..self }
     }
 
+    /// Decides UIDs and generated names by a seed: with a virtual clock and a pause to settle after each
+    /// step, two runs of one script then lead to the same objects.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
     /// Starts the server; it is ready when this returns.
     ///
     /// # Errors
@@ -93,11 +105,17 @@ impl Builder {
     pub async fn start(self) -> Result<ApiServer, StartError> {
         let authority = Arc::new(Authority::new()?);
         let ca_certificate = authority.pem().to_owned();
-        let backend = Backend::new(self.clock, self.activity, self.history, ca_certificate);
+        let entropy = Entropy::new(self.seed);
+        let Self { clock, activity, history, .. } = self;
+        let backend = Backend::new(clock, activity, history, entropy, ca_certificate);
         bootstrap::create(&backend)?;
         let spawn = || controllers::spawn(backend.clone());
         let controllers = self.controllers.then(spawn).transpose()?;
-        let core = Arc::new(Core { backend, requests: RequestLog::default() });
+        let core = Arc::new(Core {
+            backend,
+            requests: RequestLog::default(),
+            faults: Faults::new(self.seed.unwrap_or_default()),
+        });
         let listeners = Mutex::default();
         Ok(ApiServer(Arc::new(Owner { core, authority, listeners, _controllers: controllers })))
     }
@@ -132,6 +150,17 @@ impl ApiServer {
     /// Returns the last requests, oldest first.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.0.core.requests.all()
+    }
+
+    /// Returns all objects, one line of JSON each, by resource, namespace and name. The server's own
+    /// certificate, which is another one in each process, is left out.
+    pub fn dump(&self) -> String {
+        dump::text(self.backend())
+    }
+
+    /// Returns what goes wrong in this server: nothing, until a rule is added.
+    pub fn faults(&self) -> &Faults {
+        &self.0.core.faults
     }
 
     /// Listens on a socket, with TLS, until the server stops.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use k8s::{Object, ObjectKey};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{
     admission,
@@ -51,7 +50,7 @@ impl Backend {
         self.check_place(registered, namespace, &value)?;
         warnings.extend(lifecycle::dedup_owners(&mut value));
         self.name(registered, namespace, &mut value)?;
-        lifecycle::give_birth(registered, &mut value, &Uuid::new_v4().to_string(), self.now());
+        lifecycle::give_birth(registered, &mut value, &self.0.entropy.uid(), self.now());
         admission::complete(registered, &mut value, true);
         let name = text(&value, "name").to_owned();
         let mut errors = self.assign(registered, &mut value, None);
@@ -121,7 +120,7 @@ impl Backend {
         }
         let mut name = String::new();
         for _ in 0..NAME_TRIES {
-            name = lifecycle::generated_name(&base, &Uuid::new_v4().into_bytes());
+            name = lifecycle::generated_name(&base, &self.0.entropy.bytes());
             let key = ObjectKey::new(namespace, &name);
             if self.0.store.get(&registered.storage, &key).is_none() {
                 value["metadata"]["name"] = json!(name);

@@ -42,9 +42,6 @@ pub(crate) fn handle(call: &Call, route: &Route) -> Result<Answer, ApiError> {
         Route::OpenApiV3 => json(&registry.openapi().index()),
         Route::OpenApiDocument(path) => openapi_document(call, path),
         Route::OpenApiV2 => swagger(call),
-        Route::Windlass(path) if path == "requests" => {
-            json(&json!({"requests": call.core.requests.all()}))
-        }
         _ => Err(ApiError::page_not_found()),
     }
 }

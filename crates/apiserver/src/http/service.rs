@@ -17,13 +17,14 @@ use uuid::Uuid;
 use crate::{
     error::ApiError,
     http::{
-        Call, Core, body, header as text_of, media,
+        Call, Core, body, harm, header as text_of, media,
         media::Wanted,
         meta,
         query::{Query, parse_revision},
         resource,
         respond::{self, Answer, Body},
         route::{self, Route},
+        windlass,
     },
     requests::RequestRecord,
     user::User,
@@ -76,10 +77,18 @@ where
     let (parts, body) = request.into_parts();
     let route = route::parse(parts.uri.path());
     let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let user = user.map(|user| impersonated(user, &parts));
     let mut record = record(&parts, &route, &query);
+    record.user = user.as_ref().map(|user| user.name.clone()).unwrap_or_default();
     let audit_id = audit_id(&parts);
     let mut wanted = Wanted::default();
-    let outcome = handle(core.clone(), user, (parts, body), (route, query), &mut wanted).await;
+    let outcome = if let Route::Windlass(path) = &route {
+        windlass::handle(&core, user.as_ref(), path, (parts, body)).await
+    } else {
+        let harm = core.faults.strike(&record);
+        let handled = handle(core.clone(), user, (parts, body), (route, query), &mut wanted);
+        harm::suffer(&core.backend, harm, handled).await
+    };
     let mut answer = outcome.unwrap_or_else(|error| respond::error(&error, wanted));
     record.time = core.backend.clock().now();
     record.code = answer.status().as_u16();
@@ -105,7 +114,7 @@ where
     B::Error: Into<BoxError>,
 {
     let user = match user {
-        Some(user) => impersonated(user, &parts),
+        Some(user) => user,
         None if matches!(route, Route::Health | Route::Version) => {
             User::new("system:anonymous", &[])
         }
