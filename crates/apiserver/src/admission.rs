@@ -77,6 +77,9 @@ pub(crate) fn validate(
         let scale = registered.scale.iter();
         errors.extend(scale.flat_map(|paths| crd::scale::check(paths, part, value)));
     }
+    if let Some(custom) = &registered.custom {
+        errors.extend(custom.schema.check_rules(value, old, &errors));
+    }
     if is_definition(registered) && part == Part::Main {
         errors.extend(crd::validate(value, old));
     }

@@ -43,6 +43,18 @@ impl FieldReason {
         }
     }
 
+    /// Returns whether validation rules cannot be evaluated on what is wrong in this way.
+    pub(crate) fn blocks_rules(self) -> bool {
+        match self {
+            Self::Required
+            | Self::TypeInvalid
+            | Self::NotSupported
+            | Self::TooLong
+            | Self::TooMany => true,
+            Self::Invalid | Self::NotFound | Self::Duplicate | Self::Forbidden => false,
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Required => "Required value",
@@ -176,6 +188,16 @@ impl fmt::Display for FieldError {
 pub(crate) struct FieldPath(String);
 
 impl FieldPath {
+    /// Returns the path of `below`, which is relative, below this one.
+    pub(crate) fn join(&self, below: &Self) -> Self {
+        match (self.0.as_str(), below.0.as_str()) {
+            (_, "") => self.clone(),
+            ("", _) => below.clone(),
+            (path, below) if below.starts_with('[') => Self(format!("{path}{below}")),
+            (path, below) => Self(format!("{path}.{below}")),
+        }
+    }
+
     /// Returns the path of the object itself.
     pub(crate) fn root() -> Self {
         Self::default()

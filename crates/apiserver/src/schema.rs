@@ -7,6 +7,7 @@ mod keywords;
 mod lists;
 mod pattern;
 mod prune;
+mod rules;
 mod structural;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldError, FieldPath},
-    schema::pattern::Pattern,
+    schema::{pattern::Pattern, rules::Rule},
 };
 
 /// What the objects of one version of a custom resource look like, or one node of that.
@@ -78,6 +79,8 @@ pub(crate) struct Schema {
     list_map_keys: Vec<String>,
     #[serde(rename = "x-kubernetes-map-type")]
     map_type: Option<String>,
+    #[serde(rename = "x-kubernetes-validations", deserialize_with = "nullable")]
+    rules: Vec<Rule>,
 }
 
 /// What a map may hold under keys that are no named property.
@@ -94,7 +97,7 @@ impl Schema {
     /// Reads the schema that stands at `path` of a definition and checks that it is structural.
     pub(crate) fn parse(path: &FieldPath, value: &Value) -> Result<Self, Vec<FieldError>> {
         let broken_keywords = keywords::check(path, value);
-        let schema = match Self::deserialize(value) {
+        let mut schema = match Self::deserialize(value) {
             Ok(schema) => schema,
             // A list of schemas under `items` and the like were told already, in better words.
             Err(_) if !broken_keywords.is_empty() => return Err(broken_keywords),
@@ -107,6 +110,9 @@ impl Schema {
             errors = structural::check_defaults(path, &schema);
         }
         errors.extend(broken_keywords);
+        if errors.is_empty() {
+            errors = rules::compile(path, &mut schema);
+        }
         if errors.is_empty() { Ok(schema) } else { Err(errors) }
     }
 
@@ -138,6 +144,27 @@ impl Schema {
         let mut errors = check::check(schema, "status", status);
         errors.extend(lists::check_at(&FieldPath::new("status"), schema, status));
         errors
+    }
+
+    /// Returns which validation rules an object breaks; `old` is what it replaces.
+    ///
+    /// The rules are for objects that have the form the schema says: given `found`, which says that this one has
+    /// not, there is one more error instead.
+    pub(crate) fn check_rules(
+        &self,
+        object: &Value,
+        old: Option<&Value>,
+        found: &[FieldError],
+    ) -> Vec<FieldError> {
+        if !self.has_rules() {
+            return Vec::new();
+        }
+        if found.iter().any(|error| error.reason.blocks_rules()) {
+            let detail = "some validation rules were not checked because the object was invalid; \
+                          correct the existing errors to complete validation";
+            return vec![FieldError::invalid(FieldPath::root(), Value::Null, detail)];
+        }
+        rules::check(self, object, old)
     }
 
     /// Returns the schema of a named property.

@@ -108,13 +108,16 @@ fn wrong_definitions_are_refused_in_the_words_of_the_api() {
 
 #[test]
 fn a_rule_that_cannot_be_evaluated_is_refused() {
-    let rules = json!([{"rule": "self.min <= self.max"}]);
+    let rules = json!([{"rule": "self == other"}]);
     let pointer =
         "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations";
     assert_eq!(
         wrong(pointer, rules),
         [
-            r#"spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: "self.min <= self.max": CEL rules are not supported yet"#
+            "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid \
+             value: {\"Rule\":\"self == other\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\
+             \"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:9: \
+             undeclared reference to 'other' (in container '')\n | self == other\n | ........^"
         ]
     );
 }

@@ -4,7 +4,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::field::{FieldError, FieldPath};
+use crate::{
+    field::{FieldError, FieldPath},
+    schema::rules as validations,
+};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
@@ -265,16 +268,10 @@ fn map_key(
     }
 }
 
-/// Refuses validation rules: a rule that is not evaluated would let wrong objects pass in silence.
 fn rules(path: &FieldPath, schema: &Value, errors: &mut Vec<FieldError>) {
-    for (index, rule) in list(schema, "x-kubernetes-validations").iter().enumerate() {
-        let path = path.child("x-kubernetes-validations").index(index).child("rule");
-        let source = text(rule, "rule").unwrap_or_default();
-        errors.push(if source.trim().is_empty() {
-            FieldError::required(path, "rule is not specified")
-        } else {
-            FieldError::invalid(path, source, "CEL rules are not supported yet")
-        });
+    for (index, rule) in list(schema, validations::KEYWORD).iter().enumerate() {
+        let path = path.child(validations::KEYWORD).index(index);
+        errors.extend(validations::check_form(&path, rule));
     }
 }
 

@@ -182,6 +182,7 @@ fn nested(path: &FieldPath, schema: &Schema, skip_any: bool, errors: &mut Vec<Fi
         ("x-kubernetes-list-map-keys", !schema.list_map_keys.is_empty(), "be empty"),
         ("x-kubernetes-list-type", schema.list_type.is_some(), "be undefined"),
         ("x-kubernetes-map-type", schema.map_type.is_some(), "be undefined"),
+        ("x-kubernetes-validations", !schema.rules.is_empty(), "be empty"),
     ] {
         if wrong {
             let detail = format!("must {must} to be structural");
