@@ -88,6 +88,13 @@ fn the_readme_s_commands_do_what_it_shows() {
     }
 }
 
+/// `cargo run` in a workspace needs to be told which of the binaries is meant.
+#[test]
+fn cargo_run_means_this_binary() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("default-members = [\"crates/windlass\""));
+}
+
 #[test]
 fn the_examples_run_by_the_commands_of_their_readmes() {
     for name in ["useless-pod", "hello-python"] {
