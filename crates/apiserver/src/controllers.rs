@@ -12,6 +12,7 @@ mod custom;
 mod deployment;
 mod fields;
 mod garbage;
+mod job;
 mod kinds;
 mod names;
 mod namespace;
@@ -25,6 +26,7 @@ mod scheduler;
 mod service;
 mod shell;
 mod sim;
+mod statefulset;
 mod world;
 
 use tokio::task::JoinHandle;

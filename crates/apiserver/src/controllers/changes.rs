@@ -43,6 +43,13 @@ pub(crate) fn work(world: &World, change: &Change<'_>) -> BTreeSet<Work> {
             work.extend(claimants.into_iter().map(Work::Deployment));
         } else if is(&kinds::DEPLOYMENTS) {
             work.insert(Work::Deployment(key));
+        } else if is(&kinds::STATEFUL_SETS) {
+            work.insert(Work::StatefulSet(key));
+        } else if is(&kinds::CONTROLLER_REVISIONS) {
+            let owners = claimants(world, object, &kinds::STATEFUL_SETS);
+            work.extend(owners.into_iter().map(Work::StatefulSet));
+        } else if is(&kinds::JOBS) {
+            work.insert(Work::Job(key));
         } else if is(&kinds::SERVICES) || is(&kinds::ENDPOINTS) {
             work.insert(Work::Service(key));
         } else if is(&kinds::ENDPOINT_SLICES) {
@@ -74,6 +81,9 @@ fn add_pod(world: &World, pod: &Object, work: &mut BTreeSet<Work>) {
         work.extend(deployments.into_iter().flatten().map(Work::Deployment));
         work.insert(Work::ReplicaSet(set));
     }
+    let sets = claimants(world, pod, &kinds::STATEFUL_SETS);
+    work.extend(sets.into_iter().map(Work::StatefulSet));
+    work.extend(claimants(world, pod, &kinds::JOBS).into_iter().map(Work::Job));
     let services = world.of(&kinds::SERVICES, &meta.namespace);
     let services = services
         .filter(|entry| entry.service().is_some_and(|service| service.selects(&meta.labels)));
@@ -91,6 +101,8 @@ fn claimants(world: &World, object: &Object, resource: &Shared) -> Vec<ObjectKey
         let claimant = match &entry.view {
             View::Deployment(deployment) => deployment.claimant(),
             View::ReplicaSet(set) => set.claimant(),
+            View::StatefulSet(set) => set.claimant(),
+            View::Job(job) => job.claimant(),
             _ => return false,
         };
         claimant.claim(object.meta()) != Claim::Foreign

@@ -12,6 +12,9 @@ pub(crate) struct Condition {
     pub(crate) status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) observed_generation: Option<i64>,
+    /// Only conditions of Jobs have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_probe_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_update_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,10 @@ kinds! {
     NAMESPACES: cluster "v1" "Namespace" "namespaces";
     REPLICA_SETS: namespaced "apps/v1" "ReplicaSet" "replicasets";
     DEPLOYMENTS: namespaced "apps/v1" "Deployment" "deployments";
+    STATEFUL_SETS: namespaced "apps/v1" "StatefulSet" "statefulsets";
+    CONTROLLER_REVISIONS: namespaced "apps/v1" "ControllerRevision" "controllerrevisions";
+    CLAIMS: namespaced "v1" "PersistentVolumeClaim" "persistentvolumeclaims";
+    JOBS: namespaced "batch/v1" "Job" "jobs";
     ENDPOINT_SLICES: namespaced "discovery.k8s.io/v1" "EndpointSlice" "endpointslices";
     CRDS: cluster "apiextensions.k8s.io/v1" "CustomResourceDefinition" "customresourcedefinitions";
 }

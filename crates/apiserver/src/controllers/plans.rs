@@ -3,13 +3,13 @@
 use k8s::{ObjectKey, Timestamp};
 
 use super::{
-    action::{Action, Note, Plan, Severity},
+    action::{Action, Note, Plan, Severity, Target},
     addresses::Addresses,
     custom, deployment, fields,
     garbage::{self, Discovery, Verdict},
-    kinds, namespace, node,
+    job, kinds, namespace, node,
     queue::Work,
-    replicaset, scheduler, service, sim,
+    replicaset, scheduler, service, sim, statefulset,
     world::{Entry, World},
 };
 
@@ -32,6 +32,8 @@ impl<'a> Context<'a> {
             Work::Pod(key) => self.pod(key),
             Work::ReplicaSet(key) => self.replica_set(key).as_ref().map(replicaset::plan),
             Work::Deployment(key) => self.deployment(key),
+            Work::StatefulSet(key) => self.stateful_set(key),
+            Work::Job(key) => self.job(key),
             Work::Service(key) => self.service(key),
             Work::CustomResource(name) => self.definition(name),
             Work::Namespace(name) => self.namespace(name),
@@ -107,18 +109,44 @@ impl<'a> Context<'a> {
         Some(deployment::plan(&observed))
     }
 
+    fn stateful_set(&self, key: &ObjectKey) -> Option<Plan> {
+        let set = self.growing(&kinds::STATEFUL_SETS, key)?.stateful_set()?;
+        let claimant = set.claimant();
+        let owned = self.world.dependents(&claimant.object.meta().uid);
+        let is_revision = |target: &Target| target.resource == *kinds::CONTROLLER_REVISIONS;
+        let revisions = owned.filter(|(target, _)| is_revision(target));
+        let find = |resource: &kinds::Shared, name: &str| {
+            let entry = self.world.get(resource, &ObjectKey::new(&key.namespace, name));
+            entry.map(|entry| &*entry.object)
+        };
+        let observed = statefulset::Observed {
+            set,
+            pods: self.world.claimable(claimant.object).filter_map(Entry::pod).collect(),
+            revisions: revisions.map(|(_, entry)| &*entry.object).collect(),
+            find: &find,
+            now: self.now,
+        };
+        Some(statefulset::plan(&observed))
+    }
+
+    fn job(&self, key: &ObjectKey) -> Option<Plan> {
+        let job = self.growing(&kinds::JOBS, key)?.job()?;
+        let pods = self.world.claimable(job.claimant().object).filter_map(Entry::pod).collect();
+        Some(job::plan(&job::Observed { job, pods, revision: self.revision, now: self.now }))
+    }
+
     fn service(&self, key: &ObjectKey) -> Option<Plan> {
         let endpoints = self.world.get(&kinds::ENDPOINTS, key).map(|entry| &*entry.object);
-        let Some(entry) = self.world.get(&kinds::SERVICES, key) else {
-            return endpoints.map(service::plan_gone);
-        };
-        if self.world.is_ending(&key.namespace) {
-            return None;
-        }
         let slices = self.world.of(&kinds::ENDPOINT_SLICES, &key.namespace);
         let slices = slices
             .map(|entry| &*entry.object)
             .filter(|slice| slice.meta().labels.get(service::SERVICE_NAME) == Some(&key.name));
+        let Some(entry) = self.world.get(&kinds::SERVICES, key) else {
+            return Some(service::plan_gone(endpoints, &slices.collect::<Vec<_>>()));
+        };
+        if self.world.is_ending(&key.namespace) {
+            return None;
+        }
         let observed = service::Observed {
             service: entry.service()?,
             pods: self.world.of(&kinds::PODS, &key.namespace).filter_map(Entry::pod).collect(),

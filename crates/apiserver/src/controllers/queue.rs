@@ -19,6 +19,8 @@ pub(crate) enum Work {
     Pod(ObjectKey),
     ReplicaSet(ObjectKey),
     Deployment(ObjectKey),
+    StatefulSet(ObjectKey),
+    Job(ObjectKey),
     Service(ObjectKey),
     CustomResource(String),
     Namespace(String),

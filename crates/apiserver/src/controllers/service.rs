@@ -1,5 +1,6 @@
 //! Pure: the Endpoints and EndpointSlices of a Service, from the pods it selects.
 
+mod mirror;
 mod slices;
 mod subsets;
 #[cfg(test)]
@@ -99,14 +100,18 @@ impl Service {
     }
 }
 
-/// Plans what makes the endpoints follow the pods. A Service without a selector keeps what it was given.
+/// Plans what makes the endpoints follow the pods. Of a Service without a selector the Endpoints are
+/// what it was given, and slices mirror them.
 pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     let mut plan = Plan::default();
     let service = observed.service;
-    if service.selector.is_empty()
-        || service.spec.r#type == "ExternalName"
-        || service.object.meta().is_deleting()
-    {
+    if service.object.meta().is_deleting() {
+        return plan;
+    }
+    let is_mirrored = service.selector.is_empty();
+    let endpoints = observed.endpoints.filter(|_| is_mirrored);
+    mirror::plan(endpoints, &observed.slices, &mut plan);
+    if is_mirrored || service.spec.r#type == "ExternalName" {
         return plan;
     }
     let pods = observed.pods.iter().filter(|pod| {
@@ -125,13 +130,15 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     plan
 }
 
-/// Plans what is to be done about the Endpoints of a Service that is gone; slices go with their owner.
-pub(crate) fn plan_gone(endpoints: &Object) -> Plan {
+/// Plans what is to be done about the Endpoints of a Service that is gone, and about the slices that
+/// mirror them; other slices go with their owner.
+pub(crate) fn plan_gone(endpoints: Option<&Object>, slices: &[&Object]) -> Plan {
     let mut plan = Plan::default();
-    if subsets::is_own(endpoints) {
+    if let Some(endpoints) = endpoints.filter(|it| subsets::is_own(it)) {
         let target = Target::of(&kinds::ENDPOINTS, endpoints);
         plan.push(Action::Delete { target, how: Deletion::Background });
     }
+    mirror::plan(None, slices, &mut plan);
     plan
 }
 

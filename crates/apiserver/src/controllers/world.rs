@@ -9,8 +9,8 @@ use k8s::{Object, ObjectKey, Resource};
 use serde::Deserialize;
 
 use super::{
-    action::Target, deployment::Deployment, kinds, kinds::Shared, node::Node, pod::Pod,
-    replicaset::ReplicaSet, requests::Amounts, service::Service,
+    action::Target, deployment::Deployment, job::Job, kinds, kinds::Shared, node::Node, pod::Pod,
+    replicaset::ReplicaSet, requests::Amounts, service::Service, statefulset::StatefulSet,
 };
 
 /// Everything that exists.
@@ -51,6 +51,8 @@ pub(crate) struct Entry {
 pub(crate) enum View {
     Deployment(Box<Deployment>),
     ReplicaSet(Box<ReplicaSet>),
+    StatefulSet(Box<StatefulSet>),
+    Job(Box<Job>),
     Pod(Box<Pod>),
     Node(Box<Node>),
     Service(Box<Service>),
@@ -207,7 +209,11 @@ impl Entry {
     fn new(resource: &Shared, object: Arc<Object>) -> Self {
         let view = View::read(resource, &object);
         let executor = match view {
-            View::Deployment(_) | View::ReplicaSet(_) | View::Pod(_) => executor(&object),
+            View::Deployment(_)
+            | View::ReplicaSet(_)
+            | View::StatefulSet(_)
+            | View::Job(_)
+            | View::Pod(_) => executor(&object),
             View::Node(_) | View::Service(_) | View::Plain => None,
         };
         Self { object, view, executor }
@@ -226,6 +232,16 @@ impl Entry {
     /// Returns the Deployment that this is.
     pub(crate) fn deployment(&self) -> Option<&Deployment> {
         if let View::Deployment(deployment) = &self.view { Some(deployment) } else { None }
+    }
+
+    /// Returns the StatefulSet that this is.
+    pub(crate) fn stateful_set(&self) -> Option<&StatefulSet> {
+        if let View::StatefulSet(set) = &self.view { Some(set) } else { None }
+    }
+
+    /// Returns the Job that this is.
+    pub(crate) fn job(&self) -> Option<&Job> {
+        if let View::Job(job) = &self.view { Some(job) } else { None }
     }
 
     /// Returns the Service that this is.
@@ -249,6 +265,10 @@ impl View {
             ReplicaSet::read(object).map_or(Self::Plain, |it| Self::ReplicaSet(Box::new(it)))
         } else if is(&kinds::DEPLOYMENTS) {
             Deployment::read(object).map_or(Self::Plain, |it| Self::Deployment(Box::new(it)))
+        } else if is(&kinds::STATEFUL_SETS) {
+            StatefulSet::read(object).map_or(Self::Plain, |it| Self::StatefulSet(Box::new(it)))
+        } else if is(&kinds::JOBS) {
+            Job::read(object).map_or(Self::Plain, |it| Self::Job(Box::new(it)))
         } else if is(&kinds::NODES) {
             Node::read(object).map_or(Self::Plain, |it| Self::Node(Box::new(it)))
         } else if is(&kinds::SERVICES) {

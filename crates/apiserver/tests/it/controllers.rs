@@ -2,6 +2,7 @@
 
 mod garbage;
 mod pods;
+mod sets;
 mod storm;
 mod workloads;
 
@@ -168,6 +169,10 @@ mod kinds {
         NAMESPACES: cluster "v1" "Namespace" "namespaces";
         REPLICA_SETS: namespaced "apps/v1" "ReplicaSet" "replicasets";
         DEPLOYMENTS: namespaced "apps/v1" "Deployment" "deployments";
+        STATEFUL_SETS: namespaced "apps/v1" "StatefulSet" "statefulsets";
+        REVISIONS: namespaced "apps/v1" "ControllerRevision" "controllerrevisions";
+        CLAIMS: namespaced "v1" "PersistentVolumeClaim" "persistentvolumeclaims";
+        JOBS: namespaced "batch/v1" "Job" "jobs";
         DEFINITIONS: cluster "apiextensions.k8s.io/v1" "CustomResourceDefinition"
             "customresourcedefinitions";
         ENDPOINT_SLICES: namespaced "discovery.k8s.io/v1" "EndpointSlice" "endpointslices";
