@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -108,18 +109,25 @@ impl Activity {
     }
 
     /// Waits for `at` and returns a token for the work that follows, without a gap between the two.
-    pub async fn sleep_until(
+    ///
+    /// The timer counts from the call on, not only once the future is polled: a task that is spawned to
+    /// wait may come late.
+    pub fn sleep_until(
         &self,
         clock: &dyn Clock,
         at: Timestamp,
         kind: TimerKind,
         what: impl Into<Cow<'static, str>>,
-    ) -> Token {
-        let timer = self.timer(at, kind);
-        clock.sleep_until(at).await;
-        let token = self.hold(what);
-        drop(timer);
-        token
+    ) -> BoxFuture<'static, Token> {
+        let (activity, what) = (self.clone(), what.into());
+        let (timer, sleep) = (self.timer(at, kind), clock.sleep_until(at));
+        async move {
+            sleep.await;
+            let token = activity.hold(what);
+            drop(timer);
+            token
+        }
+        .boxed()
     }
 
     /// Asks `follower` whenever quiet is looked for, as long as it lives.

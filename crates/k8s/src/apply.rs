@@ -50,6 +50,29 @@ pub fn last_applied(desired: &Value) -> String {
     String::from_utf8(text).expect("the formatter writes UTF-8")
 }
 
+/// Takes from `answer` what stands where `desired` sets something: what a server made of `desired`, without
+/// what the server added. Lists with a merge key are matched by item, others are taken whole.
+pub fn project(answer: &Value, desired: &Value) -> Value {
+    match (answer, desired) {
+        (Value::Object(fields), Value::Object(wanted)) => present(wanted)
+            .filter_map(|(key, wanted)| Some((key.clone(), project(fields.get(key)?, wanted))))
+            .collect::<Map<_, _>>()
+            .into(),
+        (Value::Array(items), Value::Array(wanted)) => match list::matching(items, wanted) {
+            Some(pairs) => pairs.map(|(item, wanted)| project(item, wanted)).collect(),
+            None => answer.clone(),
+        },
+        _ => answer.clone(),
+    }
+}
+
+/// Takes out the metadata that only the server sets.
+pub fn strip_server_metadata(object: &mut Value) {
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        metadata.retain(|field, _| !SERVER_METADATA.contains(&field.as_str()));
+    }
+}
+
 /// Returns the value without the fields that are `null`, at any depth.
 pub fn without_null_fields(value: &Value) -> Value {
     match value {

@@ -37,6 +37,19 @@ pub(super) fn merge(observed: &[Value], last: &[Value], desired: &[Value]) -> Op
     Some(Value::Array(merged))
 }
 
+/// Returns each desired item with the one that stands for it, as far as there is one; lists without a
+/// merge key give `None`.
+pub(super) fn matching<'a>(
+    items: &'a [Value],
+    desired: &'a [Value],
+) -> Option<impl Iterator<Item = (&'a Value, &'a Value)>> {
+    let lists = [objects(items)?, Vec::new(), objects(desired)?];
+    let [ids, _, desired_ids] = MERGE_KEYS.iter().find_map(|key| identities(&lists, key))?;
+    let items: BTreeMap<_, _> = ids.into_iter().zip(items).collect();
+    let pairs = desired_ids.into_iter().zip(desired);
+    Some(pairs.filter_map(move |(id, desired)| Some((*items.get(&id)?, desired))))
+}
+
 fn objects(list: &[Value]) -> Option<Vec<&Map<String, Value>>> {
     list.iter().map(Value::as_object).collect()
 }

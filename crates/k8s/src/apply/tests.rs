@@ -25,6 +25,25 @@ fn objects_lose_what_is_no_longer_desired() {
 }
 
 #[test]
+fn a_server_s_answer_is_cut_to_what_is_desired() {
+    for (answer, desired, cut) in [
+        (json!({"a": "1", "added": 2}), json!({"a": "1000m", "pruned": 3}), json!({"a": "1"})),
+        (
+            json!([{"name": "side", "x": 1}, {"name": "web", "x": 2, "y": 3}]),
+            json!([{"name": "web", "x": 0}]),
+            json!([{"name": "web", "x": 2}]),
+        ),
+        (
+            json!([{"key": "a"}, {"key": "b"}]),
+            json!([{"key": "a"}]),
+            json!([{"key": "a"}, {"key": "b"}]),
+        ),
+    ] {
+        assert_eq!(project(&answer, &desired), cut);
+    }
+}
+
+#[test]
 fn null_means_absent() {
     check(json!({"a": 1, "b": 2}), json!({"a": 1}), json!({"a": null, "b": null}), json!({"b": 2}));
     check(json!({"a": null}), json!({}), json!({"a": null}), json!({"a": null}));
