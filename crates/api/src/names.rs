@@ -51,6 +51,8 @@ pub mod reasons {
     pub const HOOK_CONFIG_INVALID: &str = "HookConfigInvalid";
     /// A type is unknown to discovery.
     pub const RESOURCE_NOT_FOUND: &str = "ResourceNotFound";
+    /// The objects of a type cannot be listed.
+    pub const RESOURCE_UNREADABLE: &str = "ResourceUnreadable";
     /// The parent type has no status subresource.
     pub const STATUS_SUBRESOURCE_MISSING: &str = "StatusSubresourceMissing";
     /// A selector does not parse.

@@ -306,7 +306,8 @@ impl Dev {
         let caches = Caches::new(self.client.clone());
         let discovery = Discovery::new(self.client.clone());
         let controllers = caches.get(&composite::resource());
-        controllers.filled().await;
+        // What cannot be listed is not shown.
+        let _ = controllers.filled().await;
         let mut families = BTreeMap::new();
         for controller in controllers.all() {
             let Ok(controller) = engine::check(&controller) else { continue };
@@ -340,7 +341,7 @@ async fn all(
 ) -> Option<Vec<Arc<k8s::Object>>> {
     let found = discovery.by_plural(api_version, plural).await.ok()?;
     let cache = caches.get(&found.resource);
-    cache.filled().await;
+    cache.filled().await.ok()?;
     Some(cache.all())
 }
 

@@ -8,10 +8,15 @@ use std::{
 
 use api::{SharedHook, SharedReport, composite::UpdateMethod};
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp};
-use runtime::{Applier, Cache, Client, Discovery, Events, Expectations, Queue, Shown, Written};
+use runtime::{
+    Applier, Cache, Client, Discovery, Events, Expectations, Queue, Shown, Write, Written,
+};
 use tokio::task::AbortHandle;
 
-use crate::{controller::Controller, plan::SettledChildren};
+use crate::{
+    controller::Controller,
+    plan::{ObservedType, SettledChildren, Trial, Trials},
+};
 
 /// How long a sync waits for the caches to show the controller's own last writes.
 const OWN_WRITES: Duration = Duration::from_secs(1);
@@ -48,6 +53,8 @@ pub(crate) struct Means {
 pub(crate) struct Memory {
     /// Own writes of each parent that the caches must show first, and until when to wait.
     expected: HashMap<ObjectKey, Pending>,
+    /// The parents that were put off because of them.
+    waiting: BTreeSet<ObjectKey>,
     /// Children that need no look as long as neither they nor the wish changes.
     pub(crate) settled: SettledChildren,
     /// Statuses, by the parent's UID, that the server made something else of: what was sent, and the
@@ -55,8 +62,12 @@ pub(crate) struct Memory {
     pub(crate) statuses: HashMap<String, (String, String)>,
     /// Foreign objects with the names of children, and the parents that wait for them to go.
     conflicts: HashMap<(Resource, ObjectKey), BTreeSet<ObjectKey>>,
+    /// What the server would make of children, by the hash of the wish.
+    pub(crate) trials: Trials,
+    /// Until when each of these answers counts.
+    trials_until: HashMap<u64, Timestamp>,
     /// Children of undeclared types, which cannot be observed, by the parent's UID.
-    pub(crate) undeclared: HashMap<String, BTreeSet<(Resource, ObjectKey)>>,
+    undeclared: HashMap<String, BTreeSet<(Resource, ObjectKey)>>,
 }
 
 /// Own writes that the caches do not show yet, and how long to wait for them.
@@ -74,6 +85,27 @@ struct Alarm(AbortHandle);
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+impl Memory {
+    /// Returns what is known of some children, so that planning does not hold up others.
+    pub(crate) fn known(&self, children: &[ObservedType]) -> (SettledChildren, Trials) {
+        let uids = children.iter().flat_map(|each| &each.objects).map(|object| &object.meta().uid);
+        let settled = uids.filter_map(|uid| Some((uid.clone(), self.settled.get(uid)?.clone())));
+        (settled.collect(), self.trials.clone())
+    }
+
+    /// Notes that a child that cannot be observed is there.
+    pub(crate) fn know(&mut self, parent: &Object, resource: &Resource, key: &ObjectKey) {
+        let places = self.undeclared.entry(parent.meta().uid.clone()).or_default();
+        places.insert((resource.clone(), key.clone()));
+    }
+
+    /// Tells whether a child that cannot be observed is there already.
+    pub(crate) fn is_known(&self, parent: &Object, write: &Write) -> bool {
+        let place = (write.resource.clone(), write.key.clone());
+        self.undeclared.get(&parent.meta().uid).is_some_and(|places| places.contains(&place))
     }
 }
 
@@ -103,26 +135,50 @@ impl Context {
     pub(crate) fn must_wait(&self, parent: &ObjectKey) -> bool {
         let mut memory = self.memory();
         let Some(pending) = memory.expected.get_mut(parent) else { return false };
-        let look = |resource: &Resource, key: &ObjectKey| {
-            let shown = |cache: &Arc<Cache>| Shown { seen: cache.seen(), object: cache.get(key) };
-            self.cache(resource).map(shown).unwrap_or_default()
-        };
-        if pending.writes.reached(look) || pending.deadline <= self.means.client.clock().now() {
+        let reached = pending.writes.reached(|resource, key| self.look(resource, key));
+        if reached || pending.deadline <= self.means.client.clock().now() {
             memory.expected.remove(parent);
+            memory.waiting.remove(parent);
             return false;
         }
         if pending.alarm.is_none() {
             pending.alarm = Some(self.alarm(parent.clone(), pending.deadline));
         }
+        memory.waiting.insert(parent.clone());
         true
+    }
+
+    /// Queues the parents whose own writes a cache shows now.
+    ///
+    /// The event alone does not do that: it may have queued a parent a moment before its cache counted the
+    /// event as seen, and it queues none if it is no news.
+    pub(crate) fn shown(&self) {
+        let mut memory = self.memory();
+        let Memory { expected, waiting, .. } = &mut *memory;
+        waiting.retain(|parent| {
+            let Some(pending) = expected.get_mut(parent) else { return false };
+            if !pending.writes.reached(|resource, key| self.look(resource, key)) {
+                return true;
+            }
+            expected.remove(parent);
+            self.queue.add(parent.clone());
+            false
+        });
+    }
+
+    /// Returns what the caches show of an object.
+    fn look(&self, resource: &Resource, key: &ObjectKey) -> Shown {
+        let shown = |cache: &Arc<Cache>| Shown { seen: cache.seen(), object: cache.get(key) };
+        self.cache(resource).map(shown).unwrap_or_default()
     }
 
     /// Queues a parent at a moment to come.
     fn alarm(&self, parent: ObjectKey, at: Timestamp) -> Alarm {
-        let (client, queue) = (self.means.client.clone(), self.queue.clone());
+        let (client, queue) = (&self.means.client, self.queue.clone());
+        let (clock, activity) = (client.clock().as_ref(), client.activity());
+        let due = activity.sleep_until(clock, at, TimerKind::Progress, "own writes");
         let task = tokio::spawn(async move {
-            let (clock, activity) = (client.clock().as_ref(), client.activity());
-            let _token = activity.sleep_until(clock, at, TimerKind::Progress, "own writes").await;
+            let _token = due.await;
             queue.add(parent);
         });
         Alarm(task.abort_handle())
@@ -140,10 +196,37 @@ impl Context {
         self.memory().conflicts.remove(&place).unwrap_or_default()
     }
 
+    /// Keeps what a trial told until some moment.
+    pub(crate) fn keep_trial(&self, wish: u64, trial: Trial, until: Timestamp) {
+        let mut memory = self.memory();
+        memory.trials.insert(wish, trial);
+        memory.trials_until.insert(wish, until);
+    }
+
+    /// Drops the answers of trials that no longer count.
+    pub(crate) fn drop_old_trials(&self) {
+        let now = self.means.client.clock().now();
+        let mut memory = self.memory();
+        let Memory { trials, trials_until, .. } = &mut *memory;
+        trials_until.retain(|wish, until| {
+            let counts = now < *until;
+            if !counts {
+                trials.remove(wish);
+            }
+            counts
+        });
+    }
+
     /// Drops what was remembered of a parent that is gone.
     pub(crate) fn forget(&self, parent: &Object) {
+        let key = parent.key();
         let mut memory = self.memory();
-        memory.expected.remove(&parent.key());
+        memory.expected.remove(&key);
+        memory.waiting.remove(&key);
+        memory.conflicts.retain(|_, parents| {
+            parents.remove(&key);
+            !parents.is_empty()
+        });
         memory.statuses.remove(&parent.meta().uid);
         memory.undeclared.remove(&parent.meta().uid);
     }

@@ -130,6 +130,13 @@ impl Controller {
     pub fn finalizer(&self) -> String {
         names::composite_finalizer(self.name())
     }
+
+    /// Returns whether the controller's finalizer holds an object, in its present or its former form.
+    pub fn holds(&self, object: &Object) -> bool {
+        let meta = object.meta();
+        meta.has_finalizer(&self.finalizer())
+            || meta.has_finalizer(&names::legacy_composite_finalizer(self.name()))
+    }
 }
 
 #[derive(Deserialize)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use api::names::reasons;
-use k8s::{GroupVersionKind, Object, ObjectKey, Resource};
+use api::names::{self, reasons};
+use k8s::{GroupVersionKind, Object, ObjectKey, Resource, apply};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
@@ -87,6 +87,7 @@ pub(crate) fn check(
                 continue;
             }
         };
+        strip(parent, &mut child);
         selector.label(&mut child);
         if !selector.matches(&labels(&child)) {
             return Err(LabelMismatch { kind: gvk.kind, key });
@@ -145,6 +146,22 @@ fn place(parent: &Object, resource: &Resource, child: &mut Value) -> Result<Obje
     }
     metadata.insert("namespace".to_owned(), json!(namespace));
     Ok(ObjectKey { namespace, name })
+}
+
+/// Takes out what the server and the engine write, for hooks that answer with children as they saw them:
+/// it would change with every write, and every change of it would be a write.
+fn strip(parent: &Object, child: &mut Value) {
+    apply::strip_server_metadata(child);
+    let Some(Value::Object(metadata)) = child.get_mut("metadata") else { return };
+    if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+        annotations.remove(names::LAST_APPLIED);
+    }
+    if let Some(Value::Array(owners)) = metadata.get_mut("ownerReferences") {
+        owners.retain(|owner| owner["uid"] != parent.meta().uid.as_str());
+        if owners.is_empty() {
+            metadata.remove("ownerReferences");
+        }
+    }
 }
 
 fn name(child: &Value) -> String {
@@ -247,6 +264,19 @@ mod tests {
             checked("n", &json!([child("Secret", &json!({"name": "s"}))])),
             "Secret n/s\nUndeclaredChild: child Secret n/s: its type is not among childResources"
         );
+    }
+
+    #[test]
+    fn a_child_as_it_was_seen_loses_what_was_not_the_hook_s() {
+        let parent = Object::from_value(&json!({"metadata": {"name": "p", "uid": "u"}})).unwrap();
+        let mut child = child(
+            "Pod",
+            &json!({"name": "a", "uid": "x", "resourceVersion": "7", "generation": 2,
+                "annotations": {"metacontroller.k8s.io/last-applied-configuration": "{}", "b": "c"},
+                "ownerReferences": [{"uid": "u", "controller": true}]}),
+        );
+        strip(&parent, &mut child);
+        assert_eq!(child["metadata"], json!({"name": "a", "annotations": {"b": "c"}}));
     }
 
     #[test]

@@ -2,9 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{Happening, Outcome, names::reasons};
-use k8s::{Object, ObjectKey, SignedDuration, TimerKind, Timestamp, in_one_line};
-use runtime::{Caches, Change, EventKind, Queue, Subscription};
+use api::{
+    Happening, Outcome,
+    composite::UpdateMethod,
+    names::{self, reasons},
+};
+use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp, in_one_line};
+use runtime::{Caches, Change, EventKind, ListError, Queue, Subscription};
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug, info_span};
 
@@ -24,34 +28,42 @@ const FLUSH: Duration = Duration::from_mins(30);
 /// A controller at work, until it is dropped or stopped.
 pub(crate) struct Instance {
     ctx: Arc<Context>,
+    types: Types,
     tasks: JoinSet<()>,
     _subscriptions: Vec<Subscription>,
 }
 
 impl Instance {
     /// Starts a controller whose types were found: waits for the first lists, then works.
+    ///
+    /// # Errors
+    ///
+    /// [`ListError`] if the objects of a type cannot be listed.
     pub(crate) async fn start(
         controller: Controller,
         types: Types,
         caches: &Caches,
         means: Means,
         workers: usize,
-    ) -> Self {
-        let child = |(resource, method)| ChildType { method, cache: caches.get(&resource) };
+    ) -> Result<Self, ListError> {
+        let child = |(resource, method): &(Resource, UpdateMethod)| ChildType {
+            method: *method,
+            cache: caches.get(resource),
+        };
         let (clock, activity) = (means.client.clock().clone(), means.client.activity().clone());
         let queue = Queue::new(&format!("sync of {}", types.parent.gvk.kind), clock, activity);
         let ctx = Arc::new(Context {
             controller,
             parents: caches.get(&types.parent),
-            children: types.children.into_iter().map(child).collect(),
+            children: types.children.iter().map(child).collect(),
             queue,
             means,
             memory: std::sync::Mutex::default(),
         });
         let subscriptions = subscribe(&ctx);
-        ctx.parents.filled().await;
+        ctx.parents.filled().await?;
         for child in &ctx.children {
-            child.cache.filled().await;
+            child.cache.filled().await?;
         }
         ctx.sync_all();
         let mut tasks = JoinSet::new();
@@ -59,12 +71,17 @@ impl Instance {
             tasks.spawn(Arc::clone(&ctx).work());
         }
         tasks.spawn(Arc::clone(&ctx).flush());
-        Self { ctx, tasks, _subscriptions: subscriptions }
+        Ok(Self { ctx, types, tasks, _subscriptions: subscriptions })
     }
 
     /// Returns the controller object that is run.
     pub(crate) fn controller(&self) -> &Arc<Object> {
         &self.ctx.controller.object
+    }
+
+    /// Returns the types it was started with.
+    pub(crate) fn types(&self) -> &Types {
+        &self.types
     }
 
     /// Syncs the parents whose hooks are reached by one of these URLs, because the hooks changed.
@@ -101,6 +118,15 @@ fn subscribe(ctx: &Arc<Context>) -> Vec<Subscription> {
             }
         }));
     }
+    let caches = ctx.children.iter().map(|child| &child.cache);
+    for cache in caches.chain([&ctx.parents]) {
+        let ctx = Arc::downgrade(ctx);
+        subscriptions.push(cache.on_seen(move || {
+            if let Some(ctx) = ctx.upgrade() {
+                ctx.shown();
+            }
+        }));
+    }
     subscriptions
 }
 
@@ -116,7 +142,7 @@ impl Context {
     /// Tells whether a parent is selected, or held by our finalizer.
     fn is_ours(&self, parent: &Object) -> bool {
         self.controller.parent.selector.matches(&parent.meta().labels)
-            || parent.meta().has_finalizer(&self.controller.finalizer())
+            || self.controller.holds(parent)
     }
 
     fn parent_changed(&self, change: &Change) {
@@ -172,7 +198,13 @@ impl Context {
 
     /// Queues the parents that would adopt an object without a controller.
     fn orphan_changed(&self, orphan: &Object) {
-        if orphan.meta().labels.is_empty() {
+        let labels = &orphan.meta().labels;
+        let may_match = if self.controller.generate_selector {
+            labels.contains_key(names::CONTROLLER_UID)
+        } else {
+            !labels.is_empty()
+        };
+        if !may_match {
             return;
         }
         let namespaced = self.parents.resource().is_namespaced();
@@ -194,6 +226,8 @@ impl Context {
             }
             let Some(parent) = self.parents.get(item.key()).filter(|parent| self.is_ours(parent))
             else {
+                // A sync may have failed after its parent went.
+                self.queue.forget(item.key());
                 continue;
             };
             let span =
@@ -208,12 +242,9 @@ impl Context {
         let result = sync(self, Arc::clone(&parent)).await;
         let took = Duration::try_from(clock.now().duration_since(before)).unwrap_or_default();
         match result {
-            Ok(Synced { done, look_again, retry }) => {
+            Ok(Synced { done, retry }) => {
                 debug!(done = done.len(), "synced");
                 self.tell(&parent, Outcome::Done(done.join(", ")), took);
-                if let Some(after) = look_again {
-                    self.queue.add_at(key.clone(), self.moment(after), TimerKind::Periodic);
-                }
                 if retry {
                     self.queue.add_failed(key.clone());
                 } else {
@@ -262,6 +293,11 @@ impl Context {
             self.sync_all();
             drop(token);
         }
+    }
+
+    /// Queues a parent once more, after what its hook asked for.
+    pub(crate) fn look_again(&self, parent: ObjectKey, after: Duration) {
+        self.queue.add_at(parent, self.moment(after), TimerKind::Periodic);
     }
 
     fn moment(&self, after: Duration) -> Timestamp {

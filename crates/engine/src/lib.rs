@@ -12,11 +12,13 @@ mod desired;
 mod error;
 mod instance;
 mod manager;
+mod observe;
 mod plan;
 mod request;
 mod selector;
 mod status;
 mod sync;
+mod trial;
 mod types;
 
 pub use controller::{Controller, ControllerError, check};

@@ -6,13 +6,14 @@ use api::{
     Happening, Outcome, SharedHook, SharedReport, composite,
     names::{self, conditions, reasons},
 };
+use futures::future::join_all;
 use k8s::{Object, ObjectKey, Resource, Timestamp, in_one_line, selector::Selector};
 use runtime::{
-    ApiError, Applier, Caches, Change, Client, Discovery, EventKind, Events, Part, Queue,
+    ApiError, Applier, Caches, Change, Client, Discovery, EventKind, Events, ListError, Part, Queue,
 };
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::sync::{Mutex, watch};
+use tokio::{sync::Mutex, task::JoinHandle};
 use tracing::{info, warn};
 
 use crate::{
@@ -37,7 +38,7 @@ pub struct EngineOptions {
 
 /// The engine: starts, restarts and stops controllers as their objects come, change and go.
 ///
-/// It works until it is dropped or stopped. Clones share it.
+/// It works until it is stopped. Clones share it.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
 
@@ -49,8 +50,14 @@ struct Shared {
     targets: Selector,
     queue: Queue<ObjectKey>,
     running: Mutex<HashMap<ObjectKey, Instance>>,
-    stopped: watch::Sender<bool>,
+    /// What starts and stops controllers.
+    task: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// How many controllers are started at once: one whose types are slow to list must not hold up the rest.
+const STARTERS: usize = 4;
+/// How often a condition is written again after somebody else changed the controller.
+const TRIES: usize = 5;
 
 /// Why a controller does not run.
 #[derive(Debug, Error)]
@@ -59,6 +66,8 @@ enum StartError {
     Controller(#[from] ControllerError),
     #[error(transparent)]
     Types(#[from] TypesError),
+    #[error(transparent)]
+    List(#[from] ListError),
 }
 
 impl StartError {
@@ -67,6 +76,7 @@ impl StartError {
         match self {
             Self::Controller(error) => (reasons::CREATE_ERROR, error.reason()),
             Self::Types(error) => error.reasons(),
+            Self::List(_) => (reasons::CREATE_ERROR, reasons::RESOURCE_UNREADABLE),
         }
     }
 }
@@ -94,9 +104,10 @@ impl Engine {
             targets,
             queue: Queue::new("start of", clock, activity),
             running: Mutex::default(),
-            stopped: watch::Sender::new(false),
+            task: Mutex::default(),
         }));
-        tokio::spawn(Arc::clone(&engine.0).run());
+        let task = tokio::spawn(Arc::clone(&engine.0).run());
+        *engine.0.task.try_lock().expect("nobody else has the engine yet") = Some(task);
         engine
     }
 
@@ -109,8 +120,13 @@ impl Engine {
 
     /// Stops all controllers. Calls in flight are cancelled.
     pub async fn stop(&self) {
-        self.0.stopped.send_replace(true);
         self.0.queue.close();
+        // A controller that is just being started must not come to life after the others have stopped.
+        if let Some(task) = self.0.task.lock().await.take() {
+            task.abort();
+            // It ends cancelled, or has ended with the queue.
+            let _ = task.await;
+        }
         let running: Vec<_> = self.0.running.lock().await.drain().collect();
         for (_, instance) in running {
             instance.stop().await;
@@ -126,6 +142,7 @@ impl Shared {
                 change.old.as_ref().zip(change.new.as_ref()).is_some_and(|(old, new)| {
                     old.meta().uid == new.meta().uid
                         && old.meta().generation == new.meta().generation
+                        && old.meta().labels == new.meta().labels
                 });
             if !only_noted {
                 queue.add(change.latest().key());
@@ -134,17 +151,21 @@ impl Shared {
         // A type that appears or changes may let a controller start that could not.
         let definitions = self.caches.get(&definitions());
         let (queue, controllers) = (self.queue.clone(), Arc::clone(&self.controllers));
-        let discovery = self.means.discovery.clone();
+        let (discovery, caches) = (self.means.discovery.clone(), self.caches.clone());
         let _definitions = definitions.subscribe(move |_| {
             discovery.forget();
+            caches.retry();
             for controller in controllers.all() {
                 queue.add(controller.key());
             }
         });
-        self.controllers.filled().await;
         for controller in self.controllers.all() {
             self.queue.add(controller.key());
         }
+        join_all((0..STARTERS).map(|_| self.work())).await;
+    }
+
+    async fn work(&self) {
         while let Some(item) = self.queue.next().await {
             self.reconcile(item.key()).await;
         }
@@ -156,21 +177,22 @@ impl Shared {
             !object.meta().is_deleting() && self.targets.matches(&object.meta().labels)
         };
         let wanted = self.controllers.get(key).filter(is_wanted);
-        let running = self.running.lock().await.remove(key);
-        if let Some(running) = running {
-            let same = wanted.as_ref().is_some_and(|wanted| is_same(wanted, running.controller()));
-            if same && self.types_are_there(wanted.as_ref()).await {
-                self.running.lock().await.insert(key.clone(), running);
-                return;
+        let running = self.running.lock().await.get(key).map(|running| {
+            let (controller, types) = (running.controller(), running.types());
+            (Arc::clone(controller), types.clone())
+        });
+        if let Some((controller, types)) = running {
+            if let Some(wanted) = wanted.as_ref().filter(|wanted| is_same(wanted, &controller)) {
+                match self.types(wanted).await {
+                    Ok(found) if found == types => return self.queue.forget(key),
+                    Err(StartError::Types(error)) if !error.is_missing() => {
+                        warn!(controller = %key, %error, "failed to look its types up again");
+                        return self.queue.add_failed(key.clone());
+                    }
+                    _ => {}
+                }
             }
-            let old = Arc::clone(running.controller());
-            self.tell(&old, reasons::STOPPING, "Stopping controller");
-            running.stop().await;
-            self.tell(&old, reasons::STOPPED, "Stopped controller");
-            info!(controller = %key, "stopped");
-            if wanted.is_none() {
-                self.report(&old, Outcome::Gone);
-            }
+            self.stop(key, &controller, wanted.is_none()).await;
         }
         let Some(object) = wanted else {
             self.queue.forget(key);
@@ -185,10 +207,22 @@ impl Shared {
         }
     }
 
-    /// Tells whether the types of a controller that runs are still served.
-    async fn types_are_there(&self, object: Option<&Arc<Object>>) -> bool {
-        let Some(Ok(controller)) = object.map(check) else { return false };
-        types::find(&controller, &self.means.discovery).await.is_ok()
+    /// Looks up the types of a controller as they are now.
+    async fn types(&self, object: &Arc<Object>) -> Result<types::Types, StartError> {
+        Ok(types::find(&check(object)?, &self.means.discovery).await?)
+    }
+
+    async fn stop(&self, key: &ObjectKey, object: &Object, for_good: bool) {
+        self.tell(object, reasons::STOPPING, "Stopping controller");
+        let running = self.running.lock().await.remove(key);
+        if let Some(running) = running {
+            running.stop().await;
+        }
+        self.tell(object, reasons::STOPPED, "Stopped controller");
+        info!(controller = %key, "stopped");
+        if for_good {
+            self.report(object, Outcome::Gone);
+        }
     }
 
     async fn start(&self, object: &Arc<Object>) -> Result<Instance, StartError> {
@@ -198,7 +232,7 @@ impl Shared {
         let hooks = describe(&controller, &self.means.hook);
         let instance =
             Instance::start(controller, types, &self.caches, self.means.clone(), self.workers)
-                .await;
+                .await?;
         self.tell(object, reasons::STARTED, "Started controller");
         info!(controller = object.meta().name, "started");
         self.note(object, true, reasons::RUNNING, "").await;
@@ -214,8 +248,9 @@ impl Shared {
         self.note(object, false, condition, &cause).await;
         self.report(object, Outcome::Failed(cause));
         // What is wrong with the object itself is mended by a change of the object alone.
-        if let StartError::Types(_) = error {
-            self.queue.add_failed(key.clone());
+        match error {
+            StartError::Types(_) | StartError::List(_) => self.queue.add_failed(key.clone()),
+            StartError::Controller(_) => self.queue.forget(key),
         }
     }
 
@@ -231,21 +266,27 @@ impl Shared {
 
     /// Writes the condition `Ready` of a controller, where its resource has a status.
     async fn note(&self, object: &Object, ready: bool, reason: &str, message: &str) {
-        let (client, resource) = (&self.means.client, composite::resource());
+        let (client, resource, key) = (&self.means.client, composite::resource(), object.key());
         let now = client.clock().now();
-        let result: Result<(), ApiError> = async {
-            let live = client.get(&resource, &object.key()).await?;
-            let Some(value) = with_condition(&live, ready, reason, message, now) else {
-                return Ok(());
-            };
-            client.update(&resource, &object.key(), Part::Status, value.to_string()).await?;
-            Ok(())
+        let once = || async {
+            let live = client.get(&resource, &key).await?;
+            // Another controller of that name has a condition of its own.
+            let is_same = live.meta().uid == object.meta().uid;
+            let value = with_condition(&live, ready, reason, message, now).filter(|_| is_same);
+            let Some(value) = value else { return Ok(()) };
+            client.update(&resource, &key, Part::Status, value.to_string()).await.map(|_| ())
+        };
+        let mut result: Result<(), ApiError> = once().await;
+        for _ in 1..TRIES {
+            if result.as_ref().is_err_and(ApiError::is_conflict) {
+                result = once().await;
+            }
         }
-        .await;
-        if let Err(error) =
-            result.or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
-        {
-            warn!(controller = object.meta().name, %error, "failed to write a status");
+        match result {
+            Err(error) if !error.is_not_found() => {
+                warn!(controller = object.meta().name, %error, "failed to write a status");
+            }
+            _ => {}
         }
     }
 }

@@ -32,7 +32,32 @@ pub(crate) struct Action {
     pub(crate) reason: String,
     /// The hash of the desired object, to know the write again.
     pub(crate) wish: u64,
+    /// What is to follow, if this is a deletion of a child only because it differs.
+    pub(crate) recreates: Option<Recreation>,
 }
+
+/// The child that is created once the old one is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Recreation {
+    /// As it is created.
+    pub(crate) child: Value,
+    /// As the hook wishes it.
+    pub(crate) desired: Value,
+}
+
+/// What a server answered when it was asked what it would make of a desired child.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Trial {
+    /// It would make this of the fields that are desired.
+    Accepted(Value),
+    /// It would refuse the child, with these words.
+    Refused(String),
+    /// It did not say.
+    Unknown,
+}
+
+/// The trials so far, by the hash of the desired object.
+pub(crate) type Trials = HashMap<u64, Trial>;
 
 /// The observed children of one type.
 #[derive(Clone, Debug)]
@@ -78,11 +103,14 @@ impl fmt::Display for Action {
 }
 
 /// Plans the changes that turn the observed children into the desired ones: deletes first.
+///
+/// A child is compared with what the server makes of the desired one, where a trial told that.
 pub(crate) fn plan(
     parent: &Object,
     observed: &[ObservedType],
     desired: &[Desired],
     settled: &SettledChildren,
+    trials: &Trials,
 ) -> Plan {
     let wanted: BTreeMap<_, _> =
         desired.iter().map(|each| ((&each.resource, &each.key), each)).collect();
@@ -112,7 +140,7 @@ pub(crate) fn plan(
                 if settled.get(&object.meta().uid) == Some(&now) {
                     continue;
                 }
-                let action = update(parent, each, object, *method, wish);
+                let action = update(parent, (each, wish), object, *method, trials);
                 if action.is_none() {
                     equal.push((object.meta().uid.clone(), now));
                 }
@@ -140,6 +168,17 @@ fn wish(desired: &Desired) -> u64 {
 }
 
 fn create(parent: &Object, desired: &Desired) -> Action {
+    let body = WriteKind::Create(new_child(parent, desired).to_string().into());
+    Action {
+        write: Write { resource: desired.resource.clone(), key: desired.key.clone(), kind: body },
+        reason: "desired, not there".to_owned(),
+        wish: wish(desired),
+        recreates: None,
+    }
+}
+
+/// Returns a desired child as it is created: with its owner and its last applied configuration.
+fn new_child(parent: &Object, desired: &Desired) -> Value {
     let mut value = desired.value.clone();
     annotate(&mut value, &apply::last_applied(&desired.value));
     let owners = &mut value["metadata"]["ownerReferences"];
@@ -147,15 +186,7 @@ fn create(parent: &Object, desired: &Desired) -> Action {
         Some(owners) => owners.push(owner_reference(parent)),
         None => *owners = json!([owner_reference(parent)]),
     }
-    Action {
-        write: Write {
-            resource: desired.resource.clone(),
-            key: desired.key.clone(),
-            kind: WriteKind::Create(value.to_string().into()),
-        },
-        reason: "desired, not there".to_owned(),
-        wish: wish(desired),
-    }
+    value
 }
 
 fn delete(resource: &Resource, object: &Object, reason: &str, wish: u64) -> Action {
@@ -168,19 +199,29 @@ fn delete(resource: &Resource, object: &Object, reason: &str, wish: u64) -> Acti
         },
         reason: reason.to_owned(),
         wish,
+        recreates: None,
     }
 }
 
 /// Plans how an observed child becomes the desired one, by the method of its type.
 fn update(
     parent: &Object,
-    desired: &Desired,
+    (desired, wish): (&Desired, u64),
     observed: &Object,
     method: UpdateMethod,
-    wish: u64,
+    trials: &Trials,
 ) -> Option<Action> {
+    let shape = match trials.get(&wish) {
+        Some(Trial::Accepted(shape)) => shape,
+        Some(Trial::Refused(_) | Trial::Unknown) | None => &desired.value,
+    };
     let before = observed.to_value();
-    let mut after = apply::three_way(&before, &last_applied(&before), &with_owner(parent, desired));
+    let last = last_applied(&before);
+    let mut after = apply::three_way(&before, &last, &with_owner(parent, shape, &last));
+    // A hook that drops its annotations must not seem to drop the engine's own, which it never sets.
+    if let Some(text) = annotation_of(&before) {
+        annotate(&mut after, text);
+    }
     let differs = first_difference(&before, &after, &mut Vec::new());
     let annotation = apply::last_applied(&desired.value);
     let same_annotation = annotation_of(&before).is_some_and(|text| means_same(text, &annotation));
@@ -192,26 +233,26 @@ fn update(
         |path| format!("{path} differs"),
     );
     if method == UpdateMethod::Recreate && differs.is_some() {
-        return Some(delete(
-            &desired.resource,
-            observed,
-            &format!("{reason}, to be recreated"),
-            wish,
-        ));
+        let reason = format!("{reason}, to be recreated");
+        let child = new_child(parent, desired);
+        let recreates = Some(Recreation { child, desired: desired.value.clone() });
+        return Some(Action { recreates, ..delete(&desired.resource, observed, &reason, wish) });
     }
     annotate(&mut after, &annotation);
     let kind = WriteKind::Update(after.to_string().into());
     let write = Write { resource: desired.resource.clone(), key: desired.key.clone(), kind };
-    Some(Action { write, reason, wish })
+    Some(Action { write, reason, wish, recreates: None })
 }
 
-/// Returns the desired object for merging: owner references of the hook are completed by the parent's,
-/// so that the list is not cut short.
-fn with_owner(parent: &Object, desired: &Desired) -> Value {
-    let mut value = desired.value.clone();
+/// Returns the desired object for merging: where the hook names owners, or named some before, the parent
+/// is put among them, so that it does not go with those that are taken out.
+fn with_owner(parent: &Object, shape: &Value, last: &Value) -> Value {
+    let mut value = shape.clone();
     let owners = value.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
     if let Some(owners) = owners {
         owners.push(owner_reference(parent));
+    } else if last.pointer("/metadata/ownerReferences").is_some() {
+        value["metadata"]["ownerReferences"] = json!([owner_reference(parent)]);
     }
     value
 }

@@ -72,7 +72,7 @@ fn put_types<'a>(text: &mut Vec<u8>, told: &Told<'a>, version: HookVersion) {
     });
 }
 
-/// Writes a JSON object whose keys need no escaping: they are names of types and objects.
+/// Writes a JSON object. Its keys are escaped: names of roles and their kin may hold any character.
 fn put_map<T>(
     text: &mut Vec<u8>,
     entries: impl Iterator<Item = (String, T)>,
@@ -83,9 +83,8 @@ fn put_map<T>(
         if 0 < position {
             text.push(b',');
         }
-        text.push(b'"');
-        text.extend_from_slice(key.as_bytes());
-        text.extend_from_slice(b"\":");
+        serde_json::to_writer(&mut *text, &key).expect("text is written to memory");
+        text.push(b':');
         put(text, value);
     }
     text.push(b'}');
@@ -119,6 +118,22 @@ mod tests {
         assert_eq!(sent["finalizing"], json!(false));
         assert_eq!(sent["children"]["ReplicaSet.apps/v1"], json!({}));
         sent["children"]["Pod.v1"].as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let role = Resource::cluster("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles");
+        let children = [(role, vec![Arc::new(object("", "a\"b\\"))])];
+        let (controller, parent) = (object("", "c"), object("", "p"));
+        let told = Told {
+            controller: &controller,
+            parent: &parent,
+            children: &children,
+            finalizing: false,
+        };
+        let sent: Value = serde_json::from_slice(&body(told, HookVersion::V2)).unwrap();
+        let roles = &sent["children"]["ClusterRole.rbac.authorization.k8s.io/v1"];
+        assert!(roles.get("a\"b\\").is_some(), "{sent}");
     }
 
     #[test]

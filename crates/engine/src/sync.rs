@@ -1,34 +1,33 @@
 //! One sync: observe a parent and its children, ask the hook, plan, apply, write the status.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use api::{HookRequest, names, names::reasons};
-use k8s::{GroupVersionKind, Object, ObjectKey, Resource, in_one_line};
+use k8s::{GroupVersionKind, Object, Resource, in_one_line};
 use runtime::{ApiError, EventKind, Part, Write, WriteKind, Written};
 use serde_json::Value;
 
 use crate::{
     answer::{self, Answer},
-    context::{ChildType, Context},
+    context::Context,
     controller::Webhook,
     desired::{self, Desired, Problem, Types},
     error::{SyncError, call},
-    plan::{Action, ObservedType, Plan, Settled, plan},
+    observe::observe,
+    plan::{Action, ObservedType, Plan, Settled, Trial, plan},
     request::{self, Told},
-    selector::{ChildSelector, Claims, child_selector, claim, owner_reference},
-    status,
+    selector::{ChildSelector, child_selector},
+    status, trial,
 };
 
 /// How often a change of the parent itself is tried again after somebody else changed it.
-const TRIES: usize = 5;
+pub(crate) const TRIES: usize = 5;
 
 /// What a sync did.
 #[derive(Debug, Default)]
 pub(crate) struct Synced {
     /// What was done, in words, such as `created Deployment default/web`.
     pub(crate) done: Vec<String>,
-    /// After how long the hook wants to be asked once more.
-    pub(crate) look_again: Option<Duration>,
     /// Whether a child must be looked at again soon, though nothing failed.
     pub(crate) retry: bool,
 }
@@ -54,14 +53,20 @@ pub(crate) async fn sync(ctx: &Context, parent: Arc<Object>) -> Result<Synced, S
         (_, _, None) => return Ok(Synced::default()),
     };
     let selector = child_selector(controller.generate_selector, &parent)?;
-    let observed = observe(ctx, &parent, &selector).await?;
+    let Some(observed) = observe(ctx, &parent, &selector).await? else {
+        return Ok(Synced::default());
+    };
     let answer = ask(ctx, (name, webhook), &parent, &observed, finalizing).await?;
     let Answer { status, children, resync_after, finalized, events } = answer;
     for event in events {
         let kind = if event.r#type == "Warning" { EventKind::Warning } else { EventKind::Normal };
         ctx.means.events.tell(&parent, kind, &event.reason, event.message);
     }
-    let mut synced = Synced { look_again: resync_after, ..Synced::default() };
+    // What fails from here on does not take back when the hook wants to be asked again.
+    if let Some(after) = resync_after {
+        ctx.look_again(parent.key(), after);
+    }
+    let mut synced = Synced::default();
     let mut parent = parent;
     if finalizing && finalized {
         match change_finalizer(ctx, &parent, Finalizer::Remove).await? {
@@ -85,7 +90,7 @@ pub(crate) async fn sync(ctx: &Context, parent: Arc<Object>) -> Result<Synced, S
 fn is_managed(ctx: &Context, parent: &Object) -> bool {
     let meta = parent.meta();
     !meta.is_deleting()
-        || meta.has_finalizer(&ctx.controller.finalizer())
+        || ctx.controller.holds(parent)
             && !meta.has_finalizer("foregroundDeletion")
             && !meta.has_finalizer("orphan")
 }
@@ -96,20 +101,20 @@ async fn settle_finalizer(
     parent: Arc<Object>,
 ) -> Result<Option<Arc<Object>>, SyncError> {
     let matches = |parent: &Object| ctx.controller.parent.selector.matches(&parent.meta().labels);
-    let held = parent.meta().has_finalizer(&ctx.controller.finalizer());
-    if !matches(&parent) && !held {
+    let is_held = ctx.controller.holds(&parent);
+    if !matches(&parent) && !is_held {
         return Ok(None);
     }
-    let change = match (&ctx.controller.finalize, held) {
-        (Some(_), false) if !parent.meta().is_deleting() => Finalizer::Add,
-        (None, true) => Finalizer::Remove,
+    let has_finalizer = parent.meta().has_finalizer(&ctx.controller.finalizer());
+    let change = match &ctx.controller.finalize {
+        Some(_) if !has_finalizer && !parent.meta().is_deleting() && matches(&parent) => {
+            Finalizer::Add
+        }
+        None if is_held => Finalizer::Remove,
         _ => return Ok(Some(parent)),
     };
     let changed = change_finalizer(ctx, &parent, change).await?;
-    let is_ours = |parent: &Arc<Object>| {
-        matches(parent) || parent.meta().has_finalizer(&ctx.controller.finalizer())
-    };
-    Ok(changed.filter(is_ours))
+    Ok(changed.filter(|parent| matches(parent) || ctx.controller.holds(parent)))
 }
 
 /// Reads the parent, changes its finalizers and writes it; returns nothing if it is gone.
@@ -130,7 +135,7 @@ async fn change_finalizer(
             return Ok(None);
         }
         let Some(changed) = with_finalizer(&live, ctx.controller.name(), change) else {
-            return Ok(Some(Arc::new(live)));
+            return Ok(Some(Arc::new(lean(live))));
         };
         tries += 1;
         match client.update(resource, &key, Part::Main, changed.to_string()).await {
@@ -141,10 +146,16 @@ async fn change_finalizer(
                 if !written.meta().is_deleting() {
                     ctx.expect(&key, Written::stored(resource, &written));
                 }
-                return Ok(Some(Arc::new(written)));
+                return Ok(Some(Arc::new(lean(written))));
             }
         }
     }
+}
+
+/// Returns an object as caches keep it, and as hooks see it: without managedFields.
+pub(crate) fn lean(object: Object) -> Object {
+    let json = k8s::json::without_managed_fields(object.json()).ok();
+    json.and_then(|json| Object::parse(json).ok()).unwrap_or(object)
 }
 
 /// Returns the parent with its finalizer put on or taken off, or nothing if there is nothing to change.
@@ -164,94 +175,6 @@ fn with_finalizer(parent: &Object, controller: &str, change: Finalizer) -> Optio
     let mut value = parent.to_value();
     value["metadata"]["finalizers"] = finalizers.into();
     Some(value)
-}
-
-/// Finds the parent's children, adopting orphans and letting go of what no longer belongs to it.
-async fn observe(
-    ctx: &Context,
-    parent: &Arc<Object>,
-    selector: &ChildSelector,
-) -> Result<Vec<ObservedType>, SyncError> {
-    let mut observed = Vec::new();
-    let mut may_adopt = None;
-    for ChildType { method, cache } in &ctx.children {
-        let orphans = cache.orphans(&parent.meta().namespace);
-        let candidates = cache.controlled_by(&parent.meta().uid).into_iter().chain(orphans);
-        let Claims { owned: mut objects, adopt, release } = claim(parent, selector, candidates);
-        for orphan in adopt {
-            if may_adopt.is_none() {
-                may_adopt = Some(is_alive(ctx, parent).await?);
-            }
-            if may_adopt == Some(true) {
-                objects.extend(adopt_one(ctx, parent, cache.resource(), &orphan).await?);
-            }
-        }
-        for object in release {
-            release_one(ctx, parent, cache.resource(), &object).await?;
-        }
-        objects.sort_by_key(|object| object.key());
-        observed.push(ObservedType {
-            resource: cache.resource().clone(),
-            method: *method,
-            objects,
-        });
-    }
-    Ok(observed)
-}
-
-/// Reads the parent live: only one that exists and stays may adopt.
-async fn is_alive(ctx: &Context, parent: &Object) -> Result<bool, SyncError> {
-    match ctx.means.client.get(ctx.parents.resource(), &parent.key()).await {
-        Ok(live) => Ok(live.meta().uid == parent.meta().uid && !live.meta().is_deleting()),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(call("read the parent before an adoption")(error)),
-    }
-}
-
-async fn adopt_one(
-    ctx: &Context,
-    parent: &Object,
-    resource: &Resource,
-    orphan: &Object,
-) -> Result<Option<Arc<Object>>, SyncError> {
-    let mut value = orphan.to_value();
-    let mut owners = value["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-    owners.push(owner_reference(parent));
-    value["metadata"]["ownerReferences"] = owners.into();
-    rewrite(ctx, parent, resource, &value, "adopt").await
-}
-
-async fn release_one(
-    ctx: &Context,
-    parent: &Object,
-    resource: &Resource,
-    object: &Object,
-) -> Result<(), SyncError> {
-    let mut value = object.to_value();
-    if let Some(owners) = value["metadata"]["ownerReferences"].as_array_mut() {
-        owners.retain(|owner| owner["uid"] != parent.meta().uid.as_str());
-    }
-    rewrite(ctx, parent, resource, &value, "release").await.map(|_| ())
-}
-
-/// Writes a changed child; one that is gone or was changed meanwhile is left to the event that follows.
-async fn rewrite(
-    ctx: &Context,
-    parent: &Object,
-    resource: &Resource,
-    value: &Value,
-    verb: &str,
-) -> Result<Option<Arc<Object>>, SyncError> {
-    let text = |field: &str| value["metadata"][field].as_str().unwrap_or_default();
-    let key = ObjectKey::new(text("namespace"), text("name"));
-    match ctx.means.client.update(resource, &key, Part::Main, value.to_string()).await {
-        Ok(written) => {
-            ctx.expect(&parent.key(), Written::stored(resource, &written));
-            Ok(Some(Arc::new(written)))
-        }
-        Err(error) if error.is_not_found() || error.is_conflict() => Ok(None),
-        Err(error) => Err(call(format!("{verb} {} {key}", resource.gvk.kind))(error)),
-    }
 }
 
 /// Calls the hook and reads its answer.
@@ -308,13 +231,12 @@ async fn manage(
     for problem in problems {
         ctx.means.events.tell(parent, EventKind::Warning, problem.reason, &*problem.message);
     }
-    let Plan { mut actions, settled } = plan(parent, observed, desired, &ctx.memory().settled);
-    ctx.memory().settled.extend(settled);
-    actions.retain(|action| !is_known(ctx, parent, action));
+    let (actions, refused) = decide(ctx, parent, observed, desired).await;
     let writes: Vec<_> = actions.iter().map(|action| action.write.clone()).collect();
     let results = ctx.means.applier.apply(&writes).await;
     let failures = problems.iter().filter(|problem| problem.is_failure());
-    let mut failures: Vec<_> = failures.map(|problem| problem.message.clone()).collect();
+    let mut failures: Vec<_> =
+        failures.map(|problem| problem.message.clone()).chain(refused).collect();
     for (action, result) in actions.iter().zip(results) {
         match result {
             Ok(written) => {
@@ -331,11 +253,36 @@ async fn manage(
     if failures.is_empty() { Ok(()) } else { Err(SyncError::Children(failures)) }
 }
 
-/// Tells whether a child that cannot be observed has been created already.
-fn is_known(ctx: &Context, parent: &Object, action: &Action) -> bool {
-    let place = (action.write.resource.clone(), action.write.key.clone());
-    let memory = ctx.memory();
-    memory.undeclared.get(&parent.meta().uid).is_some_and(|places| places.contains(&place))
+/// Plans what happens to the children, and again if the server has to be asked first what it would make of
+/// one; returns what is to be done, and why the rest cannot be.
+async fn decide(
+    ctx: &Context,
+    parent: &Object,
+    observed: &[ObservedType],
+    desired: &[Desired],
+) -> (Vec<Action>, Vec<String>) {
+    let plan = || {
+        let (settled, trials) = ctx.memory().known(observed);
+        plan(parent, observed, desired, &settled, &trials)
+    };
+    ctx.drop_old_trials();
+    let mut planned = plan();
+    if trial::ask(ctx, &planned.actions).await {
+        planned = plan();
+    }
+    let Plan { mut actions, settled } = planned;
+    let mut memory = ctx.memory();
+    memory.settled.extend(settled);
+    let mut refused = Vec::new();
+    actions.retain(|action| match memory.trials.get(&action.wish) {
+        Some(Trial::Refused(cause)) if action.recreates.is_some() => {
+            let Write { resource, key, .. } = &action.write;
+            refused.push(format!("keep the old {} {key}: {cause}", resource.gvk.kind));
+            false
+        }
+        _ => !memory.is_known(parent, &action.write),
+    });
+    (actions, refused)
 }
 
 /// Remembers writes that need not or cannot be judged by what will be observed.
@@ -352,9 +299,7 @@ fn remember(
         ctx.memory().settled.insert(uid.clone(), settled);
         return;
     }
-    let places = &mut ctx.memory().undeclared;
-    let place = (resource.clone(), key.clone());
-    places.entry(parent.meta().uid.clone()).or_default().insert(place);
+    ctx.memory().know(parent, resource, key);
 }
 
 /// Decides about a write that was refused: whether to look again soon, or what failed.
@@ -394,6 +339,9 @@ async fn conflict(ctx: &Context, parent: &Object, write: &Write) -> Result<bool,
     };
     let owner = found.meta().controller();
     if owner.is_some_and(|owner| owner.uid == parent.meta().uid) {
+        if ctx.children.iter().all(|each| each.cache.resource() != resource) {
+            ctx.memory().know(parent, resource, key);
+        }
         return Ok(false);
     }
     let owner = owner.map_or("no controller".to_owned(), |owner| {

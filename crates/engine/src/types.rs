@@ -28,6 +28,11 @@ pub(crate) enum TypesError {
 }
 
 impl TypesError {
+    /// Returns whether a type is missing, which is more than that the server could not be asked.
+    pub(crate) fn is_missing(&self) -> bool {
+        !matches!(self, Self::Discovery(DiscoveryError::Call { .. }))
+    }
+
     /// Returns the reason of the event that tells it, and the reason of the condition.
     pub(crate) fn reasons(&self) -> (&'static str, &'static str) {
         match self {
@@ -52,6 +57,8 @@ pub(crate) async fn find(
     let mut children = Vec::new();
     for rule in &controller.children {
         let child = discovery.by_plural(&rule.api_version, &rule.plural).await?;
+        // A type that is named twice is one type: the last rule counts.
+        children.retain(|(resource, _)| *resource != child.resource);
         children.push((child.resource, rule.method));
     }
     Ok(Types { parent: parent.resource, children })

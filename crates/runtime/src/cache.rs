@@ -11,8 +11,12 @@ use std::{
 };
 
 use futures::StreamExt;
-use k8s::{Lag, Object, ObjectKey, Resource, TimerKind};
-use tokio::{sync::watch, task::AbortHandle};
+use k8s::{Lag, Object, ObjectKey, Resource, TimerKind, in_one_line};
+use thiserror::Error;
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
 use tracing::{debug, warn};
 
 use self::index::Index;
@@ -20,8 +24,14 @@ use crate::{ApiError, Client, client::WatchLine};
 
 mod index;
 
-/// How long to wait before a list or watch that failed is tried again.
+/// How long to wait before a list or watch that failed is tried again; it doubles with every failure in a
+/// row, so that what a cluster forbids is not asked for every second.
 const RETRY: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const LONGEST_RETRY: Duration = Duration::from_secs(8);
+/// How long a watch may say nothing. Servers send a bookmark every minute: one that is silent for longer is
+/// a connection that broke without a word.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// One object before and after it changed; both are never absent.
 #[derive(Clone, Debug)]
@@ -41,6 +51,27 @@ impl Change {
 
 type Handler = Arc<dyn Fn(&Change) + Send + Sync>;
 
+/// Called when the cache has come further.
+type SeenHandler = Arc<dyn Fn() + Send + Sync>;
+
+/// Why a cache has no objects.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("failed to list {resource}: {cause}")]
+pub struct ListError {
+    /// The type that could not be listed.
+    pub resource: Resource,
+    /// What the server said.
+    pub cause: String,
+}
+
+/// Whether the first list is in.
+#[derive(Clone, Debug)]
+enum Fill {
+    Empty,
+    Failed(String),
+    Filled,
+}
+
 /// A copy of all objects of one resource. It is filled and followed until it is dropped.
 #[derive(Debug)]
 pub struct Cache {
@@ -53,7 +84,9 @@ struct Shared {
     client: Client,
     index: RwLock<Index>,
     handlers: Mutex<Handlers>,
-    filled: watch::Sender<bool>,
+    fill: watch::Sender<Fill>,
+    /// Wakes the task from its wait for the next try.
+    retry: Notify,
     /// The revision up to which all was seen and handed to the handlers.
     seen: AtomicU64,
 }
@@ -62,6 +95,7 @@ struct Shared {
 struct Handlers {
     next: u64,
     list: Vec<(u64, Handler)>,
+    seen: Vec<(u64, SeenHandler)>,
 }
 
 /// Keeps a handler of changes in place until it is dropped.
@@ -95,6 +129,15 @@ impl Caches {
         caches.insert(resource.clone(), Arc::downgrade(&cache));
         cache
     }
+
+    /// Lists and watches again at once what could not be listed or watched, because the server's resources
+    /// changed.
+    pub fn retry(&self) {
+        let caches = self.caches.lock().expect("the lock of the caches is never poisoned");
+        for cache in caches.values().filter_map(Weak::upgrade) {
+            cache.shared.retry.notify_waiters();
+        }
+    }
 }
 
 impl Cache {
@@ -104,7 +147,8 @@ impl Cache {
             client,
             index: RwLock::default(),
             handlers: Mutex::default(),
-            filled: watch::Sender::new(false),
+            fill: watch::Sender::new(Fill::Empty),
+            retry: Notify::new(),
             seen: AtomicU64::new(0),
         });
         shared.client.activity().follow(&shared);
@@ -123,10 +167,20 @@ impl Cache {
     }
 
     /// Waits until the first list is in.
-    pub async fn filled(&self) {
-        let mut filled = self.shared.filled.subscribe();
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = filled.wait_for(|filled| *filled).await;
+    ///
+    /// # Errors
+    ///
+    /// [`ListError`] if the server refused it; it is tried again in the background.
+    pub async fn filled(&self) -> Result<(), ListError> {
+        let mut fill = self.shared.fill.subscribe();
+        let known = fill.wait_for(|fill| !matches!(fill, Fill::Empty)).await;
+        match &*known.expect("the sender lives as long as the cache") {
+            Fill::Failed(cause) => {
+                let (resource, cause) = (self.shared.resource.clone(), cause.clone());
+                Err(ListError { resource, cause })
+            }
+            Fill::Empty | Fill::Filled => Ok(()),
+        }
     }
 
     /// Calls `handler` for every change from now on, until the subscription is dropped.
@@ -135,6 +189,16 @@ impl Cache {
         handlers.next += 1;
         let id = handlers.next;
         handlers.list.push((id, Arc::new(handler)));
+        Subscription { shared: Arc::downgrade(&self.shared), id }
+    }
+
+    /// Calls `handler` whenever the handlers of changes were told of all up to a revision, until the
+    /// subscription is dropped.
+    pub fn on_seen(&self, handler: impl Fn() + Send + Sync + 'static) -> Subscription {
+        let mut handlers = self.shared.handlers();
+        handlers.next += 1;
+        let id = handlers.next;
+        handlers.seen.push((id, Arc::new(handler)));
         Subscription { shared: Arc::downgrade(&self.shared), id }
     }
 
@@ -173,7 +237,9 @@ impl Drop for Cache {
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.handlers().list.retain(|(id, _)| *id != self.id);
+            let mut handlers = shared.handlers();
+            handlers.list.retain(|(id, _)| *id != self.id);
+            handlers.seen.retain(|(id, _)| *id != self.id);
         }
     }
 }
@@ -201,24 +267,47 @@ impl Lag for Shared {
 impl Shared {
     /// Lists and follows for ever.
     async fn run(self: Arc<Self>) {
+        let mut wait = RETRY;
         loop {
             let token = self.client.activity().hold(format!("list of {}", self.resource));
             let listed = self.list().await;
             drop(token);
             match listed {
-                Ok(revision) => self.follow(revision).await,
+                Ok(revision) => {
+                    wait = RETRY;
+                    self.follow(revision).await;
+                }
                 Err(error) => {
                     warn!(resource = %self.resource, %error, "failed to list");
                     let mut kind = TimerKind::Blocking;
                     if error.is_not_found() {
                         kind = TimerKind::Periodic;
                         // A type that is gone has no objects, and nothing more will be seen of it.
-                        self.replace(Vec::new(), "");
-                        self.seen.store(u64::MAX, Ordering::Release);
+                        self.replace(Vec::new(), u64::MAX);
+                    } else {
+                        let cause = in_one_line(&error);
+                        self.fill.send_if_modified(|fill| {
+                            let is_empty = !matches!(fill, Fill::Filled);
+                            if is_empty {
+                                *fill = Fill::Failed(cause);
+                            }
+                            is_empty
+                        });
                     }
-                    self.client.pause(RETRY, kind, "relist").await;
+                    self.pause(&mut wait, kind, "relist").await;
                 }
             }
+        }
+    }
+
+    /// Waits for the next try, longer every time, or until somebody says that the world has changed.
+    async fn pause(&self, wait: &mut Duration, kind: TimerKind, what: &'static str) {
+        let called = self.retry.notified();
+        let due = self.client.pause(*wait, kind, what);
+        *wait = wait.saturating_mul(2).min(LONGEST_RETRY);
+        tokio::select! {
+            () = called => {}
+            () = due => {}
         }
     }
 
@@ -230,7 +319,8 @@ impl Shared {
             objects.extend(page.items.into_iter().map(Arc::new));
             next = page.next;
             if next.is_none() {
-                self.replace(objects, &page.revision);
+                // Revisions that are no numbers cannot be compared: what was listed is as old as any.
+                self.replace(objects, page.revision.parse().unwrap_or_default());
                 return Ok(page.revision);
             }
         }
@@ -238,7 +328,9 @@ impl Shared {
 
     /// Watches until the history after `revision` is gone.
     async fn follow(&self, mut revision: String) {
+        let mut wait = RETRY;
         loop {
+            let before = revision.clone();
             let error = match self.client.watch(&self.resource, &revision).await {
                 Ok(lines) => self.take(lines, &mut revision).await,
                 Err(error) => Some(error),
@@ -246,21 +338,39 @@ impl Shared {
             match error {
                 None => debug!(resource = %self.resource, "watch ended"),
                 Some(error) if error.is_expired() || error.is_not_found() => return,
-                Some(error) => {
-                    warn!(resource = %self.resource, %error, "watch failed");
-                    self.client.pause(RETRY, TimerKind::Blocking, "watch again").await;
-                }
+                Some(error) => warn!(resource = %self.resource, %error, "watch failed"),
+            }
+            if before == revision {
+                // It told nothing: a server or proxy that ends watches at once is not asked at full speed.
+                self.pause(&mut wait, TimerKind::Blocking, "watch again").await;
+            } else {
+                wait = RETRY;
             }
         }
     }
 
-    /// Takes lines until the watch ends; returns why if it did not end well.
+    /// Takes lines until the watch ends or falls silent; returns why if it did not end well.
     async fn take(
         &self,
         mut lines: impl futures::Stream<Item = WatchLine> + Unpin,
         revision: &mut String,
     ) -> Option<ApiError> {
-        while let Some(line) = lines.next().await {
+        let mut heard = true;
+        let mut silence = self.client.after(SILENCE);
+        loop {
+            let line = tokio::select! {
+                biased;
+                line = lines.next() => line?,
+                () = &mut silence => {
+                    if !std::mem::take(&mut heard) {
+                        debug!(resource = %self.resource, "watch fell silent");
+                        return None;
+                    }
+                    silence = self.client.after(SILENCE);
+                    continue;
+                }
+            };
+            heard = true;
             let (seen, change) = match line {
                 WatchLine::Added(object) => {
                     let seen = object.meta().resource_version.clone();
@@ -277,24 +387,28 @@ impl Shared {
                 self.client.activity().touch();
                 self.tell(&change);
             }
-            self.saw(&seen);
+            if let Ok(seen) = seen.parse() {
+                self.saw(seen);
+            }
             *revision = seen;
         }
-        None
     }
 
-    fn replace(&self, objects: Vec<Arc<Object>>, revision: &str) {
+    fn replace(&self, objects: Vec<Arc<Object>>, revision: u64) {
         for change in self.write(|index| index.replace(objects)) {
             self.tell(&change);
         }
         self.saw(revision);
-        self.filled.send_replace(true);
+        self.fill.send_replace(Fill::Filled);
     }
 
     /// Notes that all up to a revision was handed on.
-    fn saw(&self, revision: &str) {
-        if let Ok(revision) = revision.parse() {
-            self.seen.store(revision, Ordering::Release);
+    fn saw(&self, revision: u64) {
+        self.seen.store(revision, Ordering::Release);
+        let handlers: Vec<_> =
+            self.handlers().seen.iter().map(|(_, handler)| Arc::clone(handler)).collect();
+        for handler in handlers {
+            handler();
         }
     }
 

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use futures::{
     FutureExt, Stream, StreamExt,
-    future::{Either, select},
+    future::{BoxFuture, Either, select},
     stream,
 };
 use http::{Method, Request, Response, header};
@@ -183,6 +183,18 @@ impl Client {
         decode(&path, self.write(call).await?)
     }
 
+    /// Asks what would come of creating an object, which is not stored.
+    pub async fn try_create(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Object, ApiError> {
+        let path = format!("{}?dryRun=All", resource.collection_path(namespace));
+        let call = Call::new(Method::POST, &path).body("application/json", body.into());
+        decode(&path, self.write(call).await?)
+    }
+
     /// Replaces an object, or its status.
     pub async fn update(
         &self,
@@ -273,6 +285,7 @@ impl Client {
         let _token = self.activity().hold(format!("{} {}", call.method, call.path));
         let mut tries = 1;
         loop {
+            let round = self.limit.round();
             let error = match self.once(&call).await {
                 Ok(body) => {
                     self.limit.succeeded();
@@ -280,17 +293,19 @@ impl Client {
                 }
                 Err(error) => error,
             };
-            let Some(wait) = error.retry_after().filter(|_| tries < TRIES) else {
+            let Some(wait) = error.retry_after() else { return Err(error) };
+            self.limit.refused(round);
+            // Whoever waits holds a place: a longer wait is the caller's own affair.
+            if TRIES <= tries || DEADLINE < wait {
                 return Err(error);
-            };
-            self.limit.refused();
+            }
             tries += 1;
             self.pause(wait, TimerKind::Blocking, "next try").await;
         }
     }
 
     async fn once(&self, call: &Call<'_>) -> Result<Bytes, ApiError> {
-        let deadline = self.clock().sleep_until(self.clock().now() + DEADLINE);
+        let deadline = self.after(DEADLINE);
         let exchange = async {
             let response = self.exchange(call).await?;
             let (status, wait) = (response.status(), retry_after(&response));
@@ -317,6 +332,11 @@ impl Client {
         let request = request.body(Body::from(call.body.to_vec()));
         let request = request.map_err(|source| transport(call.path, source))?;
         self.transport.send(request).await.map_err(|source| transport(call.path, source))
+    }
+
+    /// Resolves after a while, whoever is at work.
+    pub(crate) fn after(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        self.clock().sleep_until(self.clock().now() + wait)
     }
 
     /// Waits for the next try of something.
@@ -447,6 +467,32 @@ fn parse_line(resource: &Resource, line: &[u8]) -> Result<WatchLine, DecodeError
     })
 }
 
+/// Text that comes in chunks and is taken out in lines. Each byte is looked at once, however many chunks a
+/// line comes in.
+#[derive(Debug, Default)]
+struct Lines {
+    text: BytesMut,
+    /// How much of the text is known to have no end of a line.
+    searched: usize,
+}
+
+impl Lines {
+    fn push(&mut self, chunk: &[u8]) {
+        self.text.extend_from_slice(chunk);
+    }
+
+    fn next(&mut self) -> Option<BytesMut> {
+        let rest = self.text.get(self.searched..).unwrap_or_default();
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.text.len();
+            return None;
+        };
+        let end = self.searched + end + 1;
+        self.searched = 0;
+        Some(self.text.split_to(end))
+    }
+}
+
 /// Cuts a watch's body into lines.
 fn watch_lines(
     resource: Resource,
@@ -454,13 +500,12 @@ fn watch_lines(
     body: Body,
 ) -> impl Stream<Item = WatchLine> + Send + Unpin {
     let chunks = body.into_data_stream();
-    let state = (chunks, BytesMut::new(), false);
+    let state = (chunks, Lines::default(), false);
     let lines = stream::unfold(state, move |(mut chunks, mut buffer, mut ended)| {
         let (resource, path) = (resource.clone(), path.clone());
         async move {
             loop {
-                if let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                    let line = buffer.split_to(end + 1);
+                if let Some(line) = buffer.next() {
                     if line.iter().all(u8::is_ascii_whitespace) {
                         continue;
                     }
@@ -473,11 +518,11 @@ fn watch_lines(
                     return None;
                 }
                 match chunks.next().await {
-                    Some(Ok(chunk)) => buffer.extend_from_slice(&chunk),
+                    Some(Ok(chunk)) => buffer.push(&chunk),
                     Some(Err(source)) => {
                         ended = true;
                         let failed = WatchLine::Failed(transport(&path, source));
-                        return Some((failed, (chunks, BytesMut::new(), ended)));
+                        return Some((failed, (chunks, Lines::default(), ended)));
                     }
                     None => ended = true,
                 }
@@ -501,6 +546,20 @@ mod tests {
         let expected = serde_json::json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
         assert_eq!(page.items[0].to_value(), expected);
+    }
+
+    #[test]
+    fn lines_are_cut_from_chunks() {
+        let mut lines = Lines::default();
+        let mut cut = Vec::new();
+        for chunk in ["a", "b\nc", "", "\n\nd", "e"] {
+            lines.push(chunk.as_bytes());
+            while let Some(line) = lines.next() {
+                cut.push(String::from_utf8(line.to_vec()).unwrap());
+            }
+        }
+        assert_eq!(cut, ["ab\n", "c\n", "\n"]);
+        assert_eq!((&lines.text[..], lines.searched), (&b"de"[..], 2));
     }
 
     #[test]

@@ -22,6 +22,10 @@ const BURST: f64 = 25.0;
 const REFILL: Duration = Duration::from_mins(5);
 /// How many objects and events are remembered.
 const REMEMBERED: usize = 4096;
+/// How many events may wait to be written; where the server is too slow for more, they are dropped.
+const WAITING: usize = 1024;
+/// How much of an object's name an event's has, so that it is no longer than a name may be.
+const LONGEST_NAME: usize = 236;
 /// How long a message may be; the API server refuses longer ones.
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -48,7 +52,7 @@ pub struct Event {
 /// Writes events on behalf of a component. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Events {
-    sender: mpsc::UnboundedSender<(Token, Told)>,
+    sender: mpsc::Sender<(Token, Told)>,
     client: Client,
 }
 
@@ -64,7 +68,7 @@ struct Told {
 impl Events {
     /// Starts to write events for `component`.
     pub fn start(client: &Client, component: &'static str) -> Self {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(WAITING);
         let writer = Writer {
             client: client.clone(),
             component,
@@ -85,8 +89,9 @@ impl Events {
             event,
         };
         let token = self.client.activity().hold(format!("event of {}", told.key));
-        // The writer ends only with the process.
-        let _ = self.sender.send((token, told));
+        if let Err(error) = self.sender.try_send((token, told)) {
+            debug!(%error, reason, "dropped an event");
+        }
     }
 }
 
@@ -99,7 +104,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<(Token, Told)>) {
+    async fn run(mut self, mut receiver: mpsc::Receiver<(Token, Told)>) {
         while let Some((_token, told)) = receiver.recv().await {
             if !self.budget.take(&told.uid) {
                 continue;
@@ -122,7 +127,8 @@ impl Writer {
                 result => return result.map(|_| ()),
             }
         }
-        let name = format!("{}.{:x}", told.key.name, unique(now, hash));
+        let about: String = told.key.name.chars().take(LONGEST_NAME).collect();
+        let name = format!("{about}.{:x}", unique(now, hash));
         let body = body(told, self.component, &name, now);
         let namespace = event_namespace(&told.key);
         self.client.create(&resource(), namespace, body.to_string()).await?;

@@ -14,7 +14,7 @@ mod queue;
 mod writes;
 
 pub use applier::{Applier, Write, WriteKind, Written};
-pub use cache::{Cache, Caches, Change, Subscription};
+pub use cache::{Cache, Caches, Change, ListError, Subscription};
 pub use client::{Client, ClientOptions, ConnectError, Part, PatchType};
 pub use discovery::{Discovered, Discovery, DiscoveryError};
 pub use error::{ApiError, Status};

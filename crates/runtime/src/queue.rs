@@ -9,7 +9,7 @@ use std::{
 };
 
 use k8s::{Activity, SharedClock, SignedDuration, TimerKind, Timestamp, Token};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::AbortHandle};
 
 /// The gap after the first failure.
 const FIRST_GAP: Duration = Duration::from_millis(5);
@@ -39,9 +39,19 @@ struct State<K> {
     /// Waiting or wanted again, each with the token that keeps the process from being settled.
     wanted: BTreeMap<K, Token>,
     working: BTreeSet<K>,
-    /// The earliest moment each key is wanted again.
-    due: BTreeMap<K, Timestamp>,
+    /// The earliest moment each key is wanted again, and what waits for it.
+    due: BTreeMap<K, (Timestamp, Timer)>,
     failures: BTreeMap<K, u32>,
+}
+
+/// A task that waits, until it is dropped.
+#[derive(Debug)]
+struct Timer(AbortHandle);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A key in the hands of a worker, until it is dropped.
@@ -95,24 +105,25 @@ impl<K: Key> Queue<K> {
     /// Queues a key at a moment to come; of several moments the earliest counts.
     pub fn add_at(&self, key: K, at: Timestamp, kind: TimerKind) {
         let mut state = self.state();
-        if state.closed || state.due.get(&key).is_some_and(|due| *due <= at) {
+        if state.closed || state.due.get(&key).is_some_and(|(due, _)| *due <= at) {
             return;
         }
-        state.due.insert(key.clone(), at);
-        drop(state);
-        let queue = self.clone();
-        tokio::spawn(async move {
-            let Shared { activity, clock, name, .. } = queue.0.as_ref();
-            let token = activity.sleep_until(clock.as_ref(), at, kind, name.clone()).await;
+        let Shared { activity, clock, name, .. } = self.0.as_ref();
+        let due = activity.sleep_until(clock.as_ref(), at, kind, name.clone());
+        let (queue, wanted) = (self.clone(), key.clone());
+        let timer = tokio::spawn(async move {
+            let token = due.await;
             let mut state = queue.state();
             // An earlier moment may have replaced this one.
-            if state.due.get(&key) == Some(&at) {
-                state.due.remove(&key);
-                drop(state);
-                queue.add(key);
+            let is_due = state.due.get(&wanted).is_some_and(|(due, _)| *due == at);
+            let timer = is_due.then(|| state.due.remove(&wanted));
+            drop(state);
+            if timer.is_some() {
+                queue.add(wanted);
             }
             drop(token);
         });
+        state.due.insert(key, (at, Timer(timer.abort_handle())));
     }
 
     /// Queues a key again after a gap that doubles with every failure in a row.
@@ -238,6 +249,19 @@ mod tests {
         }
         assert_eq!(gaps, [5, 10, 20, 40]);
         assert_eq!(clock.now().duration_since(start).as_millis(), 75);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_waits_for_nothing() {
+        let (queue, clock, activity) = queue();
+        let at = clock.now() + SignedDuration::from_secs(30);
+        queue.add_at("a".into(), at, TimerKind::Progress);
+        tokio::task::yield_now().await;
+        queue.close();
+        let before = clock.now();
+        activity.settle(&clock, Settle::within(Duration::from_mins(1))).await.unwrap();
+        assert_eq!(clock.now(), before);
+        assert_eq!(Arc::strong_count(&queue.0), 1);
     }
 
     #[tokio::test]

@@ -48,7 +48,7 @@ fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
 
 fn plan_text(have: &str, want: &str, method: UpdateMethod) -> String {
     let (have, want) = (observed(have, method), wishes(want));
-    plan(&parent(), &have, &want, &SettledChildren::new()).to_string()
+    plan(&parent(), &have, &want, &SettledChildren::new(), &Trials::new()).to_string()
 }
 
 #[test]
@@ -85,7 +85,8 @@ fn a_child_that_is_going_away_is_waited_for() {
     let method = UpdateMethod::Recreate;
     let observed = vec![ObservedType { resource: resource(), method, objects: vec![going] }];
     for want in ["web=2", ""] {
-        let plan = plan(&parent(), &observed, &wishes(want), &SettledChildren::new());
+        let plan =
+            plan(&parent(), &observed, &wishes(want), &SettledChildren::new(), &Trials::new());
         assert_eq!(plan, Plan::default(), "{want}");
     }
 }
@@ -96,7 +97,8 @@ fn a_lost_annotation_is_written_in_place_even_under_recreate() {
     value["metadata"]["annotations"] = json!({});
     let objects = vec![Arc::new(Object::from_value(&value).unwrap())];
     let observed = [ObservedType { resource: resource(), method: UpdateMethod::Recreate, objects }];
-    let plan = plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new());
+    let plan =
+        plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
     assert_eq!(
         plan.to_string(),
         "update ConfigMap n/web: the last applied configuration differs\n"
@@ -106,11 +108,11 @@ fn a_lost_annotation_is_written_in_place_even_under_recreate() {
 #[test]
 fn a_write_that_changed_nothing_is_not_repeated() {
     let (have, want) = (observed("web=1", UpdateMethod::InPlace), wishes("web=2"));
-    let first = plan(&parent(), &have, &want, &SettledChildren::new());
+    let first = plan(&parent(), &have, &want, &SettledChildren::new(), &Trials::new());
     let wish = first.actions.first().unwrap().wish;
     let settled = Settled { wish, version: "1".to_owned() };
     let settled = SettledChildren::from([("uid-web".to_owned(), settled)]);
-    assert_eq!(plan(&parent(), &have, &want, &settled), Plan::default());
+    assert_eq!(plan(&parent(), &have, &want, &settled, &Trials::new()), Plan::default());
 }
 
 #[test]
@@ -124,6 +126,67 @@ fn a_new_child_carries_owner_and_last_applied() {
     );
 }
 
+/// Plans the one child under Recreate, first as the hook gives it, then as a trial says the server has it.
+fn tried(observed: &Value, wish: &Value, trial: Trial) -> (String, String) {
+    let mut desired = desired("web", "");
+    desired.value["data"] = wish.clone();
+    let mut have = stored(&desired).to_value();
+    have["data"] = observed.clone();
+    let objects = vec![Arc::new(Object::from_value(&have).unwrap())];
+    let types = [ObservedType { resource: resource(), method: UpdateMethod::Recreate, objects }];
+    let hash = super::wish(&desired);
+    let wishes = [desired];
+    let plan = |trials| plan(&parent(), &types, &wishes, &SettledChildren::new(), &trials);
+    let first = plan(Trials::new());
+    (first.to_string(), plan(Trials::from([(hash, trial)])).to_string())
+}
+
+#[test]
+fn a_child_is_compared_with_what_the_server_makes_of_the_wish() {
+    let shape = |data: Value| {
+        let mut shape = desired("web", "").value;
+        shape["data"] = data;
+        Trial::Accepted(shape)
+    };
+    let recreated = "delete ConfigMap n/web: data.cpu differs, to be recreated\n";
+    for (trial, then) in [
+        (shape(json!({"cpu": "1"})), ""),
+        (shape(json!({"cpu": "2"})), recreated),
+        (Trial::Unknown, recreated),
+    ] {
+        let plans = tried(&json!({"cpu": "1"}), &json!({"cpu": "1000m"}), trial);
+        assert_eq!(plans, (recreated.to_owned(), then.to_owned()));
+    }
+}
+
+#[test]
+fn a_hook_that_drops_all_its_annotations_does_not_drop_the_engine_s() {
+    let mut before = desired("web", "1");
+    before.value["metadata"]["annotations"] = json!({});
+    let objects = vec![Arc::new(stored(&before))];
+    let observed = [ObservedType { resource: resource(), method: UpdateMethod::Recreate, objects }];
+    let plan =
+        plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
+    assert_eq!(
+        plan.to_string(),
+        "update ConfigMap n/web: the last applied configuration differs\n"
+    );
+}
+
+#[test]
+fn an_owner_that_the_hook_no_longer_names_goes_alone() {
+    let mut before = desired("web", "1");
+    before.value["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "o"}]);
+    let objects = vec![Arc::new(stored(&before))];
+    let observed = [ObservedType { resource: resource(), method: UpdateMethod::InPlace, objects }];
+    let plan =
+        plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
+    let WriteKind::Update(body) = &plan.actions[0].write.kind else { unreachable!() };
+    let written: Value = serde_json::from_slice(body).unwrap();
+    assert_eq!(written["metadata"]["ownerReferences"], json!([owner_reference(&parent())]));
+}
+
 fn worlds() -> impl Strategy<Value = String> {
     let pair = |(name, value): (&String, &String)| format!("{name}={value}");
     prop::collection::btree_map("[a-d]", "[0-3]", 0..4)
@@ -134,7 +197,7 @@ proptest! {
     #[test]
     fn an_applied_plan_leaves_nothing_to_do(have in worlds(), want in worlds()) {
         let mut types = observed(&have, UpdateMethod::InPlace);
-        let first = plan(&parent(), &types, &wishes(&want), &SettledChildren::new());
+        let first = plan(&parent(), &types, &wishes(&want), &SettledChildren::new(), &Trials::new());
         let objects = &mut types[0].objects;
         for action in &first.actions {
             objects.retain(|object| object.key() != action.write.key);
@@ -142,7 +205,7 @@ proptest! {
                 objects.push(Arc::new(Object::parse(body.clone()).unwrap()));
             }
         }
-        let second = plan(&parent(), &types, &wishes(&want), &SettledChildren::new());
+        let second = plan(&parent(), &types, &wishes(&want), &SettledChildren::new(), &Trials::new());
         prop_assert_eq!(second.actions, []);
     }
 }

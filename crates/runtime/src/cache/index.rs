@@ -81,11 +81,13 @@ impl Index {
 
     /// Makes the index hold exactly these objects and returns what that changed.
     pub(super) fn replace(&mut self, objects: Vec<Arc<Object>>) -> Vec<Change> {
-        let keys: BTreeSet<_> = objects.iter().map(|object| object.key()).collect();
+        let uids: BTreeMap<_, _> =
+            objects.iter().map(|object| (object.key(), object.meta().uid.clone())).collect();
+        // One that was deleted and created again while nobody looked is another object.
         let gone: Vec<_> = self
             .objects
             .iter()
-            .filter(|(key, _)| !keys.contains(key))
+            .filter(|(key, object)| uids.get(key) != Some(&object.meta().uid))
             .map(|(_, object)| Arc::clone(object))
             .collect();
         let mut changes: Vec<_> = gone.iter().filter_map(|object| self.remove(object)).collect();
@@ -133,6 +135,22 @@ mod tests {
         index.put(object("a", 2, Some("u")));
         assert_eq!(names(index.orphans("n")), Vec::<String>::new());
         assert_eq!(names(index.controlled_by("u")), ["a"]);
+    }
+
+    #[test]
+    fn an_object_that_came_back_under_its_name_is_told_as_gone_and_new() {
+        let of = |uid: &str| {
+            let value = json!({"metadata": {"name": "a", "uid": uid, "resourceVersion": "1"}});
+            Arc::new(Object::from_value(&value).unwrap())
+        };
+        let mut index = Index::default();
+        index.replace(vec![of("old")]);
+        let changes = index.replace(vec![of("new")]);
+        let told: Vec<_> = changes
+            .iter()
+            .map(|change| (change.latest().meta().uid.as_str(), change.new.is_some()))
+            .collect();
+        assert_eq!(told, [("old", false), ("new", true)]);
     }
 
     #[test]
