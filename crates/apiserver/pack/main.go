@@ -1,7 +1,7 @@
 // Command pack writes the facts about built-in types that the API server stands on.
 //
-// Names, tags and numbers come from the Go types by reflection, list types and requiredness from the
-// OpenAPI document of k8s.io/kubernetes. Run it in this folder: see generate.sh.
+// Names, tags and numbers come from the Go types by reflection, list types, requiredness and defaults from
+// the OpenAPI documents of k8s.io/kubernetes. Run it in this folder: see generate.sh.
 package main
 
 import (
@@ -84,6 +84,7 @@ func main() {
 		Definitions map[string]definition `json:"definitions"`
 	}
 	check(json.Unmarshal(openAPI, &document))
+	addDefaults(document.Definitions, filepath.Join(os.Args[1], "api/openapi-spec/v3/*.json"))
 
 	p := pack{definitions: document.Definitions, seen: map[reflect.Type]bool{}, types: map[string]string{}}
 	scheme := runtime.NewScheme()
@@ -124,6 +125,43 @@ func main() {
 		fmt.Fprint(out, p.types[name])
 	}
 	check(out.Flush())
+}
+
+// Adds the defaults of fields, which only the newer documents have.
+func addDefaults(definitions map[string]definition, pattern string) {
+	files, err := filepath.Glob(pattern)
+	check(err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		check(err)
+		var document struct {
+			Components struct {
+				Schemas map[string]struct {
+					Properties map[string]struct {
+						Default json.RawMessage `json:"default"`
+					} `json:"properties"`
+				} `json:"schemas"`
+			} `json:"components"`
+		}
+		check(json.Unmarshal(text, &document))
+		for name, schema := range document.Components.Schemas {
+			for field, found := range schema.Properties {
+				if known, ok := definitions[name].Properties[field]; ok {
+					known.Default = found.Default
+					definitions[name].Properties[field] = known
+				}
+			}
+		}
+	}
+}
+
+// Returns whether a default is more than what Go holds where nothing was given.
+func isNews(value json.RawMessage) bool {
+	switch string(value) {
+	case "", "{}", `""`, "0", "false", "null":
+		return false
+	}
+	return true
 }
 
 // Visits a struct type and all it leads to; returns its name in the pack.
@@ -179,7 +217,7 @@ func (p *pack) field(f reflect.StructField, definition definition, required map[
 	flag("keys", strings.Join(property.ListKeys, ","))
 	flag("map", property.MapType)
 	flag("enum", strings.Join(property.Enum, ","))
-	if len(property.Default) > 0 && string(property.Default) != "{}" && string(property.Default) != `""` {
+	if isNews(property.Default) {
 		flag("default", string(property.Default))
 	}
 	if required[name] {

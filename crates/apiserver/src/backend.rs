@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod ownership;
 mod special;
 mod update;
 
@@ -19,6 +20,7 @@ use crate::{
     convert,
     entropy::Entropy,
     error::ApiError,
+    managed::Author,
     registry::{Registered, Registry},
     store::{History, Snapshot, Store, Subscription},
 };
@@ -49,6 +51,17 @@ pub enum Part {
     Status,
     /// The finalizers in the spec of a namespace.
     Finalize,
+}
+
+impl Part {
+    /// Returns the name of the subresource, empty for the resource itself.
+    pub(crate) fn subresource(self) -> &'static str {
+        match self {
+            Self::Main => "",
+            Self::Status => "status",
+            Self::Finalize => "finalize",
+        }
+    }
 }
 
 /// What becomes of the dependents of a deleted object.
@@ -97,9 +110,26 @@ impl Deleted {
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct WriteOptions {
+pub(crate) struct WriteOptions<'a> {
     pub(crate) dry_run: bool,
     pub(crate) validation: FieldValidation,
+    pub(crate) ownership: Ownership<'a>,
+}
+
+/// What becomes of the owners of the fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ownership<'a> {
+    /// The author takes over what changes.
+    Take(Author<'a>),
+    /// It is decided: the value that is written says who owns what.
+    Decided,
+}
+
+impl Default for Ownership<'_> {
+    /// Returns that of the controllers inside, which the reference runs as one process.
+    fn default() -> Self {
+        Self::Take(Author { name: "kube-controller-manager", subresource: "" })
+    }
 }
 
 /// What happens to fields that no schema knows.
@@ -182,7 +212,10 @@ impl Backend {
     ) -> Result<Arc<Object>, ApiError> {
         let registered = self.registered(resource)?;
         let key = ObjectKey::new(text(&value, "namespace"), text(&value, "name"));
-        let modify = Modify { registered: &registered, key: &key, part, options: <_>::default() };
+        let author = Author { name: agent(&registered, part), subresource: part.subresource() };
+        let options =
+            WriteOptions { ownership: Ownership::Take(author), ..WriteOptions::default() };
+        let modify = Modify { registered: &registered, key: &key, part, options };
         Ok(self.replace(modify, value)?.object)
     }
 
@@ -283,6 +316,12 @@ impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Backend(revision {})", self.revision())
     }
+}
+
+/// Returns which process of the reference would write this part of an object.
+fn agent(registered: &Registered, part: Part) -> &'static str {
+    let is_nodes = registered.is("", "pods") || registered.is("", "nodes");
+    if is_nodes && part == Part::Status { "kubelet" } else { "kube-controller-manager" }
 }
 
 /// Returns a text of the metadata, empty if there is none.

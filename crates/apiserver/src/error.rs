@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::{field::FieldError, registry::Registered};
+use crate::{field::FieldError, managed::Conflict, registry::Registered};
 
 /// Why a request was not done: code, reason, message and details of the Status a client sees.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -47,6 +47,8 @@ pub enum Reason {
     TooManyRequests,
     /// The server failed.
     InternalError,
+    /// The server failed, and nobody has said in which way.
+    Unknown,
     /// The feature is left out.
     NotImplemented,
     /// The server is stopping or not ready.
@@ -85,7 +87,7 @@ impl Reason {
             Self::UnsupportedMediaType => 415,
             Self::Invalid => 422,
             Self::TooManyRequests => 429,
-            Self::InternalError => 500,
+            Self::InternalError | Self::Unknown => 500,
             Self::NotImplemented => 501,
             Self::ServiceUnavailable => 503,
             Self::Timeout => 504,
@@ -109,6 +111,7 @@ impl Reason {
             Self::Invalid => "Invalid",
             Self::TooManyRequests => "TooManyRequests",
             Self::InternalError => "InternalError",
+            Self::Unknown => "",
             Self::NotImplemented => "NotImplemented",
             Self::ServiceUnavailable => "ServiceUnavailable",
             Self::Timeout => "Timeout",
@@ -135,9 +138,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason.text(),
             "code": self.code(),
         });
+        if self.reason != Reason::Unknown {
+            status["reason"] = json!(self.reason.text());
+        }
         if let Some(token) = &self.details.continue_token {
             status["metadata"]["continue"] = json!(token);
         }
@@ -209,6 +214,36 @@ impl ApiError {
             registered.qualified()
         );
         Self::about(Reason::Conflict, registered, name, message)
+    }
+
+    /// What was applied does not fit its schema.
+    pub(crate) fn untyped(message: impl Into<String>) -> Self {
+        Self::plain(Reason::Unknown, message)
+    }
+
+    /// Others own fields that were to be applied; `conflicts` is never empty.
+    pub(crate) fn apply_conflict(conflicts: &[Conflict]) -> Self {
+        let message = if let [Conflict { manager, path }] = conflicts {
+            format!("Apply failed with 1 conflict: conflict with {manager}: {path}")
+        } else {
+            let groups = conflicts.chunk_by(|a, b| a.manager == b.manager);
+            let lines = groups.filter_map(|group| {
+                let paths = group.iter().map(|conflict| format!("\n- {}", conflict.path));
+                let paths: String = paths.collect();
+                Some(format!("conflicts with {}:{paths}", group.first()?.manager))
+            });
+            let lines: Vec<_> = lines.collect();
+            format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
+        };
+        let cause = |conflict: &Conflict| {
+            json!({
+                "reason": "FieldManagerConflict",
+                "message": format!("conflict with {}", conflict.manager),
+                "field": conflict.path,
+            })
+        };
+        let causes = conflicts.iter().map(cause).collect();
+        Self::new(Reason::Conflict, message, Details { causes, ..<_>::default() })
     }
 
     /// The object breaks rules; `errors` is never empty.

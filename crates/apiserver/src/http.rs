@@ -1,5 +1,6 @@
 //! The API over HTTP: paths, media types, headers and bodies around the backend.
 
+pub(crate) mod apply;
 pub(crate) mod body;
 pub(crate) mod collection;
 pub(crate) mod harm;
@@ -22,10 +23,14 @@ pub(crate) mod write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header::HeaderName};
+use http::{
+    HeaderMap, Method,
+    header::{self, HeaderName},
+};
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, WriteOptions},
+    error::ApiError,
     faults::Faults,
     http::{media::Wanted, query::Query},
     requests::RequestLog,
@@ -53,6 +58,11 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn backend(&self) -> &Backend {
         &self.core.backend
+    }
+
+    /// Returns the options of a write; `kind` names them in errors.
+    pub(crate) fn write_options(&self, kind: &str) -> Result<WriteOptions<'_>, ApiError> {
+        self.query.write_options(kind, self.header(header::USER_AGENT))
     }
 
     /// Returns a header as text, empty if it is missing or no text.

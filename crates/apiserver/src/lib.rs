@@ -24,6 +24,7 @@ mod kubeconfig;
 mod lifecycle;
 mod list;
 mod listen;
+mod managed;
 mod openapi;
 mod pack;
 mod protobuf;

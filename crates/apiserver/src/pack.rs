@@ -79,6 +79,8 @@ pub(crate) struct Field {
     pub(crate) patch: Patch,
     /// How server-side apply treats a list, empty if nothing is declared.
     pub(crate) list_type: &'static str,
+    /// What the API fills in, as JSON; empty if that is the zero value or nothing.
+    pub(crate) default: &'static str,
     /// Which fields tell the items of a list apart for server-side apply.
     pub(crate) list_keys: Vec<&'static str>,
     /// Whether the whole map or struct has one owner.
@@ -214,6 +216,7 @@ fn read_field(
             key: value("key"),
         },
         list_type: value("list"),
+        default: value("default"),
         list_keys: value("keys").split(',').filter(|key| !key.is_empty()).collect(),
         atomic: flags.contains(&"map=atomic"),
     }
@@ -264,6 +267,8 @@ mod tests {
         let ports = named("core.v1.Container").unwrap().field("ports").unwrap();
         assert_eq!(ports.patch.key, "containerPort");
         assert_eq!(ports.list_keys, ["containerPort", "protocol"]);
+        let port = named("core.v1.ContainerPort").unwrap();
+        assert_eq!(port.field("protocol").unwrap().default, "\"TCP\"");
     }
 
     #[test]

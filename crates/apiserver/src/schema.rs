@@ -5,6 +5,7 @@ mod fill;
 mod format;
 mod keywords;
 mod lists;
+mod ownership;
 mod pattern;
 mod prune;
 mod rules;

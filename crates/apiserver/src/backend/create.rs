@@ -10,7 +10,7 @@ use crate::{
     backend::{Backend, Part, WriteOptions, Written, text},
     convert,
     error::ApiError,
-    lifecycle,
+    lifecycle, managed,
     registry::Registered,
     store::TooLarge,
 };
@@ -24,7 +24,7 @@ impl Backend {
         registered: &Registered,
         namespace: &str,
         value: Value,
-        options: WriteOptions,
+        options: WriteOptions<'_>,
     ) -> Result<Written, ApiError> {
         let writer = self.0.store.writer();
         let written = self.create_locked(registered, namespace, value, options);
@@ -38,10 +38,11 @@ impl Backend {
         registered: &Registered,
         namespace: &str,
         mut value: Value,
-        options: WriteOptions,
+        options: WriteOptions<'_>,
     ) -> Result<Written, ApiError> {
         lifecycle::identify(registered, namespace, &mut value)?;
         lifecycle::wipe(registered, &mut value);
+        let sent = managed::take(&mut value);
         let mut warnings = admission::normalise(registered, &mut value, options.validation)?;
         if !text(&value, "resourceVersion").is_empty() {
             let why = "resourceVersion should not be set on objects to be created";
@@ -51,7 +52,7 @@ impl Backend {
         warnings.extend(lifecycle::dedup_owners(&mut value));
         self.name(registered, namespace, &mut value)?;
         lifecycle::give_birth(registered, &mut value, &self.0.entropy.uid(), self.now());
-        admission::complete(registered, &mut value, true);
+        let managed = self.complete_new(registered, &mut value, (options.ownership, sent));
         let name = text(&value, "name").to_owned();
         let mut errors = self.assign(registered, &mut value, None);
         errors.extend(admission::validate(registered, Part::Main, &value, None));
@@ -63,6 +64,7 @@ impl Backend {
             let deleting = existing.meta().is_deleting();
             return Err(ApiError::already_exists(registered, &name, deleting));
         }
+        managed::put(&mut value, managed);
         let object = if options.dry_run {
             Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)
         } else {

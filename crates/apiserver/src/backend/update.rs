@@ -12,6 +12,7 @@ use crate::{
     error::ApiError,
     field::FieldError,
     lifecycle::{self, deletion, update},
+    managed,
     registry::Registered,
 };
 
@@ -21,7 +22,7 @@ pub(crate) struct Modify<'a> {
     pub(crate) registered: &'a Registered,
     pub(crate) key: &'a ObjectKey,
     pub(crate) part: Part,
-    pub(crate) options: WriteOptions,
+    pub(crate) options: WriteOptions<'a>,
 }
 
 impl Backend {
@@ -61,7 +62,7 @@ impl Backend {
         self.write(modify, &old, value)
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         modify: Modify<'_>,
         old: &Arc<Object>,
@@ -70,11 +71,15 @@ impl Backend {
         let Modify { registered, key, part, options } = modify;
         let name = &key.name;
         check_preconditions(registered, old, &value)?;
+        let sent = managed::take(&mut value);
         let mut warnings = admission::normalise(registered, &mut value, options.validation)?;
-        let before = convert::served_value(registered, old);
+        let mut before = convert::served_value(registered, old);
+        let held = managed::take(&mut before);
         update::limit(registered, part, &before, &mut value);
         warnings.extend(lifecycle::dedup_owners(&mut value));
         admission::complete(registered, &mut value, false);
+        let places = (Some(&before), held.as_ref());
+        let managed = self.owners(registered, options.ownership, places, (&value, sent));
         let mut errors = self.assign(registered, &mut value, Some(&before));
         errors.extend(admission::validate(registered, part, &value, Some(&before)));
         if !errors.is_empty() {
@@ -83,9 +88,12 @@ impl Backend {
         if part == Part::Main {
             update::count_generation(registered, &before, &mut value);
         }
+        let is_same =
+            update::is_same(&before, &value) && managed::is_same(held.as_ref(), managed.as_ref());
+        managed::put(&mut value, managed);
         let object = if deletion::is_done(registered, &value) && !options.dry_run {
             self.remove(registered, old)
-        } else if update::is_same(&before, &value) {
+        } else if is_same {
             convert::served(registered, old)
         } else if options.dry_run {
             Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)

@@ -27,9 +27,6 @@ pub(crate) struct Patch {
 const MAX_OPERATIONS: usize = 10_000;
 
 pub(crate) fn parse(call: &Call, kind: PatchKind) -> Result<Patch, ApiError> {
-    if kind == PatchKind::Apply {
-        return Err(ApiError::not_implemented("server-side apply is not supported yet"));
-    }
     if call.query.flag("force").is_some() {
         let why = "may not be specified for non-apply patch";
         let error = FieldError::forbidden("force", why);

@@ -1,14 +1,18 @@
 //! Pure: the parameters of a query, and which of them go together.
 
 use crate::{
-    backend::{FieldValidation, WriteOptions},
+    backend::{FieldValidation, Ownership, WriteOptions},
     error::ApiError,
     field::FieldError,
+    managed::Author,
 };
 
 /// The parameters of a query in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query(Vec<(String, String)>);
+
+/// The longest name of a manager of fields.
+const MAX_MANAGER: usize = 128;
 
 /// Which revision a read asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +65,13 @@ impl Query {
     }
 
     /// Returns the options of a write; `kind` names them in errors.
-    pub(crate) fn write_options(&self, kind: &str) -> Result<WriteOptions, ApiError> {
+    ///
+    /// Who does not say as what they manage fields is known by the name of their program.
+    pub(crate) fn write_options<'a>(
+        &'a self,
+        kind: &str,
+        user_agent: &'a str,
+    ) -> Result<WriteOptions<'a>, ApiError> {
         let mut errors = vec![];
         let dry_run = self.dry_run().unwrap_or_else(|error| {
             errors.push(error);
@@ -78,14 +88,18 @@ impl Query {
             }
         };
         let manager = self.get("fieldManager");
-        if 128 < manager.len() {
-            errors.push(FieldError::too_long("fieldManager", 128));
+        if MAX_MANAGER < manager.len() {
+            errors.push(FieldError::too_long("fieldManager", MAX_MANAGER as u64));
         } else if manager.contains(|c: char| c.is_control()) {
             let why = "should only contain printable characters";
             errors.push(FieldError::invalid("fieldManager", manager, why));
         }
         match errors.as_slice() {
-            [] => Ok(WriteOptions { dry_run, validation }),
+            [] => {
+                let name = if manager.is_empty() { program(user_agent) } else { manager };
+                let ownership = Ownership::Take(Author { name, subresource: "" });
+                Ok(WriteOptions { dry_run, validation, ownership })
+            }
             errors => Err(ApiError::invalid_kind(kind, "meta.k8s.io", "", errors)),
         }
     }
@@ -144,6 +158,12 @@ impl Query {
             (Some(least), _) => Revision::NotOlderThan(least),
         })
     }
+}
+
+/// Returns the name of the program in a `User-Agent`, cut to what a manager may be called.
+fn program(user_agent: &str) -> &str {
+    let name = user_agent.split('/').next().unwrap_or_default();
+    name.get(..MAX_MANAGER).unwrap_or(name)
 }
 
 /// Reads a resourceVersion, nothing if it is empty.
@@ -235,7 +255,7 @@ mod tests {
         #[test]
         fn any_query_is_read_or_refused(text in ".{0,60}") {
             let query = Query::parse(&text);
-            let _ = (query.list_revision(), query.write_options("CreateOptions"));
+            let _ = (query.list_revision(), query.write_options("CreateOptions", &text));
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn answer(
     registered: &Registered,
     namespace: &str,
 ) -> Result<Answer, ApiError> {
-    let options = call.query.write_options("CreateOptions")?;
+    let options = call.write_options("CreateOptions")?;
     let (mut value, warnings) = write::body_value(call, registered, options)?;
     lifecycle::identify(registered, namespace, &mut value)?;
     value["status"] = status(call, &registered.resource.plural);

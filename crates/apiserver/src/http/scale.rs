@@ -1,7 +1,7 @@
 //! The `/scale` subresource.
 
 use http::header;
-use k8s::{ObjectKey, selector::Selector};
+use k8s::{GroupVersionKind, ObjectKey, selector::Selector};
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,13 +10,19 @@ use crate::{
     field::FieldError,
     http::{
         Call,
+        apply::{self, Apply},
         body::{self, Decoded},
-        media,
+        media::{self, PatchKind},
         patch::{self, Patch},
         respond::{self, Answer},
+        write,
     },
+    managed::Author,
     registry::{Registered, ScalePaths},
 };
+
+/// The name that managers of the replicas are noted with.
+const SUBRESOURCE: &str = "scale";
 
 pub(crate) fn handle(
     call: &Call,
@@ -37,6 +43,9 @@ pub(crate) fn handle(
         }
         "patch" => {
             let kind = media::patch_kind(call.header(header::CONTENT_TYPE), true)?;
+            if kind == PatchKind::Apply {
+                return apply(call, registered, key);
+            }
             let patch: Patch = patch::parse(call, kind)?;
             change(call, registered, key, |scale| patch::apply(registered, scale, &patch))
         }
@@ -52,7 +61,7 @@ fn change(
     change: impl FnOnce(&Value) -> Result<Value, ApiError>,
 ) -> Result<Answer, ApiError> {
     let paths = registered.scale.as_ref().ok_or_else(ApiError::resource_not_found)?;
-    let options = call.query.write_options("UpdateOptions")?;
+    let options = write::through(call.write_options("UpdateOptions")?, SUBRESOURCE);
     let modify = Modify { registered, key, part: Part::Main, options };
     let written = call.backend().modify(modify, |parent| {
         let scale = change(&scale(paths, parent))?;
@@ -60,6 +69,32 @@ fn change(
     })?;
     let mut answer = answer(call, paths, &written.object.to_value());
     respond::warn(&mut answer, &written.warnings);
+    Ok(answer)
+}
+
+/// Applies a scale: what it says of the replicas is applied to the object.
+fn apply(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
+    let paths = registered.scale.as_ref().ok_or_else(ApiError::resource_not_found)?;
+    let gvk = GroupVersionKind::new("autoscaling/v1", "Scale");
+    let Apply { wanted: scale, manager, force, options, warnings } =
+        apply::read(call, registered, &gvk)?;
+    call.backend().get(&registered.resource, key)?;
+    let parent = &registered.resource.gvk;
+    let mut wanted = json!({"apiVersion": parent.api_version(), "kind": parent.kind,
+        "metadata": {"name": key.name}});
+    for field in ["name", "namespace", "uid", "resourceVersion"] {
+        if let Some(given) = scale.get("metadata").and_then(|it| it.get(field)) {
+            wanted["metadata"][field] = given.clone();
+        }
+    }
+    if let Some(replicas) = scale.pointer("/spec/replicas") {
+        set(&mut wanted, &paths.spec_replicas, replicas.clone());
+    }
+    let modify = Modify { registered, key, part: Part::Main, options };
+    let author = Author { name: manager, subresource: SUBRESOURCE };
+    let written = call.backend().apply(modify, author, (&wanted, force))?;
+    let mut answer = answer(call, paths, &written.object.to_value());
+    respond::warn(&mut answer, &[warnings, written.warnings].concat());
     Ok(answer)
 }
 

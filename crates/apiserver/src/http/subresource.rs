@@ -69,7 +69,7 @@ fn check_container(call: &Call, pod: &Value, name: &str) -> Result<(), ApiError>
 
 /// Binds a pod to a node, once.
 fn bind(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
-    let options = call.query.write_options("CreateOptions")?;
+    let options = call.write_options("CreateOptions")?;
     let (binding, _) = write::body_value(call, registered, options)?;
     let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
     if node.is_empty() {
@@ -91,7 +91,7 @@ fn bind(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer,
 
 /// Evicts a pod; no disruption budget is looked at.
 fn evict(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
-    let options: WriteOptions = call.query.write_options("CreateOptions")?;
+    let options: WriteOptions<'_> = call.write_options("CreateOptions")?;
     let (eviction, _) = write::body_value(call, registered, options)?;
     let name = eviction["metadata"]["name"].as_str().unwrap_or(&key.name);
     if name != key.name {

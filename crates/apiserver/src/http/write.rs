@@ -5,16 +5,20 @@ use k8s::ObjectKey;
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{DeleteOptions, Deleted, Modify, Part, Propagation, WriteOptions, Written},
+    backend::{
+        DeleteOptions, Deleted, Modify, Ownership, Part, Propagation, WriteOptions, Written,
+    },
     error::ApiError,
     field::FieldError,
     http::{
-        Call,
+        Call, apply,
         body::{self, Decoded},
-        media, patch,
+        media::{self, PatchKind},
+        patch,
         respond::{self, Answer},
         shape,
     },
+    managed::Author,
     registry::Registered,
 };
 
@@ -34,7 +38,7 @@ pub(crate) fn create(
     registered: &Registered,
     namespace: &str,
 ) -> Result<Answer, ApiError> {
-    let options = call.query.write_options("CreateOptions")?;
+    let options = call.write_options("CreateOptions")?;
     let (value, warnings) = body_value(call, registered, options)?;
     let written = call.backend().create_with(registered, namespace, value, options)?;
     written_answer(call, registered, &written, &warnings)
@@ -62,7 +66,7 @@ pub(crate) fn update_part(
     key: &ObjectKey,
     part: Part,
 ) -> Result<Answer, ApiError> {
-    let options = call.query.write_options("UpdateOptions")?;
+    let options = through(call.write_options("UpdateOptions")?, part.subresource());
     let (value, warnings) = body_value(call, registered, options)?;
     let written = call.backend().replace(Modify { registered, key, part, options }, value)?;
     written_answer(call, registered, &written, &warnings)
@@ -147,11 +151,22 @@ pub(crate) fn written_answer(
     Ok(answer)
 }
 
+/// Returns options of a write that goes through a subresource.
+pub(crate) fn through<'a>(options: WriteOptions<'a>, subresource: &'a str) -> WriteOptions<'a> {
+    match options.ownership {
+        Ownership::Take(author) => {
+            let ownership = Ownership::Take(Author { subresource, ..author });
+            WriteOptions { ownership, ..options }
+        }
+        Ownership::Decided => options,
+    }
+}
+
 /// Decodes the body and returns it with warnings about it.
 pub(crate) fn body_value(
     call: &Call,
     registered: &Registered,
-    options: WriteOptions,
+    options: WriteOptions<'_>,
 ) -> Result<(Value, Vec<String>), ApiError> {
     let encoding = media::body_encoding(call.header(header::CONTENT_TYPE), registered.is_custom())?;
     let Decoded { value, flaws } = body::decode(&call.body, encoding)?;
@@ -165,7 +180,10 @@ fn patch_part(
     part: Part,
 ) -> Result<Answer, ApiError> {
     let kind = media::patch_kind(call.header(header::CONTENT_TYPE), registered.is_custom())?;
-    let options = call.query.write_options("PatchOptions")?;
+    if kind == PatchKind::Apply {
+        return apply::apply(call, registered, key, part);
+    }
+    let options = through(call.write_options("PatchOptions")?, part.subresource());
     let patch = patch::parse(call, kind)?;
     let modify = Modify { registered, key, part, options };
     let written = call.backend().modify(modify, |old| {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::needless_pass_by_value, reason = "bodies read better as values")]
 
+mod apply;
 mod client;
 mod controllers;
 mod custom;

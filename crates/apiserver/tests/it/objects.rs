@@ -253,10 +253,6 @@ async fn acceptance_12_patches_of_four_kinds() {
         let reply = world.patch(&path, kind, body).await;
         assert_eq!(reply.code, code, "{}", reply.message());
     }
-    let headers = [("content-type", "application/apply-patch+yaml")];
-    let apply = world.send(Method::PATCH, &path, &headers, Bytes::from("{}")).await;
-    let text = "server-side apply is not supported yet";
-    assert_eq!(apply.error(), (501, "NotImplemented", text));
 }
 
 #[tokio::test]
