@@ -294,6 +294,19 @@ impl ApiError {
         Self::plain(Reason::NotAcceptable, message)
     }
 
+    /// No media type asked for is known at all.
+    pub(crate) fn no_representation(available: &[&str]) -> Self {
+        let available = available.join(", ");
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {available}");
+        Self::new(Reason::NotAcceptable, message, Details::default())
+    }
+
+    /// A patch of a built-in object is of no known media type.
+    pub(crate) fn no_patch_type() -> Self {
+        let message = "415: Unsupported Media Type".to_owned();
+        Self::new(Reason::UnsupportedMediaType, message, Details::default())
+    }
+
     /// The body's media type is not understood.
     pub(crate) fn unsupported_media_type(accepted: &[&str]) -> Self {
         let accepted = accepted.join(", ");
@@ -322,6 +335,20 @@ impl ApiError {
     /// The request came without valid credentials.
     pub(crate) fn unauthorized() -> Self {
         Self::plain(Reason::Unauthorized, "Unauthorized")
+    }
+
+    /// The object is not the one that was to be deleted. Its kind stands where elsewhere the resource does.
+    pub(crate) fn precondition(registered: &Registered, name: &str, why: &str) -> Self {
+        let gvk = &registered.resource.gvk;
+        let kind = if gvk.group.is_empty() {
+            gvk.kind.clone()
+        } else {
+            format!("{}.{}", gvk.kind, gvk.group)
+        };
+        let message = format!("Operation cannot be fulfilled on {kind} \"{name}\": {why}");
+        let mut error = Self::about(Reason::Conflict, registered, name, message);
+        error.details.kind.clone_from(&gvk.kind);
+        error
     }
 
     /// Nobody may do this to the object.
@@ -374,7 +401,7 @@ impl ApiError {
 
     /// A failure of the server whose message is fixed.
     pub(crate) fn failure(message: impl Into<String>) -> Self {
-        Self::plain(Reason::InternalError, message)
+        Self::plain(Reason::Unknown, message)
     }
 
     /// The feature is left out.

@@ -4,11 +4,11 @@ pub(crate) mod deletion;
 pub(crate) mod metadata;
 pub(crate) mod update;
 
-use k8s::{Meta, Timestamp};
+use k8s::{GroupVersionKind, Meta, Timestamp};
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
-use crate::{error::ApiError, registry::Registered};
+use crate::{error::ApiError, field::FieldError, pack, registry::Registered};
 
 /// The fields of `metadata` that clients may send; anything else is unknown.
 const METADATA_FIELDS: &[&str] = &[
@@ -54,7 +54,12 @@ pub(crate) fn identify(
         *metadata = json!({});
     }
     let Value::Object(metadata) = metadata else {
-        return Err(undecodable(registered, "metadata is not an object"));
+        let kind = &registered.resource.gvk.kind;
+        let why = format!(
+            "json: cannot unmarshal {} into Go struct field {kind}.metadata of type v1.ObjectMeta",
+            go_type(metadata)
+        );
+        return Err(undecodable(registered, &why));
     };
     match metadata.get("namespace").and_then(Value::as_str).unwrap_or_default() {
         given if given == namespace => {}
@@ -166,23 +171,66 @@ fn check_type(registered: &Registered, value: &mut Value) -> Result<(), ApiError
     if registered.is_custom() && kind.is_empty() {
         return Err(ApiError::bad_request("Object 'Kind' is missing in the body of the request"));
     }
-    if !version.is_empty() && version != gvk.api_version() {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({})",
-            gvk.api_version()
-        )));
-    }
-    if !kind.is_empty() && kind != gvk.kind {
-        return Err(ApiError::bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {}: the kind does not match",
-            gvk.version, gvk.kind
-        )));
+    let fits = (version.is_empty() || version == gvk.api_version())
+        && (kind.is_empty() || kind == gvk.kind);
+    if !fits {
+        let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        return Err(wrong_type(registered, &version, &kind, name));
     }
     if let Value::Object(fields) = value {
         fields.insert("apiVersion".to_owned(), json!(gvk.api_version()));
         fields.insert("kind".to_owned(), json!(gvk.kind));
     }
     Ok(())
+}
+
+/// Returns the error of an object of another version or kind, in the words of the reference.
+fn wrong_type(registered: &Registered, version: &str, kind: &str, name: &str) -> ApiError {
+    let gvk = &registered.resource.gvk;
+    let version = if version.is_empty() { gvk.api_version() } else { version.to_owned() };
+    let kind = if kind.is_empty() { &gvk.kind } else { kind };
+    if registered.is_custom() && version != gvk.api_version() {
+        return ApiError::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({})",
+            gvk.api_version()
+        ));
+    }
+    if registered.is_custom() {
+        let error = FieldError::invalid("kind", kind, format!("must be {}", gvk.kind));
+        return ApiError::invalid_kind(kind, &gvk.group, name, &[error]);
+    }
+    let short = version.rsplit('/').next().unwrap_or_default();
+    let why = if has_type(&version, kind) {
+        let package = gvk.group.split('.').next().unwrap_or_default();
+        let package = if package.is_empty() { "core" } else { package };
+        format!("converting ({short}.{kind}) to ({package}.{}): unknown conversion", gvk.kind)
+    } else {
+        format!(
+            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \
+             \"pkg/runtime/scheme.go:111\""
+        )
+    };
+    ApiError::bad_request(format!(
+        "{kind} in version \"{short}\" cannot be handled as a {}: {why}",
+        gvk.kind
+    ))
+}
+
+/// Returns what Go calls the type of a JSON value.
+pub(crate) fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Returns whether there is a built-in kind of this name.
+fn has_type(version: &str, kind: &str) -> bool {
+    pack::of(&GroupVersionKind::new(version, kind)).is_some()
 }
 
 fn check_metadata_types(

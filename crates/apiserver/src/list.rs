@@ -120,16 +120,28 @@ impl Continue {
 
     /// Reads a token.
     pub(crate) fn decode(token: &str) -> Result<Self, ApiError> {
-        let broken = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
+        let broken = |why: &str| {
+            ApiError::bad_request(format!(
+                "invalid continue token: continue key is not valid: {why}"
+            ))
+        };
         let token = token.trim_end_matches('=');
-        let json = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| broken("not base64"))?;
-        let Token { v, rv, start } =
-            serde_json::from_slice(&json).map_err(|_| broken("not a token"))?;
+        let json = BASE64_URL_SAFE_NO_PAD
+            .decode(token)
+            .map_err(|_| broken("illegal base64 data at input byte 0"))?;
+        let Token { v, rv, start } = serde_json::from_slice(&json).map_err(|_| {
+            let first = json.first().map_or(' ', |byte| char::from(*byte));
+            broken(&format!("invalid character '{first}' looking for beginning of value"))
+        })?;
         if v != TOKEN_VERSION {
-            return Err(broken("server does not recognize this encoded version"));
+            return Err(broken(&format!("server does not recognize this encoded version {v}")));
         }
         let revision = match rv {
-            0 => return Err(broken("incorrect encoded start resourceVersion")),
+            0 => {
+                return Err(broken(&format!(
+                    "incorrect encoded start resourceVersion (version {TOKEN_VERSION})"
+                )));
+            }
             rv => u64::try_from(rv).ok(),
         };
         let start = start.strip_suffix('\0').unwrap_or(&start);

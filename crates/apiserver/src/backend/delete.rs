@@ -80,5 +80,5 @@ fn check_preconditions(
         ),
         _ => return Ok(()),
     };
-    Err(ApiError::conflict(registered, &meta.name, &why))
+    Err(ApiError::precondition(registered, &meta.name, &why))
 }

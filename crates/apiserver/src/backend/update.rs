@@ -106,9 +106,9 @@ impl Backend {
 
 fn check_name(name: &str, value: &Value) -> Result<(), ApiError> {
     match text(value, "name") {
-        "" => Err(ApiError::bad_request(
-            "name must be provided: the name of the object does not match the name on the URL",
-        )),
+        "" => Err(ApiError::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        ))),
         given if given == name => Ok(()),
         given => Err(ApiError::bad_request(format!(
             "the name of the object ({given}) does not match the name on the URL ({name})"

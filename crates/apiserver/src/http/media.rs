@@ -53,6 +53,15 @@ const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
+/// What the reference offers: its words are kept, although protobuf is only read here.
+const AVAILABLE: [&str; 5] = [
+    JSON,
+    YAML,
+    PROTOBUF,
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+
 impl Encoding {
     /// Returns the media type.
     pub(crate) fn media_type(self) -> &'static str {
@@ -69,8 +78,14 @@ pub(crate) fn negotiate(accept: &str) -> Result<Wanted, ApiError> {
     if accept.trim().is_empty() {
         return Ok(Wanted::default());
     }
-    let found = clauses(accept).iter().find_map(wanted);
-    found.ok_or_else(|| ApiError::not_acceptable(&[JSON, YAML]))
+    let clauses = clauses(accept);
+    clauses.iter().find_map(wanted).ok_or_else(|| {
+        if clauses.iter().any(|clause| AVAILABLE.contains(&clause.kind.as_str())) {
+            ApiError::not_acceptable(&AVAILABLE[..3])
+        } else {
+            ApiError::no_representation(&AVAILABLE)
+        }
+    })
 }
 
 /// Returns the clauses of an `Accept` header without parameters such as `as`, best first.
@@ -96,17 +111,13 @@ pub(crate) fn patch_kind(content_type: &str, is_custom: bool) -> Result<PatchKin
         "application/merge-patch+json" => Ok(PatchKind::Merge),
         "application/strategic-merge-patch+json" if !is_custom => Ok(PatchKind::Strategic),
         "application/apply-patch+yaml" => Ok(PatchKind::Apply),
-        _ if is_custom => Err(ApiError::unsupported_media_type(&PATCHES[..3])),
-        _ => Err(ApiError::unsupported_media_type(&PATCHES)),
+        _ if is_custom => Err(ApiError::unsupported_media_type(&PATCHES)),
+        _ => Err(ApiError::no_patch_type()),
     }
 }
 
-const PATCHES: [&str; 4] = [
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/apply-patch+yaml",
-    "application/strategic-merge-patch+json",
-];
+const PATCHES: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 
 /// Returns the media type without its parameters.
 pub(crate) fn essence(content_type: &str) -> String {

@@ -1,17 +1,12 @@
 //! Patches: reading them and applying them to a value.
 
-use http::header;
 use k8s::patch::PatchError;
 use serde_json::Value;
 
 use crate::{
     error::ApiError,
     field::FieldError,
-    http::{
-        Call,
-        body::{self, Decoded},
-        media::{Encoding, PatchKind, essence},
-    },
+    http::{Call, body, media::PatchKind},
     registry::Registered,
     strategic::{self, StrategicError},
 };
@@ -32,11 +27,14 @@ pub(crate) fn parse(call: &Call, kind: PatchKind) -> Result<Patch, ApiError> {
         let error = FieldError::forbidden("force", why);
         return Err(ApiError::invalid_kind("PatchOptions", "meta.k8s.io", "", &[error]));
     }
-    let Decoded { value, .. } = body::decode(&call.body, Encoding::Json)?;
+    let value = k8s::json::parse(&call.body).map_err(|error| {
+        let why = body::unread(&error, &call.body);
+        ApiError::bad_request(format!("error decoding patch: {why}"))
+    })?;
     let well_formed = match (&value, kind) {
         (Value::Array(operations), PatchKind::Json) if MAX_OPERATIONS < operations.len() => {
             let message = format!(
-                "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+                "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
                 operations.len()
             );
             return Err(ApiError::too_many_operations(message));
@@ -48,8 +46,12 @@ pub(crate) fn parse(call: &Call, kind: PatchKind) -> Result<Patch, ApiError> {
     if well_formed {
         Ok(Patch { kind, value })
     } else {
-        let media_type = essence(call.header(header::CONTENT_TYPE));
-        Err(ApiError::bad_request(format!("the body is no patch of type {media_type}")))
+        let target = match kind {
+            PatchKind::Json => "[]handlers.jsonPatchOp",
+            _ => "map[string]interface {}",
+        };
+        let why = body::unfit(&value, target);
+        Err(ApiError::bad_request(format!("error decoding patch: {why}")))
     }
 }
 

@@ -60,7 +60,7 @@ impl Query {
             text => text
                 .parse()
                 .map(Some)
-                .map_err(|_| ApiError::bad_request(format!("invalid {name}: `{text}`"))),
+                .map_err(|_| ApiError::bad_request(no_number("ParseInt", text))),
         }
     }
 
@@ -82,7 +82,7 @@ impl Query {
             "Ignore" => FieldValidation::Ignore,
             "Strict" => FieldValidation::Strict,
             other => {
-                let known = ["Ignore", "Strict", "Warn"];
+                let known = ["", "Ignore", "Strict", "Warn"];
                 errors.push(FieldError::not_supported("fieldValidation", other, &known));
                 FieldValidation::Warn
             }
@@ -109,7 +109,7 @@ impl Query {
         match self.get("dryRun") {
             "" => Ok(false),
             "All" => Ok(true),
-            other => Err(FieldError::not_supported("dryRun", other, &["All"])),
+            other => Err(FieldError::not_supported("dryRun", vec![other], &["All"])),
         }
     }
 
@@ -139,7 +139,7 @@ impl Query {
             }
             (_, "Exact" | "NotOlderThan") => {}
             (_, other) => {
-                let error = FieldError::not_supported(field, other, &["Exact", "NotOlderThan"]);
+                let error = FieldError::not_supported(field, other, &["Exact", "NotOlderThan", ""]);
                 return Err(list_options(error));
             }
         }
@@ -172,8 +172,14 @@ pub(crate) fn parse_revision(text: &str) -> Result<Option<u64>, ApiError> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| {
-        ApiError::bad_request(format!("invalid resource version: `{text}` is not a number"))
+        let error = FieldError::invalid("resourceVersion", text, no_number("ParseUint", text));
+        ApiError::bad_request(format!("invalid resource version: {error}"))
     })
+}
+
+/// Returns what Go says of a text that is no number.
+fn no_number(function: &str, text: &str) -> String {
+    format!("strconv.{function}: parsing {}: invalid syntax", crate::field::quote(text))
 }
 
 /// Returns the error of list options that do not go together.

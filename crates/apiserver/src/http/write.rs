@@ -147,7 +147,7 @@ pub(crate) fn written_answer(
 ) -> Result<Answer, ApiError> {
     let code = if written.created { 201 } else { 200 };
     let mut answer = shape::object(call, registered, &written.object, code)?;
-    respond::warn(&mut answer, &[warnings, &written.warnings].concat());
+    respond::warn(&mut answer, &[&written.warnings, warnings].concat());
     Ok(answer)
 }
 
@@ -169,7 +169,7 @@ pub(crate) fn body_value(
     options: WriteOptions<'_>,
 ) -> Result<(Value, Vec<String>), ApiError> {
     let encoding = media::body_encoding(call.header(header::CONTENT_TYPE), registered.is_custom())?;
-    let Decoded { value, flaws } = body::decode(&call.body, encoding)?;
+    let Decoded { value, flaws } = body::decode_as(registered, &call.body, encoding)?;
     Ok((value, body::judge(registered, flaws, options.validation)?))
 }
 
@@ -241,7 +241,7 @@ pub(crate) fn parse_delete_options(value: &Value) -> Result<DeleteOptions, ApiEr
         (None, Some(false)) | (Some("Background"), _) => Some(Propagation::Background),
         (Some("Foreground"), _) => Some(Propagation::Foreground),
         (Some(other), _) => {
-            let known = ["Foreground", "Background", "Orphan"];
+            let known = ["Foreground", "Background", "Orphan", "nil"];
             return Err(invalid(FieldError::not_supported("propagationPolicy", other, &known)));
         }
     };
@@ -250,7 +250,7 @@ pub(crate) fn parse_delete_options(value: &Value) -> Result<DeleteOptions, ApiEr
         Some(all) if all.iter().all(|it| it == "All") => true,
         Some(other) => {
             let odd = other.iter().find(|it| *it != "All").cloned().unwrap_or_default();
-            return Err(invalid(FieldError::not_supported("dryRun", odd, &["All"])));
+            return Err(invalid(FieldError::not_supported("dryRun", vec![odd], &["All"])));
         }
     };
     Ok(DeleteOptions {

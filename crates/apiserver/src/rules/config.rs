@@ -22,7 +22,7 @@ pub(super) fn config_map(new: &Value, old: Option<&Value>, errors: &mut Errors) 
     }
     let size = keys(new, "data", errors) + keys(new, "binaryData", errors) / 4 * 3;
     if size > MAX_SIZE {
-        errors.push(FieldError::too_long("", MAX_SIZE as u64));
+        errors.push(FieldError::too_long("[]", MAX_SIZE as u64));
     }
     frozen(new, old, &["data", "binaryData"], errors);
 }

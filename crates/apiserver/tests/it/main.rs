@@ -8,6 +8,7 @@ mod client;
 mod controllers;
 mod custom;
 mod discovery;
+mod errors;
 mod faults;
 mod foreign;
 mod lists;
