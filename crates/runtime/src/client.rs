@@ -221,6 +221,23 @@ impl Client {
         decode(&path, self.write(call).await?)
     }
 
+    /// Makes an object what a manager wants, as far as it cares, or creates it.
+    ///
+    /// Fields that others own become the manager's; fields that it no longer wants go.
+    pub async fn apply(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        manager: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Object, ApiError> {
+        let path = resource.object_path(&key.namespace, &key.name);
+        let path = format!("{path}?fieldManager={}&force=true", escape(manager));
+        let call =
+            Call::new(Method::PATCH, &path).body("application/apply-patch+yaml", body.into());
+        decode(&path, self.write(call).await?)
+    }
+
     /// Deletes an object with its dependents in the background, but only the one with this UID.
     pub async fn delete(
         &self,
@@ -391,10 +408,9 @@ fn retry_after<B>(response: &Response<B>) -> Option<Duration> {
     Some(Duration::from_secs(value.trim().parse().ok()?))
 }
 
-/// Escapes what may stand in a continue token.
-fn escape(token: &str) -> String {
-    token
-        .bytes()
+/// Escapes what may stand in a query, such as a continue token.
+fn escape(text: &str) -> String {
+    text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
                 char::from(byte).to_string()

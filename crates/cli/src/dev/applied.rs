@@ -1,9 +1,9 @@
-//! Brings the server's objects in line with the files: creates, merges, and deletes what was taken out.
+//! Brings the server's objects in line with the files: applies them, and deletes what was taken out.
 
 use std::collections::BTreeMap;
 
-use k8s::{GroupVersionKind, ObjectKey, Resource, apply::three_way, in_one_line, json::same};
-use runtime::{ApiError, Client, Discovery, DiscoveryError, Part};
+use k8s::{GroupVersionKind, ObjectKey, in_one_line};
+use runtime::{ApiError, Client, Discovery, DiscoveryError};
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -13,8 +13,8 @@ use super::{
 };
 use crate::manifest::Manifest;
 
-/// How often a merge is tried again after somebody else changed the object.
-const TRIES: usize = 5;
+/// As whom the fields of the files are applied. Files win over whoever else has changed a field.
+const MANAGER: &str = "windlass-dev";
 
 /// Why a manifest was not applied.
 #[derive(Debug, Error)]
@@ -25,7 +25,7 @@ enum ApplyError {
     Call(#[from] ApiError),
 }
 
-/// What was applied in this run, so that it can be merged and taken back.
+/// What was applied in this run, so that it is applied once and can be taken back.
 pub(super) struct Applied {
     client: Client,
     discovery: Discovery,
@@ -83,51 +83,9 @@ impl Applied {
             return Ok(false);
         }
         let resource = self.discovery.by_kind(gvk).await?.resource;
-        let last = self.last.get(&place);
-        let exists = match last {
-            Some(_) => true,
-            None => {
-                match self.client.create(&resource, &key.namespace, desired.to_string()).await {
-                    Ok(_) => false,
-                    Err(error) if error.is_already_exists() => true,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        };
-        if exists {
-            self.merge(&resource, key, last.unwrap_or(&json!({})), &desired).await?;
-        }
+        self.client.apply(&resource, key, MANAGER, desired.to_string()).await?;
         self.last.insert(place, desired);
         Ok(true)
-    }
-
-    /// Merges what is wanted now, and what was wanted last, into an object that exists.
-    async fn merge(
-        &self,
-        resource: &Resource,
-        key: &ObjectKey,
-        last: &Value,
-        desired: &Value,
-    ) -> Result<(), ApiError> {
-        let mut tries = 0;
-        loop {
-            let observed = match self.client.get(resource, key).await {
-                Err(error) if error.is_not_found() => {
-                    self.client.create(resource, &key.namespace, desired.to_string()).await?;
-                    return Ok(());
-                }
-                observed => observed?.to_value(),
-            };
-            let merged = three_way(&observed, last, desired);
-            if same(&observed, &merged) {
-                return Ok(());
-            }
-            tries += 1;
-            match self.client.update(resource, key, Part::Main, merged.to_string()).await {
-                Err(error) if error.is_conflict() && tries < TRIES => {}
-                updated => return updated.map(|_| ()),
-            }
-        }
     }
 
     async fn prune(&mut self, wanted: &[(GroupVersionKind, ObjectKey)], ledger: &Ledger) {
