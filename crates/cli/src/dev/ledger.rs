@@ -18,7 +18,9 @@ pub(super) struct Ledger(Mutex<State>);
 
 struct State {
     out: Box<dyn Write + Send>,
-    failing: BTreeMap<String, String>,
+    /// The cause of each failing thing, by the thing and by who says so: several controllers may sync one
+    /// parent, and what works for one must not hide what fails for another.
+    failing: BTreeMap<(String, String), String>,
 }
 
 impl Ledger {
@@ -33,18 +35,28 @@ impl Ledger {
 
     /// Notes that a thing failed.
     pub(super) fn failed(&self, subject: &str, cause: &str) {
+        self.failed_by("", subject, cause);
+    }
+
+    /// Notes that something was done to a thing; nothing done is only news after a failure.
+    pub(super) fn done(&self, line: &Line) {
+        self.done_by("", line);
+    }
+
+    fn failed_by(&self, controller: &str, subject: &str, cause: &str) {
         let mut state = self.state();
-        let known = state.failing.insert(subject.to_owned(), cause.to_owned());
+        let thing = (subject.to_owned(), controller.to_owned());
+        let known = state.failing.insert(thing, cause.to_owned());
         if known.as_deref() != Some(cause) {
             let line = Line::new("failed", subject.to_owned(), cause);
             state.print(&line.to_string());
         }
     }
 
-    /// Notes that something was done to a thing; nothing done is only news after a failure.
-    pub(super) fn done(&self, line: &Line) {
+    fn done_by(&self, controller: &str, line: &Line) {
         let mut state = self.state();
-        let had_failed = state.failing.remove(&line.subject).is_some();
+        let thing = (line.subject.clone(), controller.to_owned());
+        let had_failed = state.failing.remove(&thing).is_some();
         if had_failed || !line.detail.is_empty() || line.verb != "synced" {
             state.print(&line.to_string());
         }
@@ -52,13 +64,17 @@ impl Ledger {
 
     /// Notes that a thing is no longer there, or no longer asked for.
     pub(super) fn forget(&self, subject: &str) {
-        self.state().failing.remove(subject);
+        self.forget_by("", subject);
+    }
+
+    fn forget_by(&self, controller: &str, subject: &str) {
+        self.state().failing.remove(&(subject.to_owned(), controller.to_owned()));
     }
 
     /// Returns the things that are failing, each with its cause.
     pub(super) fn failing(&self) -> Vec<String> {
         let state = self.state();
-        state.failing.iter().map(|(subject, cause)| format!("{subject}: {cause}")).collect()
+        state.failing.iter().map(|((subject, _), cause)| format!("{subject}: {cause}")).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,21 +91,21 @@ impl State {
 
 impl Report for Ledger {
     fn report(&self, happening: Happening) {
-        let (verb, subject, outcome, took) = match happening {
+        let (verb, by, subject, outcome, took) = match happening {
             Happening::Controller { kind, name, outcome } => {
-                ("ready", format!("{} {name}", kind.kind), outcome, Duration::ZERO)
+                ("ready", String::new(), format!("{} {name}", kind.kind), outcome, Duration::ZERO)
             }
-            Happening::Sync { kind, parent, outcome, took, .. } => {
-                ("synced", subject(&kind, &parent), outcome, took)
+            Happening::Sync { controller, kind, parent, outcome, took } => {
+                ("synced", controller, subject(&kind, &parent), outcome, took)
             }
         };
         match outcome {
             Outcome::Done(detail) => {
                 let took = (verb == "synced" && !detail.is_empty()).then_some(took);
-                self.done(&Line { verb, subject, detail, took });
+                self.done_by(&by, &Line { verb, subject, detail, took });
             }
-            Outcome::Failed(cause) => self.failed(&subject, &cause),
-            Outcome::Gone => self.forget(&subject),
+            Outcome::Failed(cause) => self.failed_by(&by, &subject, &cause),
+            Outcome::Gone => self.forget_by(&by, &subject),
         }
     }
 }
@@ -111,6 +127,23 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_works_for_one_controller_hides_no_failure_of_another() {
+        let ledger = Ledger::new(Box::new(Page::default()));
+        let sync = |controller: &str, outcome: Outcome| Happening::Sync {
+            controller: controller.to_owned(),
+            kind: k8s::GroupVersionKind::new("v1", "A"),
+            parent: k8s::ObjectKey::new("", "a"),
+            outcome,
+            took: Duration::ZERO,
+        };
+        ledger.report(sync("one", Outcome::Failed("boom".to_owned())));
+        ledger.report(sync("two", Outcome::Done(String::new())));
+        assert_eq!(ledger.failing(), ["A a: boom"]);
+        ledger.report(sync("one", Outcome::Done(String::new())));
+        assert!(ledger.failing().is_empty());
     }
 
     #[test]
