@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use k8s::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
@@ -45,7 +45,14 @@ pub struct Discovered {
 #[derive(Clone, Debug)]
 pub struct Discovery {
     client: Client,
-    known: Arc<Mutex<HashMap<GroupVersion, Arc<Vec<Discovered>>>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// How often everything was forgotten: an answer that was asked for before is too old to be kept.
+    round: u64,
+    found: HashMap<GroupVersion, Arc<Vec<Discovered>>>,
 }
 
 impl Discovery {
@@ -56,7 +63,9 @@ impl Discovery {
 
     /// Forgets what was found, because the server's resources changed.
     pub fn forget(&self) {
-        self.known.lock().expect("the discovery lock is never poisoned").clear();
+        let mut known = self.known();
+        known.round += 1;
+        known.found.clear();
     }
 
     /// Finds a resource by its plural.
@@ -80,11 +89,14 @@ impl Discovery {
         matches: impl Fn(&Discovered) -> bool,
     ) -> Result<Discovered, DiscoveryError> {
         let group_version = GroupVersion::parse(api_version);
-        let known = self.known(&group_version);
+        let (round, known) = {
+            let known = self.known();
+            (known.round, known.found.get(&group_version).cloned().unwrap_or_default())
+        };
         if let Some(found) = known.iter().find(|each| matches(each)) {
             return Ok(found.clone());
         }
-        let all = self.ask(&group_version).await.map_err(|source| {
+        let all = self.ask(&group_version, round).await.map_err(|source| {
             if source.is_not_found() {
                 return not_found(api_version, wanted);
             }
@@ -94,20 +106,25 @@ impl Discovery {
         found.ok_or_else(|| not_found(api_version, wanted))
     }
 
-    fn known(&self, group_version: &GroupVersion) -> Arc<Vec<Discovered>> {
-        let known = self.known.lock().expect("the discovery lock is never poisoned");
-        known.get(group_version).cloned().unwrap_or_default()
-    }
-
-    async fn ask(&self, group_version: &GroupVersion) -> Result<Arc<Vec<Discovered>>, ApiError> {
+    async fn ask(
+        &self,
+        group_version: &GroupVersion,
+        round: u64,
+    ) -> Result<Arc<Vec<Discovered>>, ApiError> {
         let path = group_version.path();
         let body = self.client.get_raw(&path).await?;
         let found = parse(group_version, &body)
             .map_err(|source| ApiError::Decode { path, source: Box::new(source) })?;
         let found = Arc::new(found);
-        let mut known = self.known.lock().expect("the discovery lock is never poisoned");
-        known.insert(group_version.clone(), Arc::clone(&found));
+        let mut known = self.known();
+        if known.round == round {
+            known.found.insert(group_version.clone(), Arc::clone(&found));
+        }
         Ok(found)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("the discovery lock is never poisoned")
     }
 }
 
