@@ -23,6 +23,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     backend::Part,
+    lifecycle::rfc3339,
     managed::{
         compare::{Difference, compare, fields},
         element::Element,
@@ -158,7 +159,7 @@ pub(crate) fn update(
     if !own.is_empty() {
         let manager = Manager::new(author.name, Operation::Update, &version, author.subresource);
         // What it owned before and has just changed was released with the rest.
-        managers.add(manager, own, &version, now);
+        managers.add(manager, own, &version, time(author, now));
     }
     managers.cap();
     managers.encode()
@@ -175,7 +176,7 @@ pub(crate) fn apply(it: Application<'_>, live: Option<&Value>) -> Result<Value, 
         Some(live) => (live.clone(), managers_of(&it, live)),
         None => ((*nothing(it.registered)).clone(), Managers::default()),
     };
-    let held = take(&mut before);
+    take(&mut before);
     let mut after = managers.clone();
     let done = match run(&it, form, (&before, &wanted), &mut after) {
         Err(conflicts) if it.author.name == KUBECTL => {
@@ -192,15 +193,15 @@ pub(crate) fn apply(it: Application<'_>, live: Option<&Value>) -> Result<Value, 
     let mut done = done.map_err(|conflicts| {
         ApplyError::Conflicts(conflicts.into_iter().flat_map(Refused::conflicts).collect())
     })?;
+    // As in the reference, who only joins the owners of what is there already gets no time.
+    let changed = live.is_none() || !k8s::json::same(&before, &done);
+    if let (true, Some(owned)) = (changed, after.0.get_mut(&applier(&it))) {
+        owned.time = time(it.author, it.now);
+    }
     if it.author.name == KUBECTL {
         refresh_last_applied(&mut done, it.wanted);
     }
-    let changed = live.is_none() || after != managers || !k8s::json::same(&before, &done);
-    let manager = applier(&it);
-    if let (true, Some(owned)) = (changed, after.0.get_mut(&manager)) {
-        owned.time = Some(crate::lifecycle::rfc3339(it.now));
-    }
-    put(&mut done, if changed { after.encode() } else { held });
+    put(&mut done, after.encode());
     Ok(done)
 }
 
@@ -370,6 +371,11 @@ fn trimmed(it: &Application<'_>) -> Value {
         }
     }
     wanted
+}
+
+/// Returns the time of a change; those through `/scale` have none, as the reference loses it on the way.
+fn time(author: Author<'_>, now: Timestamp) -> Option<String> {
+    (author.subresource != "scale").then(|| rfc3339(now))
 }
 
 /// Returns what of a set an author can own.

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{field::quote, lifecycle::rfc3339, managed::set::FieldSet};
+use crate::{field::quote, managed::set::FieldSet};
 
 /// How many managers may be listed for their updates.
 const MAX_UPDATERS: usize = 10;
@@ -121,9 +120,8 @@ impl Managers {
         manager: Manager,
         fields: FieldSet,
         version: &str,
-        now: Timestamp,
+        time: Option<String>,
     ) {
-        let time = Some(rfc3339(now));
         let none = Owned { fields: FieldSet::default(), version: version.to_owned(), time: None };
         let owned = self.0.entry(manager).or_insert(none);
         owned.fields.absorb(fields);

@@ -112,10 +112,10 @@ fn fields_are_shared_refused_taken_and_given_up() {
     let maps = maps();
     let mut live = applied(&maps, None, "m", &map(&json!({"a": "1", "b": "2"}))).unwrap();
     for (name, data, expected) in [
-        ("n", json!({"a": "1"}), vec!["m Apply .data.a .data.b", "n Apply .data.a"]),
-        ("o!", json!({"b": "3"}), vec!["m Apply .data.a", "n Apply .data.a", "o Apply .data.b"]),
-        ("m", json!({}), vec!["m Apply .data", "n Apply .data.a", "o Apply .data.b"]),
-        ("o", json!({}), vec!["m Apply .data", "n Apply .data.a", "o Apply .data"]),
+        ("n", json!({"a": "1"}), ["n Apply .data.a", "m Apply .data.a .data.b"].as_slice()),
+        ("o!", json!({"b": "3"}), &["n Apply .data.a", "m Apply .data.a", "o Apply .data.b"]),
+        ("m", json!({}), &["n Apply .data.a", "m Apply .data", "o Apply .data.b"]),
+        ("o", json!({}), &["n Apply .data.a", "m Apply .data", "o Apply .data"]),
     ] {
         let refused = applied(&maps, Some(&live), name.trim_end_matches('!'), &map(&data));
         assert_eq!(refused.is_err(), name.ends_with('!'), "{name} {data}");

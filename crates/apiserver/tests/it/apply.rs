@@ -143,7 +143,7 @@ async fn scale_and_status_are_applied_too() {
     status["status"] = json!({"conditions": [{"type": "Odd", "status": "True"}]});
     apply(&world, &format!("{WEB}/status"), "fieldManager=u", status).await;
     let web = world.get(WEB).await.body;
-    assert_eq!(managers(&web), ["a Apply", "t Apply scale", "u Apply status"]);
+    assert_eq!(managers(&web), ["t Apply scale", "a Apply", "u Apply status"]);
     assert_eq!(
         (&web["spec"]["replicas"], &web["status"]["conditions"][0]["type"]),
         (&json!(6), &json!("Odd"))
