@@ -34,6 +34,9 @@ pub struct RequestRecord {
     pub name: String,
     /// The name of the user, empty if nobody said who asks.
     pub user: String,
+    /// Whether everything but the write itself was to be done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The status code of the answer.
     pub code: u16,
     /// The user agent.

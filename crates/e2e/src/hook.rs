@@ -1,10 +1,14 @@
 //! A hook that the test plays.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use api::{Hook, HookError, HookReply, HookRequest};
 use futures::{FutureExt, future::BoxFuture};
 use http::HeaderMap;
+use k8s::{Activity, SharedClock, SignedDuration, TimerKind};
 use serde_json::Value;
 
 type Play = Box<dyn Fn(&Value) -> HookReply + Send + Sync>;
@@ -16,12 +20,21 @@ pub struct PlayedHook(Arc<Mutex<State>>);
 struct State {
     play: Arc<Play>,
     asked: Vec<Value>,
+    pause: Option<Pause>,
+}
+
+/// How long an answer takes, and by which clock.
+#[derive(Clone)]
+struct Pause {
+    time: SignedDuration,
+    clock: SharedClock,
+    activity: Activity,
 }
 
 impl Default for PlayedHook {
     fn default() -> Self {
         let play: Play = Box::new(|_| reply(200, "{}"));
-        Self(Arc::new(Mutex::new(State { play: Arc::new(play), asked: Vec::new() })))
+        Self(Arc::new(Mutex::new(State { play: Arc::new(play), asked: Vec::new(), pause: None })))
     }
 }
 
@@ -34,6 +47,12 @@ impl PlayedHook {
     /// Answers with the status and text that `play` makes of each request.
     pub fn play(&self, play: impl Fn(&Value) -> HookReply + Send + Sync + 'static) {
         self.state().play = Arc::new(Box::new(play));
+    }
+
+    /// Takes so long for each answer from now on.
+    pub(crate) fn pause(&self, time: Duration, clock: SharedClock, activity: Activity) {
+        let time = SignedDuration::try_from(time).unwrap();
+        self.state().pause = Some(Pause { time, clock, activity });
     }
 
     /// Returns all requests so far.
@@ -54,12 +73,19 @@ impl PlayedHook {
 impl Hook for PlayedHook {
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
         let request: Value = serde_json::from_slice(&request.body).unwrap();
-        let play = {
+        let (play, pause) = {
             let mut state = self.state();
             state.asked.push(request.clone());
-            Arc::clone(&state.play)
+            (Arc::clone(&state.play), state.pause.clone())
         };
-        async move { Ok(play(&request)) }.boxed()
+        let answered = async move {
+            if let Some(Pause { time, clock, activity }) = pause {
+                let (due, kind) = (clock.now() + time, TimerKind::Blocking);
+                drop(activity.sleep_until(clock.as_ref(), due, kind, "slow hook").await);
+            }
+            Ok(play(&request))
+        };
+        answered.boxed()
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use api::{NoReport, composite, names};
+use apiserver::{ApiServer, RequestRecord};
 use engine::{Engine, EngineOptions};
 use k8s::{
     Activity, Clock, ObjectKey, Resource, Settle, SharedClock, SystemClock, selector::Selector,
@@ -47,7 +48,7 @@ pub struct World {
     pub id: String,
     engine_client: Client,
     engine: tokio::sync::Mutex<Engine>,
-    _keep: Box<dyn std::any::Any + Send + Sync>,
+    api: Option<ApiServer>,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -57,7 +58,7 @@ struct Clients {
     server: Server,
     admin: Client,
     engine: Client,
-    keep: Box<dyn std::any::Any + Send + Sync>,
+    api: Option<ApiServer>,
 }
 
 impl World {
@@ -81,7 +82,7 @@ impl World {
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
-        let Clients { server, admin, engine: engine_client, keep } = clients;
+        let Clients { server, admin, engine: engine_client, api } = clients;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = story.replace('_', "-");
         let short: String = name.chars().take(30).collect();
@@ -89,11 +90,33 @@ impl World {
         let hook = PlayedHook::default();
         let engine = start(&engine_client, &hook, &id);
         let engine = tokio::sync::Mutex::new(engine);
-        let world = Self { server, hook, client: admin, id, engine_client, engine, _keep: keep };
+        let world = Self { server, hook, client: admin, id, engine_client, engine, api };
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.id}});
         world.client.create(&namespaces(), "", namespace.to_string()).await.unwrap();
         world
+    }
+
+    /// Returns the embedded server, which a world on a real one does not have.
+    pub fn api(&self) -> &ApiServer {
+        self.api.as_ref().unwrap()
+    }
+
+    /// Returns what the engine asked to change on the embedded server, but for events.
+    pub fn engine_writes(&self) -> Vec<RequestRecord> {
+        let is_write = |request: &RequestRecord| {
+            request.user == embedded::ENGINE
+                && !matches!(request.verb.as_str(), "get" | "list" | "watch")
+                && request.resource != "events"
+                && !request.dry_run
+        };
+        self.api().requests().into_iter().filter(is_write).collect()
+    }
+
+    /// Lets the hook take so long for each answer.
+    pub fn slow_hook(&self, pause: Duration) {
+        let client = &self.engine_client;
+        self.hook.pause(pause, Arc::clone(client.clock()), client.activity().clone());
     }
 
     /// Installs a resource `things` of this world alone and returns it.

@@ -36,11 +36,9 @@ pub(crate) async fn suffer(
     }
     match harm.end {
         Some(End::Refused(status)) => return Ok(refusal(&status)),
-        Some(End::Dropped) => return Ok(broken()),
-        Some(End::Lost) => {
-            drop(handled.await);
-            return Ok(broken());
-        }
+        // The status is for the log of requests: nothing was done.
+        Some(End::Dropped) => return Ok(broken(500)),
+        Some(End::Lost) => return handled.await.map(|answer| broken(answer.status().as_u16())),
         None => {}
     }
     let answer = handled.await?;
@@ -59,9 +57,9 @@ fn refusal(status: &FaultStatus) -> Answer {
 }
 
 /// An answer whose body fails at once, upon which the server of a socket closes the connection.
-fn broken() -> Answer {
+fn broken(code: u16) -> Answer {
     let error = Err::<Frame<Bytes>, BoxError>("an injected fault broke the connection".into());
-    let mut answer = respond::text(200, "");
+    let mut answer = respond::text(code, "");
     *answer.body_mut() = StreamBody::new(stream::iter([error])).boxed_unsync();
     answer
 }

@@ -192,6 +192,7 @@ fn record(parts: &Parts, route: &Route, query: &Query) -> RequestRecord {
         subresource: target.subresource.clone(),
         namespace: target.namespace.clone(),
         name: target.name.clone(),
+        dry_run: !query.get("dryRun").is_empty(),
         user_agent,
         patch_type: if is_patch { media::essence(content_type) } else { String::new() },
         ..RequestRecord::default()

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use apiserver::ApiServer;
+use apiserver::{ApiServer, User};
 use k8s::{Activity, SharedClock, VirtualClock};
 use runtime::{Client, ClientOptions};
 
 use super::{Clients, Server};
+
+/// As whom the engine of an embedded world acts.
+pub(super) const ENGINE: &str = "windlass-engine";
 
 /// Returns clients of an embedded server of their own.
 pub(super) async fn clients() -> Clients {
@@ -14,15 +17,19 @@ pub(super) async fn clients() -> Clients {
     let activity = Activity::default();
     let server = ApiServer::builder().clock(Arc::clone(&clock)).activity(activity.clone());
     let server = server.start().await.unwrap();
-    let transport = kube::Client::new(server.service(), "default");
     let revisions = Some(Arc::new(server.clone()) as Arc<dyn k8s::Revisions>);
-    let client = Client::new(transport, ClientOptions { clock, activity, revisions });
+    let options = ClientOptions { clock, activity, revisions };
+    let client_of = |user| {
+        let transport = kube::Client::new(server.service_as(user), "default");
+        Client::new(transport, options.clone())
+    };
+    let client = client_of(User::admin());
     for object in cli::install::engine("windlass:test") {
         if object["kind"] == "CustomResourceDefinition" {
             let definitions = super::definitions();
             client.create(&definitions, "", object.to_string()).await.unwrap();
         }
     }
-    let engine = client.clone();
-    Clients { server: Server::Embedded, admin: client, engine, keep: Box::new(server) }
+    let engine = client_of(User::new(ENGINE, &[]));
+    Clients { server: Server::Embedded, admin: client, engine, api: Some(server) }
 }

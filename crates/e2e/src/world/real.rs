@@ -27,7 +27,7 @@ pub(super) async fn clients(kubeconfig: &Path) -> Clients {
         named.auth_info = Some(user.clone());
     }
     let engine = client(restricted).await;
-    Clients { server: Server::Real, admin, engine, keep: Box::new(()) }
+    Clients { server: Server::Real, admin, engine, api: None }
 }
 
 /// Returns the kubeconfig that the environment names, or that `cargo xtask cluster up` wrote.
