@@ -7,6 +7,7 @@
     reason = "a test that cannot go on must fail, and one that is not run must say so"
 )]
 
+pub mod differential;
 mod hook;
 mod world;
 
