@@ -99,7 +99,7 @@ async fn withstand(story: &str, method: &str, rules: &[Value], trouble: impl Fn(
     assert_eq!(created(&writes, 201), created(&least, 201), "created twice\n{both}");
 
     let calls = world.hook.calls();
-    world.pass(Duration::from_secs(60)).await;
+    world.pass(Duration::from_mins(1)).await;
     let more = world.engine_writes().split_off(writes.len());
     assert_eq!(tally(&more), BTreeMap::new(), "written without need");
     assert_eq!(world.hook.calls(), calls, "asked without need");
