@@ -10,6 +10,7 @@ mod flow_composite;
 mod flow_failure;
 mod flow_faults;
 mod flow_lifecycle;
+mod flow_seams;
 mod kubectl;
 
 /// Returns the type of the children in most stories.
