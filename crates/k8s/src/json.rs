@@ -105,7 +105,7 @@ pub(crate) fn check_depth(bytes: &[u8]) -> Result<(), JsonError> {
 }
 
 /// Returns whether objects and arrays are nested deeper than text of ours may be.
-pub(crate) fn is_too_deep(value: &Value) -> bool {
+pub fn is_too_deep(value: &Value) -> bool {
     exceeds(value, MAX_DEPTH)
 }
 

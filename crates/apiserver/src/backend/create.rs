@@ -83,6 +83,16 @@ impl Backend {
     ) -> Result<Arc<Object>, ApiError> {
         self.before_commit(registered, &mut value);
         convert::stored(registered, &mut value);
+        // What is owned is told at a greater depth than it stands at: a deep object is kept without its owners.
+        if k8s::json::is_too_deep(&value)
+            && let Some(metadata) = value["metadata"].as_object_mut()
+        {
+            metadata.remove("managedFields");
+        }
+        if k8s::json::is_too_deep(&value) {
+            let why = format!("nested deeper than {} levels", k8s::json::MAX_DEPTH);
+            return Err(lifecycle::undecodable(registered, &why));
+        }
         let object = self.0.store.put(&registered.storage, value, self.now());
         let object = object.map_err(|TooLarge| ApiError::object_too_large())?;
         Ok(convert::served(registered, &object))
