@@ -78,7 +78,8 @@ impl World {
     ) -> Reply {
         let response = self.open(method, path, headers, body).await;
         let warnings = response.headers().get_all("warning").iter();
-        let warnings = warnings.map(|it| it.to_str().unwrap().to_owned()).collect();
+        let warnings =
+            warnings.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()).collect();
         let code = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let text = || Value::from(String::from_utf8_lossy(&bytes).into_owned());
