@@ -1,4 +1,6 @@
-//! Pure: the validation rules that stand in a schema: what they say, and what they may not say.
+//! The validation rules that stand in a schema: what they say, and what they may not say.
+//!
+//! Not pure: the parser recurses, so it runs on a thread with a deep stack.
 
 mod evaluate;
 mod expression;
