@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use api::{Report, composite};
+use api::{Report, composite, names};
 use apiserver::ApiServer;
 use engine::{Engine, EngineOptions};
 use hooks::{Router, Webhooks};
@@ -200,7 +200,12 @@ impl Dev {
         ));
         let revisions = Some(Arc::new(server.clone()) as Arc<dyn Revisions>);
         let (transport, activity_of_hooks) = (kube_client(&server), activity.clone());
-        let client_options = ClientOptions { clock: Arc::clone(&clock), activity, revisions };
+        let client_options = ClientOptions {
+            clock: Arc::clone(&clock),
+            activity,
+            agent: names::COMPONENT,
+            revisions,
+        };
         let client = Client::new(transport, client_options);
         install(&client).await.map_err(DevError::Install)?;
         let hooks = match hooks_dir {

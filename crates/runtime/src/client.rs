@@ -79,6 +79,8 @@ pub struct ClientOptions {
     pub clock: SharedClock,
     /// Where requests under way are noted.
     pub activity: Activity,
+    /// What the client calls itself; the server notes it as the manager of the fields it writes.
+    pub agent: &'static str,
     /// How far the server's store has come, if it runs in this process.
     pub revisions: Option<Arc<dyn Revisions>>,
 }
@@ -343,6 +345,7 @@ impl Client {
     async fn exchange(&self, call: &Call<'_>) -> Result<Response<Body>, ApiError> {
         let mut request = Request::builder().method(call.method.clone()).uri(call.path);
         request = request.header(header::ACCEPT, "application/json");
+        request = request.header(header::USER_AGENT, self.options.agent);
         if let Some(content_type) = call.content_type {
             request = request.header(header::CONTENT_TYPE, content_type);
         }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use api::NoReport;
+use api::{NoReport, names::COMPONENT};
 use cli::{
     dev::{self, DevOptions},
     install,
@@ -87,7 +87,7 @@ pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
         Ok(webhooks) => webhooks,
         Err(error) => return failure::print(&error, None, 1),
     };
-    let options = ClientOptions { clock, activity, revisions: None };
+    let options = ClientOptions { clock, activity, agent: COMPONENT, revisions: None };
     let client = match Client::connect(args.kubeconfig, args.context, options).await {
         Ok(client) => client,
         Err(error) => {

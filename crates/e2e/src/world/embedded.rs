@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::names;
 use apiserver::{ApiServer, User};
 use k8s::{Activity, SharedClock, VirtualClock};
 use runtime::{Client, ClientOptions};
@@ -18,7 +19,7 @@ pub(super) async fn clients() -> Clients {
     let server = ApiServer::builder().clock(Arc::clone(&clock)).activity(activity.clone());
     let server = server.start().await.unwrap();
     let revisions = Some(Arc::new(server.clone()) as Arc<dyn k8s::Revisions>);
-    let options = ClientOptions { clock, activity, revisions };
+    let options = ClientOptions { clock, activity, agent: names::COMPONENT, revisions };
     let client_of = |user| {
         let transport = kube::Client::new(server.service_as(user), "default");
         Client::new(transport, options.clone())

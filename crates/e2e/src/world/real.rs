@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use api::names;
 use k8s::{GroupVersionKind, Resource, ResourceScope};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use runtime::{Client, ClientOptions, Discovery};
@@ -45,7 +46,7 @@ async fn client(kubeconfig: Kubeconfig) -> Client {
     config.default_retry = false;
     config.read_timeout = None;
     let (clock, activity) = remote();
-    let options = ClientOptions { clock, activity, revisions: None };
+    let options = ClientOptions { clock, activity, agent: names::COMPONENT, revisions: None };
     Client::new(kube::Client::try_from(config).unwrap(), options)
 }
 

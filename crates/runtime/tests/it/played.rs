@@ -40,6 +40,7 @@ fn client(stay_open: bool) -> (Client, VirtualClock, Arc<AtomicUsize>) {
     });
     let clock = VirtualClock::default();
     let options = ClientOptions {
+        agent: "test",
         clock: Arc::new(clock.clone()),
         activity: Activity::default(),
         revisions: None,

@@ -22,7 +22,10 @@ impl World {
         let server = server.start().await.unwrap();
         let transport = kube::Client::new(server.service(), "default");
         let revisions = Some(Arc::new(server.clone()) as Arc<dyn Revisions>);
-        let client = Client::new(transport, ClientOptions { clock: shared, activity, revisions });
+        let client = Client::new(
+            transport,
+            ClientOptions { clock: shared, activity, agent: "test", revisions },
+        );
         Self { server, client, clock }
     }
 

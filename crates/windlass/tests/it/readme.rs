@@ -92,7 +92,7 @@ fn the_readme_s_commands_do_what_it_shows() {
 #[test]
 fn cargo_run_means_this_binary() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    assert!(manifest.contains("default-members = [\"crates/windlass\""));
+    assert!(manifest.contains("default-members = [\"crates/windlass\"]"));
 }
 
 #[test]
