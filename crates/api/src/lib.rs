@@ -3,11 +3,9 @@
 #![warn(missing_docs)]
 
 pub mod composite;
-mod duration;
 mod hook;
 pub mod names;
 mod report;
 
-pub use duration::{DurationError, parse_duration};
 pub use hook::{Hook, HookError, HookReply, HookRequest, SharedHook};
 pub use report::{Happening, NoReport, Outcome, Report, SharedReport};

@@ -268,6 +268,7 @@ impl World {
         if self.server == Server::Embedded {
             return;
         }
+        real::assert_nothing_was_forbidden();
         let controllers = composite::resource();
         let list = self.client.get_raw(&controllers.collection_path("")).await.unwrap();
         let list: Value = serde_json::from_slice(&list).unwrap();

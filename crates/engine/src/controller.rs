@@ -7,10 +7,9 @@ use api::{
         ChildResource, CompositeControllerSpec, HookSpec, HookVersion, UnmarshallMode, UpdateMethod,
     },
     names::{self, reasons},
-    parse_duration,
 };
 use k8s::{
-    Object,
+    Object, parse_duration,
     selector::{Selector, SelectorError},
 };
 use serde::Deserialize;

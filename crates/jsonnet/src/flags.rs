@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration,
 };
 
+use k8s::parse_duration;
 use thiserror::Error;
 
 use crate::bundle::{Variable, VariableValue};
@@ -140,31 +141,10 @@ pub fn jpath(environment: Option<&OsStr>, flags: &[PathBuf]) -> Vec<PathBuf> {
 ///
 /// [`FlagError::Duration`].
 pub fn timeout(flag: &str, value: &str) -> Result<Duration, FlagError> {
-    duration(value)
+    parse_duration(value)
+        .ok()
         .filter(|timeout| !timeout.is_zero() && *timeout <= MAX_TIMEOUT)
         .ok_or_else(|| FlagError::Duration { flag: flag.to_owned(), value: value.to_owned() })
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(digits);
-        let units = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(units);
-        let seconds = match unit {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
-        sum = sum.checked_add(part)?;
-        rest = after;
-    }
-    Some(sum)
 }
 
 /// Reads a number of bytes such as `1024`, `512Mi` or `1G`.

@@ -166,7 +166,7 @@ pub(crate) struct ManifestsArgs {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    api::parse_duration(text).map_err(|error| error.to_string())
+    k8s::parse_duration(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -40,6 +40,20 @@ pub(super) fn kubeconfig() -> Option<PathBuf> {
     Some(PathBuf::from(written)).filter(|path| path.exists())
 }
 
+/// Fails if the engine asked for something that its account may not do.
+///
+/// `cargo xtask cluster up` keeps an audit log beside the kubeconfig; a server of somebody else's may not.
+pub(super) fn assert_nothing_was_forbidden() {
+    let log = kubeconfig().and_then(|kubeconfig| Some(kubeconfig.parent()?.join("audit.log")));
+    let log = log.and_then(|log| std::fs::read_to_string(log).ok()).unwrap_or_default();
+    let is_forbidden = |line: &&str| {
+        line.contains(r#""authorization.k8s.io/decision":"forbid""#)
+            && line.contains("system:serviceaccount:metacontroller:metacontroller")
+    };
+    let forbidden: Vec<_> = log.lines().filter(is_forbidden).collect();
+    assert!(forbidden.is_empty(), "forbidden to the engine:\n{}", forbidden.join("\n"));
+}
+
 async fn client(kubeconfig: Kubeconfig) -> Client {
     let options = KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
