@@ -2,9 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Lines, Read},
+    io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -41,37 +44,39 @@ pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Ended {
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// How long a line may let wait for itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A process that is killed with the test, and the lines it prints.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    lines: Lines<BufReader<Box<dyn Read>>>,
+    lines: Receiver<String>,
 }
 
 impl Running {
     pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
         let mut child = windlass(dir, arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let output: Box<dyn Read> = Box::new(child.stdout.take().unwrap());
-        Self { child, lines: BufReader::new(output).lines() }
+        let lines = lines(child.stdout.take().unwrap());
+        Self { child, lines }
     }
 
     /// Starts a process whose log is read instead of its output.
     pub(crate) fn logging(dir: &Path, arguments: &[&str]) -> Self {
         let mut child = windlass(dir, arguments).stderr(Stdio::piped()).spawn().unwrap();
-        let log: Box<dyn Read> = Box::new(child.stderr.take().unwrap());
-        Self { child, lines: BufReader::new(log).lines() }
+        let lines = lines(child.stderr.take().unwrap());
+        Self { child, lines }
     }
 
     /// Reads up to the first line that has this text, and returns it.
     pub(crate) fn until(&mut self, text: &str) -> String {
         let mut seen = Vec::new();
-        for line in self.lines.by_ref() {
-            let line = line.unwrap();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             if line.contains(text) {
                 return line;
             }
             seen.push(line);
         }
-        panic!("ended without a line with `{text}`:\n{}", seen.join("\n"));
+        panic!("no line with `{text}` in {PATIENCE:?}:\n{}", seen.join("\n"));
     }
 
     /// Sends a signal and waits for the end.
@@ -87,6 +92,17 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Reads lines beside the test, so that it can give up waiting for one.
+fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let read = BufReader::new(output).lines().map_while(Result::ok);
+        // The test may end before the process does.
+        read.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
+    });
+    lines
 }
 
 /// Returns the path of an example.
