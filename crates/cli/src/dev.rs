@@ -99,6 +99,9 @@ pub enum DevError {
     /// Some things are failing.
     #[error("{}", failing(.0))]
     Failing(Vec<String>),
+    /// The end of the process cannot be waited for.
+    #[error("failed to listen for signals")]
+    Signals(#[source] io::Error),
     /// The file system cannot be watched.
     #[error("failed to watch the files")]
     Watch(#[source] notify::Error),
@@ -116,6 +119,7 @@ impl DevError {
             | Self::Certificates(_)
             | Self::Unsettled(_)
             | Self::Failing(_)
+            | Self::Signals(_)
             | Self::Watch(_) => false,
         }
     }
@@ -131,6 +135,7 @@ impl DevError {
             | Self::Install(_)
             | Self::Certificates(_)
             | Self::Failing(_)
+            | Self::Signals(_)
             | Self::Watch(_) => None,
         }
     }
@@ -272,11 +277,11 @@ impl Dev {
             .as_ref()
             .filter(|_| self.options.watch)
             .map(|(_, routes, runtime)| runtime.watch(routes.clone()));
-        let interrupted = tokio::signal::ctrl_c();
+        let interrupted = jsonnet::httpd::signals().map_err(DevError::Signals)?;
         tokio::pin!(interrupted);
         loop {
             tokio::select! {
-                _ = &mut interrupted => return Ok(()),
+                () = &mut interrupted => return Ok(()),
                 () = Files::next(files.as_mut(), &self.client) => {
                     let (manifests, errors) =
                         manifest::load(&self.options.paths, hooks_dir.as_deref());

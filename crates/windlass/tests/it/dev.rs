@@ -82,12 +82,14 @@ fn acceptance_10_two_at_once_have_their_own_ports() {
 /// Sabotage: `Dev::follow` without the branch of Ctrl-C.
 #[test]
 fn acceptance_8_ctrl_c_leaves_within_two_seconds() {
-    let dir = useless_pod();
-    let mut dev = Running::start(dir.path(), &["dev", "app"]);
-    dev.until("created Deployment");
-    let asked = Instant::now();
-    assert_eq!(dev.signal(Signal::INT), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    for signal in [Signal::INT, Signal::TERM] {
+        let dir = useless_pod();
+        let mut dev = Running::start(dir.path(), &["dev", "app"]);
+        dev.until("created Deployment");
+        let asked = Instant::now();
+        assert_eq!(dev.signal(signal), Some(0));
+        assert!(asked.elapsed() < Duration::from_secs(2));
+    }
 }
 
 /// A worker in an endless loop ends with the process that started it, even if that is killed.
