@@ -9,7 +9,19 @@ use serde_json::Value;
 use crate::names;
 
 /// The custom resource definition of CompositeControllers, as YAML.
-pub const CRD: &str = include_str!("crds/compositecontrollers.yaml");
+const CRD: &str = include_str!("crds/compositecontrollers.yaml");
+
+/// Returns the custom resource definition of CompositeControllers.
+pub fn definition() -> Value {
+    let documents = k8s::yaml::documents(CRD).expect("the definition in the binary is valid YAML");
+    documents.into_iter().next().map(|document| document.value).unwrap_or_default()
+}
+
+/// Returns the resource of custom resource definitions.
+pub fn definitions() -> Resource {
+    let api_version = "apiextensions.k8s.io/v1";
+    Resource::cluster(api_version, "CustomResourceDefinition", "customresourcedefinitions")
+}
 
 /// Returns the resource under which CompositeControllers are served.
 pub fn resource() -> Resource {

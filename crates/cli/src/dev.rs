@@ -15,8 +15,8 @@ use engine::{Engine, EngineOptions};
 use hooks::{Router, Webhooks};
 use jsonnet::{Change, Routes, RuntimeOptions, WorkerCommand};
 use k8s::{
-    Activity, GroupVersionKind, Resource, Revisions, Settle, SharedClock, SystemClock, Unsettled,
-    in_one_line, selector::Selector,
+    Activity, Revisions, Settle, SharedClock, SystemClock, Unsettled, in_one_line,
+    selector::Selector,
 };
 use runtime::{ApiError, Caches, Client, ClientOptions, Discovery};
 use thiserror::Error;
@@ -361,14 +361,8 @@ fn kube_client(server: &ApiServer) -> kube::Client {
 
 /// Installs the resources that windlass itself watches.
 async fn install(client: &Client) -> Result<(), ApiError> {
-    let documents = k8s::yaml::documents(composite::CRD);
-    for document in documents.expect("the definition in the binary is valid YAML") {
-        let gvk = GroupVersionKind::new("apiextensions.k8s.io/v1", "CustomResourceDefinition");
-        let plural = "customresourcedefinitions".to_owned();
-        let resource = Resource { gvk, plural, scope: k8s::ResourceScope::Cluster };
-        client.create(&resource, "", document.value.to_string()).await?;
-    }
-    Ok(())
+    let definition = composite::definition().to_string();
+    client.create(&composite::definitions(), "", definition).await.map(|_| ())
 }
 
 /// Loads the programs of a directory; those that are broken are noted, and may be mended later.

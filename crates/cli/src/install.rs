@@ -1,5 +1,7 @@
 //! Pure: what must be applied to a cluster before windlass can work there.
 
+use std::iter;
+
 use k8s::yaml;
 use serde_json::Value;
 
@@ -9,11 +11,10 @@ const ENGINE: &str = include_str!("install/engine.yaml");
 /// Returns the objects that the engine needs, in the order to apply them in: custom resource
 /// definitions, namespace, account, roles, and the StatefulSet that runs `image`.
 pub fn engine(image: &str) -> Vec<Value> {
-    let texts = [api::composite::CRD.to_owned(), ENGINE.replace("IMAGE", image)];
-    let documents = texts.iter().flat_map(|text| {
-        yaml::documents(text).expect("the manifests in the binary are valid YAML")
-    });
-    documents.map(|document| document.value).collect()
+    let documents = yaml::documents(&ENGINE.replace("IMAGE", image));
+    let documents = documents.expect("the manifests in the binary are valid YAML");
+    let objects = documents.into_iter().map(|document| document.value);
+    iter::once(api::composite::definition()).chain(objects).collect()
 }
 
 /// Returns objects as one YAML stream.

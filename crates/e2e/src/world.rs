@@ -138,7 +138,7 @@ impl World {
                 "versions": [{"name": "v1", "served": true, "storage": true, "subresources": subresources,
                     "schema": {"openAPIV3Schema": {"type": "object",
                         "properties": {"spec": spec, "status": any}}}}]}});
-        self.client.create(&definitions(), "", definition.to_string()).await.unwrap();
+        self.client.create(&composite::definitions(), "", definition.to_string()).await.unwrap();
         let things = Resource::namespaced(&format!("{group}/v1"), "Thing", "things");
         let collection = things.collection_path("");
         self.eventually("the new resource is served", || async {
@@ -279,7 +279,10 @@ impl World {
             }
         }
         let definition = format!("things.{}.example.com", self.id);
-        let _ = self.client.delete(&definitions(), &ObjectKey::new("", &definition), "").await;
+        let _ = self
+            .client
+            .delete(&composite::definitions(), &ObjectKey::new("", &definition), "")
+            .await;
         let _ = self.client.delete(&namespaces(), &ObjectKey::new("", &self.id), "").await;
     }
 
@@ -324,12 +327,6 @@ pub fn not_run(story: &str, why: &str) {
     let is_required = std::env::var("WINDLASS_REAL").as_deref() == Ok("required");
     assert!(!is_required, "WINDLASS_REAL=required, but {story} cannot run: {why}");
     eprintln!("not run: {story}: {why}");
-}
-
-/// Returns the resource of custom resource definitions.
-pub fn definitions() -> Resource {
-    let api_version = "apiextensions.k8s.io/v1";
-    Resource::cluster(api_version, "CustomResourceDefinition", "customresourcedefinitions")
 }
 
 fn namespaces() -> Resource {

@@ -7,7 +7,7 @@ use api::{
     names::{self, conditions, reasons},
 };
 use futures::future::join_all;
-use k8s::{Object, ObjectKey, Resource, Timestamp, in_one_line, selector::Selector};
+use k8s::{Object, ObjectKey, Timestamp, in_one_line, selector::Selector};
 use runtime::{
     ApiError, Applier, Caches, Change, Client, Discovery, EventKind, Events, ListError, Part, Queue,
 };
@@ -149,7 +149,7 @@ impl Shared {
             }
         });
         // A type that appears or changes may let a controller start that could not.
-        let definitions = self.caches.get(&definitions());
+        let definitions = self.caches.get(&composite::definitions());
         let (queue, controllers) = (self.queue.clone(), Arc::clone(&self.controllers));
         let (discovery, caches) = (self.means.discovery.clone(), self.caches.clone());
         let _definitions = definitions.subscribe(move |_| {
@@ -289,11 +289,6 @@ impl Shared {
             _ => {}
         }
     }
-}
-
-fn definitions() -> Resource {
-    let api_version = "apiextensions.k8s.io/v1";
-    Resource::cluster(api_version, "CustomResourceDefinition", "customresourcedefinitions")
 }
 
 /// Tells whether two versions of a controller object ask for the same.

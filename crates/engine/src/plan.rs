@@ -116,48 +116,39 @@ pub(crate) fn plan(
         desired.iter().map(|each| ((&each.resource, &each.key), each)).collect();
     let mut types: Vec<_> = observed.iter().collect();
     types.sort_by(|a, b| a.resource.gvk.cmp(&b.resource.gvk));
-    let mut deletes = Vec::new();
+    let mut plan = Plan::default();
     let mut seen = BTreeMap::new();
     for each in types {
         for object in &each.objects {
             let key = object.key();
             if !wanted.contains_key(&(&each.resource, &key)) && !object.meta().is_deleting() {
-                deletes.push(delete(&each.resource, object, "no longer desired", 0));
+                plan.actions.push(delete(&each.resource, object, "no longer desired", 0));
             }
             seen.insert((&each.resource, key), (each.method, object));
         }
     }
-    let (mut recreated, mut writes, mut equal) = (Vec::new(), Vec::new(), Vec::new());
     for each in desired {
-        let action = match seen.get(&(&each.resource, each.key.clone())) {
-            None => Some(create(parent, each)),
+        match seen.get(&(&each.resource, each.key.clone())) {
+            None => plan.actions.push(create(parent, each)),
             // It is created anew once it is gone.
-            Some((_, object)) if object.meta().is_deleting() => None,
-            Some((UpdateMethod::OnDelete, _)) => None,
+            Some((_, object)) if object.meta().is_deleting() => {}
+            Some((UpdateMethod::OnDelete, _)) => {}
             Some((method, object)) => {
-                let (wish, version) = (wish(each), object.meta().resource_version.clone());
-                let now = Settled { wish, version };
+                let now =
+                    Settled { wish: wish(each), version: object.meta().resource_version.clone() };
                 if settled.get(&object.meta().uid) == Some(&now) {
                     continue;
                 }
-                let action = update(parent, (each, wish), object, *method, trials);
-                if action.is_none() {
-                    equal.push((object.meta().uid.clone(), now));
+                match update(parent, (each, now.wish), object, *method, trials) {
+                    Some(action) => plan.actions.push(action),
+                    None => plan.settled.push((object.meta().uid.clone(), now)),
                 }
-                action
             }
-        };
-        match action {
-            Some(action) if matches!(action.write.kind, WriteKind::Delete { .. }) => {
-                recreated.push(action);
-            }
-            Some(action) => writes.push(action),
-            None => {}
         }
     }
-    deletes.extend(recreated);
-    deletes.extend(writes);
-    Plan { actions: deletes, settled: equal }
+    // The sort is stable: within deletes, and within the rest, the order stays.
+    plan.actions.sort_by_key(|action| !matches!(action.write.kind, WriteKind::Delete { .. }));
+    plan
 }
 
 /// Returns the hash by which a desired object is known again.

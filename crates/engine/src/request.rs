@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api::composite::HookVersion;
 use bytes::Bytes;
-use k8s::{GroupVersionKind, Object, Resource};
+use k8s::{GroupVersionKind, Object};
+
+use crate::plan::ObservedType;
 
 /// What a hook is told.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +18,7 @@ pub(crate) struct Told<'a> {
     /// The parent.
     pub(crate) parent: &'a Object,
     /// The observed children, a list for each declared type, empty ones too.
-    pub(crate) children: &'a [(Resource, Vec<Arc<Object>>)],
+    pub(crate) children: &'a [ObservedType],
     /// Whether the parent is going away.
     pub(crate) finalizing: bool,
 }
@@ -29,7 +31,7 @@ pub(crate) fn body(told: Told<'_>, version: HookVersion) -> Bytes {
             + told
                 .children
                 .iter()
-                .flat_map(|(_, objects)| objects)
+                .flat_map(|each| &each.objects)
                 .map(|object| object.json().len() + 64)
                 .sum::<usize>()
             + 256,
@@ -62,7 +64,7 @@ pub(crate) fn object_key(version: HookVersion, parent: &Object, object: &Object)
 
 fn put_types<'a>(text: &mut Vec<u8>, told: &Told<'a>, version: HookVersion) {
     let mut types: BTreeMap<String, Vec<(String, &Arc<Object>)>> = BTreeMap::new();
-    for (resource, objects) in told.children {
+    for ObservedType { resource, objects, .. } in told.children {
         let keyed =
             |object: &'a Arc<Object>| Some((object_key(version, told.parent, object)?, object));
         types.entry(type_key(&resource.gvk)).or_default().extend(objects.iter().filter_map(keyed));
@@ -92,6 +94,8 @@ fn put_map<T>(
 
 #[cfg(test)]
 mod tests {
+    use api::composite::UpdateMethod;
+    use k8s::Resource;
     use serde_json::{Value, json};
 
     use super::*;
@@ -100,11 +104,15 @@ mod tests {
         Object::from_value(&json!({"metadata": {"namespace": namespace, "name": name}})).unwrap()
     }
 
+    fn observed(resource: Resource, objects: Vec<Arc<Object>>) -> ObservedType {
+        ObservedType { resource, method: UpdateMethod::InPlace, objects }
+    }
+
     fn children(version: HookVersion, parent_namespace: &str) -> Vec<String> {
         let pods = vec![Arc::new(object("ns1", "web-0")), Arc::new(object("ns2", "web-1"))];
         let children = [
-            (Resource::namespaced("v1", "Pod", "pods"), pods),
-            (Resource::namespaced("apps/v1", "ReplicaSet", "replicasets"), Vec::new()),
+            observed(Resource::namespaced("v1", "Pod", "pods"), pods),
+            observed(Resource::namespaced("apps/v1", "ReplicaSet", "replicasets"), Vec::new()),
         ];
         let (controller, parent) = (object("", "c"), object(parent_namespace, "p"));
         let told = Told {
@@ -123,7 +131,7 @@ mod tests {
     #[test]
     fn names_are_escaped() {
         let role = Resource::cluster("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles");
-        let children = [(role, vec![Arc::new(object("", "a\"b\\"))])];
+        let children = [observed(role, vec![Arc::new(object("", "a\"b\\"))])];
         let (controller, parent) = (object("", "c"), object("", "p"));
         let told = Told {
             controller: &controller,

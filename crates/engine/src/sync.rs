@@ -185,10 +185,8 @@ async fn ask(
     observed: &[ObservedType],
     finalizing: bool,
 ) -> Result<Answer, SyncError> {
-    let children: Vec<_> =
-        observed.iter().map(|each| (each.resource.clone(), each.objects.clone())).collect();
     let controller = ctx.controller.object.as_ref();
-    let told = Told { controller, parent, children: &children, finalizing };
+    let told = Told { controller, parent, children: observed, finalizing };
     let body = request::body(told, webhook.version);
     let request = HookRequest { url: webhook.url.clone(), body, timeout: webhook.timeout };
     let reply = ctx.means.hook.call(request).await;

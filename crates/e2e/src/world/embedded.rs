@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::names;
+use api::{composite, names};
 use apiserver::{ApiServer, User};
 use k8s::{Activity, SharedClock, VirtualClock};
 use runtime::{Client, ClientOptions};
@@ -25,12 +25,8 @@ pub(super) async fn clients() -> Clients {
         Client::new(transport, options.clone())
     };
     let client = client_of(User::admin());
-    for object in cli::install::engine("windlass:test") {
-        if object["kind"] == "CustomResourceDefinition" {
-            let definitions = super::definitions();
-            client.create(&definitions, "", object.to_string()).await.unwrap();
-        }
-    }
+    let definition = composite::definition().to_string();
+    client.create(&composite::definitions(), "", definition).await.unwrap();
     let engine = client_of(User::new(ENGINE, &[]));
     Clients { server: Server::Embedded, admin: client, engine, api: Some(server) }
 }
