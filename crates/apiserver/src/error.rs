@@ -339,7 +339,8 @@ impl ApiError {
 
     /// The object is not the one that was to be deleted. Its kind stands where elsewhere the resource does.
     pub(crate) fn precondition(registered: &Registered, name: &str, why: &str) -> Self {
-        let gvk = &registered.resource.gvk;
+        // That is found out where the objects are kept, which for some is another group.
+        let gvk = &registered.storage.gvk;
         let kind = if gvk.group.is_empty() {
             gvk.kind.clone()
         } else {
@@ -348,6 +349,7 @@ impl ApiError {
         let message = format!("Operation cannot be fulfilled on {kind} \"{name}\": {why}");
         let mut error = Self::about(Reason::Conflict, registered, name, message);
         error.details.kind.clone_from(&gvk.kind);
+        error.details.group.clone_from(&gvk.group);
         error
     }
 

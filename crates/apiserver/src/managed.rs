@@ -13,17 +13,12 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
-
-use k8s::{GroupVersionKind, Timestamp};
+use k8s::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
     backend::Part,
-    lifecycle::rfc3339,
+    lifecycle::{rfc3339, update::protected_from_status},
     managed::{
         compare::{Difference, compare, fields},
         element::Element,
@@ -33,7 +28,7 @@ use crate::{
         set::FieldSet,
     },
     registry::Registered,
-    typed,
+    typed::blank,
 };
 
 /// Who writes, and through which subresource.
@@ -151,7 +146,7 @@ pub(crate) fn update(
     let version = registered.resource.gvk.api_version();
     let Difference { changed, removed } = match old {
         Some(old) => compare(form, old, new),
-        None => compare(form, &nothing(registered), new),
+        None => compare(form, &blank::decoded(&registered.resource.gvk), new),
     };
     managers.release(&changed);
     managers.release(&removed);
@@ -174,7 +169,7 @@ pub(crate) fn apply(it: Application<'_>, live: Option<&Value>) -> Result<Value, 
     }
     let (mut before, managers) = match live {
         Some(live) => (live.clone(), managers_of(&it, live)),
-        None => ((*nothing(it.registered)).clone(), Managers::default()),
+        None => ((*blank::decoded(&it.registered.resource.gvk)).clone(), Managers::default()),
     };
     take(&mut before);
     let mut after = managers.clone();
@@ -363,9 +358,11 @@ fn trimmed(it: &Application<'_>) -> Value {
             fields.retain(|name, _| {
                 matches!(name.as_str(), "apiVersion" | "kind" | "metadata") || name == kept
             });
+            let protected = protected_from_status(it.registered);
             if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
                 metadata.retain(|name, _| {
                     matches!(name.as_str(), "name" | "namespace" | "uid" | "resourceVersion")
+                        || !(it.registered.is_custom() || protected.contains(&name.as_str()))
                 });
             }
         }
@@ -405,24 +402,6 @@ fn is_tracked(registered: &Registered, author: Author<'_>, managers: &Managers) 
         }
         _ => owned.next().is_some(),
     }
-}
-
-/// Returns what Go holds of an object before anything was said.
-fn nothing(registered: &Registered) -> Arc<Value> {
-    /// What was found once: it follows from the types alone.
-    static FOUND: Mutex<BTreeMap<GroupVersionKind, Arc<Value>>> = Mutex::new(BTreeMap::new());
-    let gvk = &registered.resource.gvk;
-    let mut object = json!({"apiVersion": gvk.api_version(), "kind": gvk.kind, "metadata": {}});
-    if registered.is_custom() {
-        return Arc::new(object);
-    }
-    let mut found = FOUND.lock().expect("the lock of empty objects is never poisoned");
-    if let Some(found) = found.get(gvk) {
-        return found.clone();
-    }
-    let unknown = typed::normalise(gvk, &mut object);
-    debug_assert!(unknown.is_ok(), "an empty object fits every type");
-    found.entry(gvk.clone()).or_insert(Arc::new(object)).clone()
 }
 
 /// Returns whether the sender wants nobody to own anything any more.

@@ -1,5 +1,6 @@
 //! Pure: decodes and encodes objects of built-in kinds as a round trip through their Go types does.
 
+pub(crate) mod blank;
 mod leaf;
 
 use std::fmt::Write as _;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s::{Object, ObjectKey};
+use serde_json::Value;
 
 use crate::{
     backend::{Backend, DeleteOptions, Deleted},
@@ -45,9 +46,13 @@ impl Backend {
             Deletion::Waiting => Deleted::Marked(convert::served(registered, &old)),
             Deletion::Remove if options.dry_run => Deleted::Gone(convert::served(registered, &old)),
             Deletion::Remove => Deleted::Gone(self.remove(registered, &old)),
-            Deletion::Mark(value) if options.dry_run => {
-                Deleted::Marked(Arc::new(Object::from_value(&value).map_err(ApiError::internal)?))
+            Deletion::MarkAndRemove(value) if options.dry_run => Deleted::Gone(unwritten(&value)?),
+            Deletion::MarkAndRemove(value) => {
+                self.commit(registered, value)?;
+                let marked = self.stored(registered, key)?;
+                Deleted::Gone(self.remove(registered, &marked))
             }
+            Deletion::Mark(value) if options.dry_run => Deleted::Marked(unwritten(&value)?),
             Deletion::Mark(value) => Deleted::Marked(self.commit(registered, value)?),
         };
         Ok(deleted)
@@ -61,24 +66,34 @@ impl Backend {
     }
 }
 
+/// Returns an object as it would be, had it been written.
+fn unwritten(value: &Value) -> Result<Arc<Object>, ApiError> {
+    Object::from_value(value).map(Arc::new).map_err(ApiError::internal)
+}
+
 fn check_preconditions(
     registered: &Registered,
     old: &Object,
     options: &DeleteOptions,
 ) -> Result<(), ApiError> {
     let meta = old.meta();
-    let why = match (&options.uid, &options.resource_version) {
-        (Some(uid), _) if *uid != meta.uid => format!(
-            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object \
-             might have been deleted and then recreated",
-            meta.uid
-        ),
-        (_, Some(version)) if *version != meta.resource_version => format!(
-            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion \
-             in record ({}). The object might have been modified",
-            meta.resource_version
-        ),
+    let (field, wanted, found) = match (&options.uid, &options.resource_version) {
+        (Some(uid), _) if *uid != meta.uid => ("UID", uid, &meta.uid),
+        (_, Some(version)) if *version != meta.resource_version => {
+            ("ResourceVersion", version, &meta.resource_version)
+        }
         _ => return Ok(()),
     };
+    if deletion::is_marked_apart(registered) {
+        let why = format!(
+            "Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {found}"
+        );
+        return Err(ApiError::conflict(registered, &meta.name, &why));
+    }
+    let guess = if field == "UID" { "deleted and then recreated" } else { "modified" };
+    let why = format!(
+        "the {field} in the precondition ({wanted}) does not match the {field} in record \
+         ({found}). The object might have been {guess}"
+    );
     Err(ApiError::precondition(registered, &meta.name, &why))
 }

@@ -17,6 +17,7 @@ use crate::{
     registry::Registered,
     store,
     table::{self, IncludeObject},
+    typed::blank,
 };
 
 /// How many bytes of a list are made at once.
@@ -206,23 +207,22 @@ impl Shaper {
         }
     }
 
-    /// Writes a bookmark as a line.
+    /// Writes a bookmark as a line: an object with nothing in it, in the form of the others.
     pub(crate) fn bookmark(&mut self, text: &mut Vec<u8>, revision: u64, ends_initial: bool) {
-        let gvk = &self.registered.resource.gvk;
-        let mut object = match self.shape {
-            Shape::Table => self.table(&revision.to_string(), &[]),
-            Shape::Metadata => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": self.meta_version})
-            }
-            Shape::Plain => json!({"kind": gvk.kind, "apiVersion": gvk.api_version()}),
-        };
-        object["metadata"]["resourceVersion"] = json!(revision.to_string());
-        if self.shape != Shape::Table {
-            object["metadata"]["creationTimestamp"] = Value::Null;
-        }
+        let revision = revision.to_string();
+        let mut object = blank::converted(&self.registered.resource.gvk);
+        object["metadata"]["resourceVersion"] = json!(revision);
         if ends_initial {
-            object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+            object["metadata"]["annotations"]["k8s.io/initial-events-end"] = json!("true");
         }
+        let object = match self.shape {
+            Shape::Table => {
+                let rows = [self.row(&object)];
+                self.table(&revision, &rows)
+            }
+            Shape::Metadata => of_metadata(object, self.meta_version),
+            Shape::Plain => object,
+        };
         line(text, "BOOKMARK", object.to_string().as_bytes());
     }
 
@@ -252,7 +252,10 @@ fn line(text: &mut Vec<u8>, kind: &str, object: &[u8]) {
 }
 
 fn metadata_only(object: &Object, version: &str) -> Value {
-    let mut value = object.to_value();
+    of_metadata(object.to_value(), version)
+}
+
+fn of_metadata(mut value: Value, version: &str) -> Value {
     let metadata = value.get_mut("metadata").map(Value::take).unwrap_or_default();
     json!({"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata})
 }

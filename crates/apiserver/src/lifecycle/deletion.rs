@@ -17,6 +17,8 @@ const FOREGROUND: &str = "foregroundDeletion";
 pub(crate) enum Deletion {
     /// It goes at once.
     Remove,
+    /// It is written back with a deletion timestamp, and goes then.
+    MarkAndRemove(Value),
     /// It is written back with a deletion timestamp.
     Mark(Value),
     /// It waits already, and nothing about that changes.
@@ -38,22 +40,39 @@ pub(crate) fn plan(
     }
     let before = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
     // A second deletion may shorten the time that is left, never lengthen it.
-    let shorter = before.is_none_or(|before| grace < before);
+    let shorter = !is_marked_apart(registered) && before.is_none_or(|before| grace < before);
     if !was_deleting || shorter {
         let at = now.checked_add(SignedDuration::from_secs(grace)).unwrap_or(now);
         marked["metadata"]["deletionTimestamp"] = json!(rfc3339(at));
-        marked["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        if !is_marked_apart(registered) {
+            marked["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        }
     }
-    if is_done(registered, &marked) {
+    let is_done = is_done(registered, &marked);
+    if is_done && (was_deleting || !registered.is("", "pods")) {
         return Deletion::Remove;
     }
-    if !was_deleting && let Some(generation) = marked.pointer_mut("/metadata/generation") {
+    if !was_deleting
+        && !is_marked_apart(registered)
+        && let Some(generation) = marked.pointer_mut("/metadata/generation")
+    {
         *generation = json!(generation.as_i64().unwrap_or_default() + 1);
     }
     if registered.is("", "namespaces") {
         marked["status"]["phase"] = json!("Terminating");
     }
-    if marked == *object { Deletion::Waiting } else { Deletion::Mark(marked) }
+    match marked == *object {
+        // Who watches a pod sees that it ends before it has ended, even if it had nothing to do.
+        _ if is_done => Deletion::MarkAndRemove(marked),
+        false => Deletion::Mark(marked),
+        true => Deletion::Waiting,
+    }
+}
+
+/// Returns whether the reference deletes the objects by a way of its own, before its common one.
+pub(crate) fn is_marked_apart(registered: &Registered) -> bool {
+    registered.is("", "namespaces")
+        || registered.is("apiextensions.k8s.io", "customresourcedefinitions")
 }
 
 /// Returns whether an object that is marked has nothing left to wait for.
@@ -131,6 +150,7 @@ mod tests {
         let registered = registry.by_path(&GroupVersion::new(group, "v1"), plural).unwrap();
         match plan(registered, object, options, Timestamp::UNIX_EPOCH) {
             Deletion::Remove => "remove".to_owned(),
+            Deletion::MarkAndRemove(value) => format!("remove {}", value["metadata"]),
             Deletion::Waiting => "waiting".to_owned(),
             Deletion::Mark(value) => value["metadata"].to_string(),
         }
@@ -156,7 +176,16 @@ mod tests {
                 json!({"deletionGracePeriodSeconds": 30, "deletionTimestamp": "1970-01-01T00:00:30Z"})
                     .to_string(),
             ),
-            ("pods", ended, "remove".to_owned()),
+            (
+                "pods",
+                ended,
+                format!("remove {}", json!({"deletionGracePeriodSeconds": 0, "deletionTimestamp": at})),
+            ),
+            (
+                "namespaces",
+                json!({"metadata": {}, "spec": {"finalizers": ["kubernetes"]}}),
+                json!({"deletionTimestamp": at}).to_string(),
+            ),
             (
                 "jobs",
                 json!({"metadata": {"generation": 1}}),

@@ -27,16 +27,34 @@ pub(crate) fn limit(registered: &Registered, part: Part, old: &Value, new: &mut 
                 set(new, "spec", old.get("spec").cloned());
             }
         }
-        Part::Status => {
-            let status = new.get("status").cloned();
-            *new = old.clone();
-            set(new, "status", status);
-        }
-        Part::Finalize => {
-            let spec = new.get("spec").cloned();
-            *new = old.clone();
-            set(new, "spec", spec);
-        }
+        Part::Status => limit_to(registered, "status", old, new),
+        Part::Finalize => limit_to(registered, "spec", old, new),
+    }
+}
+
+/// Limits a new value to one field and, for built-ins, to the metadata, which they do not protect.
+fn limit_to(registered: &Registered, field: &str, old: &Value, new: &mut Value) {
+    let (metadata, part) = (new.get("metadata").cloned(), new.get(field).cloned());
+    *new = old.clone();
+    set(new, field, part);
+    if registered.is_custom() {
+        return;
+    }
+    set(new, "metadata", metadata);
+    carry(old, new, CARRIED);
+    carry(old, new, protected_from_status(registered));
+}
+
+/// Returns the metadata that only writes to the resource itself change.
+///
+/// Old nodes knew no owner references; the labels of deployments are kept for no known reason.
+pub(crate) fn protected_from_status(registered: &Registered) -> &'static [&'static str] {
+    if registered.is("apps", "deployments") {
+        &["labels"]
+    } else if registered.is("", "pods") {
+        &["ownerReferences"]
+    } else {
+        &[]
     }
 }
 
@@ -135,6 +153,27 @@ mod tests {
         let status = json!({"metadata": {"uid": "u", "generation": 1}, "spec": 1, "status": 2});
         assert_eq!(updated(Part::Main, &old, new.clone()), main);
         assert_eq!(updated(Part::Status, &old, new), status);
+    }
+
+    #[test]
+    fn what_writes_the_status_writes_most_of_the_metadata_too() {
+        let registry = Registry::new(vec![]);
+        let old = json!({"metadata": {"name": "a", "uid": "u"}});
+        let sent = json!({"metadata": {"name": "a", "labels": {"a": "b"}, "ownerReferences": [1]}});
+        for (group, plural, expected) in [
+            ("apps", "deployments", json!({"name": "a", "uid": "u", "ownerReferences": [1]})),
+            ("", "pods", json!({"name": "a", "uid": "u", "labels": {"a": "b"}})),
+            (
+                "",
+                "nodes",
+                json!({"name": "a", "uid": "u", "labels": {"a": "b"}, "ownerReferences": [1]}),
+            ),
+        ] {
+            let registered = registry.by_path(&GroupVersion::new(group, "v1"), plural).unwrap();
+            let mut new = sent.clone();
+            limit(registered, Part::Status, &old, &mut new);
+            assert_eq!(new["metadata"], expected, "{plural}");
+        }
     }
 
     #[test]
