@@ -270,6 +270,10 @@ impl Backend {
         self.0.store.expire();
     }
 
+    pub(crate) fn new_uid(&self) -> String {
+        self.0.entropy.uid()
+    }
+
     pub(crate) fn stop(&self) {
         self.0.stopping.send_replace(true);
     }

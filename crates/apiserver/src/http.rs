@@ -1,6 +1,7 @@
 //! The API over HTTP: paths, media types, headers and bodies around the backend.
 
 pub(crate) mod apply;
+pub(crate) mod authenticate;
 pub(crate) mod body;
 pub(crate) mod collection;
 pub(crate) mod harm;
@@ -16,6 +17,7 @@ pub(crate) mod scale;
 pub(crate) mod service;
 pub(crate) mod shape;
 pub(crate) mod subresource;
+pub(crate) mod token;
 pub(crate) mod watch;
 pub(crate) mod windlass;
 pub(crate) mod write;
@@ -34,6 +36,7 @@ use crate::{
     faults::Faults,
     http::{media::Wanted, query::Query},
     requests::RequestLog,
+    tokens::Signer,
     user::User,
 };
 
@@ -42,6 +45,7 @@ pub(crate) struct Core {
     pub(crate) backend: Backend,
     pub(crate) requests: RequestLog,
     pub(crate) faults: Faults,
+    pub(crate) signer: Signer,
 }
 
 /// One request, its body read.

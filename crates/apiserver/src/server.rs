@@ -22,6 +22,7 @@ use crate::{
     requests::{RequestLog, RequestRecord},
     store::History,
     tls::{Authority, TlsError},
+    tokens::{Signer, TokenError},
     user::User,
 };
 
@@ -46,6 +47,9 @@ pub enum StartError {
     /// There is no certificate authority.
     #[error("failed to make the certificate authority")]
     Authority(#[from] TlsError),
+    /// There is no key for the tokens of ServiceAccounts.
+    #[error("failed to make the key of tokens")]
+    Tokens(#[from] TokenError),
 }
 
 /// How a server is set up.
@@ -115,6 +119,7 @@ impl Builder {
             backend,
             requests: RequestLog::default(),
             faults: Faults::new(self.seed.unwrap_or_default()),
+            signer: Signer::new()?,
         });
         let listeners = Mutex::default();
         Ok(ApiServer(Arc::new(Owner { core, authority, listeners, _controllers: controllers })))
@@ -135,6 +140,11 @@ impl ApiServer {
     /// Returns the server as a `tower` service that acts as a user.
     pub fn service_as(&self, user: User) -> ApiService {
         ApiService::new(self.0.core.clone(), Some(user))
+    }
+
+    /// Returns the server as a `tower` service that knows users by the tokens in their requests alone.
+    pub fn open_service(&self) -> ApiService {
+        ApiService::new(self.0.core.clone(), None)
     }
 
     /// Returns the object rules behind the transports.

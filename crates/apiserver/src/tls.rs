@@ -18,6 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     server::{VerifierBuilderError, WebPkiClientVerifier},
 };
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::user::User;
@@ -98,7 +99,13 @@ impl Authority {
     /// Returns whom a certificate was made for.
     pub(crate) fn user(&self, certificate: &CertificateDer<'_>) -> Option<User> {
         let issued = self.issued.lock().expect("the lock of issued certificates is never poisoned");
-        issued.get(certificate.as_ref()).cloned()
+        let mut user = issued.get(certificate.as_ref()).cloned()?;
+        let hash = Sha256::digest(certificate.as_ref());
+        let hash = hash.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let credential = format!("X509SHA256={hash}");
+        user.extra
+            .insert("authentication.kubernetes.io/credential-id".to_owned(), vec![credential]);
+        Some(user)
     }
 
     /// Returns the TLS set-up of a listener on an address.

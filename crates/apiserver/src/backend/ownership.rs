@@ -89,6 +89,16 @@ impl Backend {
         self.owners(registered, ownership, (None, None), (value, sent))
     }
 
+    /// Returns who owns what of a value that is answered and not kept.
+    pub(crate) fn first_owners(
+        &self,
+        registered: &Registered,
+        ownership: Ownership<'_>,
+        written: (&Value, Option<Value>),
+    ) -> Option<Value> {
+        self.owners(registered, ownership, (None, None), written)
+    }
+
     /// Returns who owns what of a value that is about to be written.
     pub(super) fn owners(
         &self,

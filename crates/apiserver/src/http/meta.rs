@@ -13,6 +13,7 @@ use crate::{
         media::{self, Encoding},
         respond::{self, Answer},
         route::Route,
+        token,
     },
     openapi,
 };
@@ -42,6 +43,8 @@ pub(crate) fn handle(call: &Call, route: &Route) -> Result<Answer, ApiError> {
         Route::OpenApiV3 => json(&registry.openapi().index()),
         Route::OpenApiDocument(path) => openapi_document(call, path),
         Route::OpenApiV2 => swagger(call),
+        Route::KeySet => Ok(token::key_set(call)),
+        Route::OpenIdConfiguration => Ok(token::configuration(call)),
         _ => Err(ApiError::page_not_found()),
     }
 }
@@ -208,12 +211,14 @@ fn platform_arch() -> &'static str {
 fn index(call: &Call) -> Value {
     let registry = call.backend().registry();
     let fixed = [
+        "/.well-known/openid-configuration",
         "/api",
         "/apis",
         "/healthz",
         "/livez",
         "/openapi/v2",
         "/openapi/v3",
+        "/openid/v1/jwks",
         "/readyz",
         "/version",
     ];

@@ -23,6 +23,10 @@ pub(crate) enum Route {
     OpenApiV3,
     /// `/openapi/v3/PATH`.
     OpenApiDocument(String),
+    /// `/openid/v1/jwks`.
+    KeySet,
+    /// `/.well-known/openid-configuration`.
+    OpenIdConfiguration,
     /// `/version`.
     Version,
     /// `/healthz`, `/livez`, `/readyz` and what is below them.
@@ -69,6 +73,8 @@ pub(crate) fn parse(path: &str) -> Route {
         ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiV3,
         ["openapi", "v3", rest @ ..] => Route::OpenApiDocument(rest.join("/")),
+        ["openid", "v1", "jwks"] => Route::KeySet,
+        [".well-known", "openid-configuration"] => Route::OpenIdConfiguration,
         ["version"] => Route::Version,
         ["healthz" | "livez" | "readyz", ..] => Route::Health,
         ["windlass", "v1", rest @ ..] => Route::Windlass(rest.join("/")),

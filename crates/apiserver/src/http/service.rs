@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     error::ApiError,
     http::{
-        Call, Core, body, harm, header as text_of, media,
+        Call, Core, authenticate, body, harm, header as text_of, media,
         media::Wanted,
         meta,
         query::{Query, parse_revision},
@@ -74,20 +74,27 @@ where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let route = route::parse(parts.uri.path());
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let user = user.map(|user| impersonated(user, &parts));
+    name_host(&mut parts);
+    let user = authenticate::user(&core, user, &parts.headers);
     let mut record = record(&parts, &route, &query);
-    record.user = user.as_ref().map(|user| user.name.clone()).unwrap_or_default();
+    if let Ok(Some(user)) = &user {
+        record.user.clone_from(&user.name);
+    }
     let audit_id = audit_id(&parts);
     let mut wanted = Wanted::default();
-    let outcome = if let Route::Windlass(path) = &route {
-        windlass::handle(&core, user.as_ref(), path, (parts, body)).await
-    } else {
-        let harm = core.faults.strike(&record);
-        let handled = handle(core.clone(), user, (parts, body), (route, query), &mut wanted);
-        harm::suffer(&core.backend, harm, handled).await
+    let outcome = match (user, &route) {
+        (Err(refused), _) => Err(refused),
+        (Ok(user), Route::Windlass(path)) => {
+            windlass::handle(&core, user.as_ref(), path, (parts, body)).await
+        }
+        (Ok(user), _) => {
+            let harm = core.faults.strike(&record);
+            let handled = handle(core.clone(), user, (parts, body), (route, query), &mut wanted);
+            harm::suffer(&core.backend, harm, handled).await
+        }
     };
     let mut answer = outcome.unwrap_or_else(|error| respond::error(&error, wanted));
     record.time = core.backend.clock().now();
@@ -115,9 +122,7 @@ where
 {
     let user = match user {
         Some(user) => user,
-        None if matches!(route, Route::Health | Route::Version) => {
-            User::new("system:anonymous", &[])
-        }
+        None if matches!(route, Route::Health | Route::Version) => User::anonymous(),
         None => return Err(ApiError::unauthorized()),
     };
     if *core.backend.stopping().borrow() {
@@ -148,13 +153,13 @@ where
     }
 }
 
-/// Acts as somebody else; everybody who got in may.
-fn impersonated(user: User, parts: &Parts) -> User {
-    let name = parts.headers.get("impersonate-user").and_then(|it| it.to_str().ok());
-    let Some(name) = name else { return user };
-    let groups = parts.headers.get_all("impersonate-group");
-    let groups: Vec<_> = groups.iter().filter_map(|it| it.to_str().ok()).collect();
-    User::new(name, &groups)
+/// Puts the host into the headers: HTTP/2 has it in the address only.
+fn name_host(parts: &mut Parts) {
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.entry(header::HOST).or_insert(host);
+    }
 }
 
 /// Waits a while for a revision from the future: a client may know of a write before we do its read.

@@ -1,4 +1,4 @@
-//! Subresources of single kinds: pods and namespaces.
+//! Subresources of single kinds.
 
 use k8s::ObjectKey;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::{
     http::{
         Call,
         respond::{self, Answer},
-        write,
+        token, write,
     },
     registry::Registered,
 };
@@ -28,6 +28,7 @@ pub(crate) fn handle(
         "log" => log(call, registered, key),
         "binding" => bind(call, registered, key),
         "eviction" => evict(call, registered, key),
+        "token" => token::create(call, registered, key),
         other => {
             call.backend().get(&registered.resource, key)?;
             Err(ApiError::not_implemented(format!(

@@ -84,7 +84,12 @@ fn core() -> Vec<Registered> {
             .with_generation()
             .with_extra(POD_EXTRAS),
         namespaced("v1", "Secret", "secrets"),
-        namespaced("v1", "ServiceAccount", "serviceaccounts").short(&["sa"]),
+        namespaced("v1", "ServiceAccount", "serviceaccounts").short(&["sa"]).with_extra(&[Extra {
+            name: "token",
+            api_version: "authentication.k8s.io/v1",
+            kind: "TokenRequest",
+            verbs: CREATE,
+        }]),
         namespaced("v1", "Service", "services")
             .short(&["svc"])
             .in_categories(&["all"])
@@ -207,6 +212,11 @@ fn stored(resource: Resource) -> Registered {
 }
 
 impl Registered {
+    /// Returns a type whose objects are questions: they are answered and not kept.
+    pub(crate) fn unstored(resource: Resource) -> Self {
+        stored(resource).with_verbs(CREATE)
+    }
+
     fn singular(self, singular: &str) -> Self {
         Self { singular: singular.to_owned(), ..self }
     }

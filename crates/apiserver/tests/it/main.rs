@@ -18,5 +18,6 @@ mod objects;
 mod recorded;
 mod seed;
 mod sockets;
+mod tokens;
 mod watches;
 mod world;

@@ -50,6 +50,42 @@ async fn more_real() {
     on_real("kubectl-more").await;
 }
 
+/// Breaks when `serviceaccounts/NAME/token` is not served, or its tokens are not taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_kubectl_asked_for_lets_it_in() {
+    if !is_installed("tokens") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    let server = ApiServer::builder().start().await.unwrap();
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = Listen { bind, kubeconfig: Some(kubeconfig.clone()), ..Listen::default() };
+    server.listen(&listen).await.unwrap();
+    let kubectl = async |line: &str| {
+        let args = line.split(' ').collect::<Vec<_>>();
+        let mut kubectl = tokio::process::Command::new("kubectl");
+        let output =
+            kubectl.arg("--kubeconfig").arg(&kubeconfig).args(args).output().await.unwrap();
+        let [stdout, stderr] =
+            [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it).into_owned());
+        stdout + &stderr
+    };
+    let token = kubectl("create token default").await;
+    kubectl(&format!("config set-credentials account --token={}", token.trim())).await;
+    let whoami = "--user=account auth whoami -o jsonpath={.status.userInfo.username}";
+    assert_eq!(kubectl(whoami).await, "system:serviceaccount:default:default");
+    assert_eq!(
+        kubectl("create token default --duration=5m").await,
+        "error: failed to create token: TokenRequest.authentication.k8s.io \"\" is invalid: \
+         spec.expirationSeconds: Invalid value: 300: may not specify a duration less than 10 \
+         minutes\n"
+    );
+    kubectl("delete serviceaccount default").await;
+    assert!(kubectl("--user=account get pods").await.contains("You must be logged in"));
+    server.shutdown().await;
+}
+
 /// Tells a story to an embedded server and compares it with what was recorded.
 async fn on_embedded(name: &str) {
     if !is_installed(name) {
