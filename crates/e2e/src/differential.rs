@@ -8,6 +8,7 @@ mod kind;
 mod lists;
 mod matrix;
 mod normal;
+mod owners;
 mod script;
 
 pub use compare::{Difference, differences};

@@ -75,8 +75,20 @@ impl Kind {
         let mut object = json!({"apiVersion": self.api_version, "kind": self.facts["kind"],
             "metadata": {"name": self.full_name(name), "labels": {"run": "$RUN"}}});
         merge(&mut object, fixture);
-        let text = object.to_string().replace("$NAME", name);
-        serde_json::from_str(&text).ok()
+        self.filled(name, &object)
+    }
+
+    /// Returns a value with the name of an object put where a fixture says `$NAME`.
+    pub fn filled(&self, name: &str, value: &Value) -> Option<Value> {
+        serde_json::from_str(&value.to_string().replace("$NAME", name)).ok()
+    }
+
+    /// Returns what is controlled in the answer to a write of the status.
+    ///
+    /// What is written there is answered before a controller can write again.
+    pub fn controlled_beside_status(&self) -> Vec<String> {
+        let beside = self.controlled.iter().filter(|it| !it.starts_with("/status"));
+        beside.cloned().chain(["/metadata/resourceVersion".to_owned()]).collect()
     }
 }
 
@@ -89,12 +101,28 @@ const CREATE: &[&str] = &[
     "unknown-ignore",
     "unknown-warn",
     "unknown-strict",
+    // Every kind has a rule that can be broken; how many, its fixtures say.
+    "wrong-*",
 ];
 const GET: &[&str] = &["get", "get-missing", "get-table", "get-partial"];
 const LIST: &[&str] = &["list", "list-table", "list-partial"];
 const UPDATE: &[&str] = &["put", "put-same", "put-stale", "put-name", "put-dry-run"];
-const PATCH: &[&str] =
-    &["json-patch", "merge-patch", "strategic-patch", "patch-dry-run", "patch-missing"];
+const PATCH: &[&str] = &[
+    "json-patch",
+    "merge-patch",
+    "strategic-patch",
+    "patch-dry-run",
+    "patch-missing",
+    "apply-create",
+    "apply-same",
+    "apply-conflict",
+    "apply-force",
+    "apply-remove",
+    "apply-minimal",
+    "apply-dry-run",
+    "apply-missing-uid",
+    "apply-no-manager",
+];
 const WATCH: &[&str] = &["watch", "watch-initial", "watch-table"];
 const DELETE: &[&str] = &[
     "delete",
@@ -105,7 +133,7 @@ const DELETE: &[&str] = &[
     "delete-uid",
     "delete-missing",
 ];
-const STATUS: &[&str] = &["get-status", "put-status", "patch-status"];
+const STATUS: &[&str] = &["get-status", "put-status", "patch-status", "apply-status"];
 const SCALE: &[&str] = &["get-scale", "put-scale", "patch-scale"];
 
 /// Returns the cells that a kind must have by its `APIResourceList`, nothing if it is not in there.

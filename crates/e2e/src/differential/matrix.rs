@@ -1,6 +1,6 @@
 //! Pure: the script of one kind: every cell of the matrix that its fixtures allow.
-//!
-//! Cells of server-side apply are left out as long as the embedded server does not offer it.
+
+mod apply;
 
 use k8s::patch::merge;
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ pub fn matrix(kind: &Kind) -> Script {
         status(kind),
         scale(kind),
         Some(watches(kind)),
+        apply::applies(kind),
+        apply::wrong(kind),
         deletes(kind),
     ];
     let steps = steps.into_iter().flatten().flatten().map(|mut step| {
@@ -159,10 +161,7 @@ fn status(kind: &Kind) -> Option<Vec<Step>> {
     body["$replace"] = json!({"status": status});
     let patch = json!({"metadata": {"labels": {"ignored": "yes"}}, "status": status});
     let mut put = step("put-status", "PUT").body(body);
-    // What is written here is answered before a controller can write again.
-    put.controlled =
-        kind.controlled.iter().filter(|it| !it.starts_with("/status")).cloned().collect();
-    put.controlled.push("/metadata/resourceVersion".to_owned());
+    put.controlled = kind.controlled_beside_status();
     Some(vec![
         step("get-status", "GET").keep("STATUS", ""),
         put,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Script};
+use super::{Answer, Script, owners};
 
 /// What was seen in the answers of one script so far.
 #[derive(Debug, Default)]
@@ -64,6 +64,7 @@ impl Seen {
     fn object(&mut self, fields: &mut Map<String, Value>, controlled: &[String]) {
         if fields.get("metadata").is_some_and(Value::is_object) {
             erase(fields, controlled);
+            owners::compare_clients_only(fields, controlled);
             self.metadata(fields, !controlled.is_empty());
         }
         if let Some(Value::Array(cells)) = fields.get_mut("cells") {
@@ -92,11 +93,10 @@ impl Seen {
         }
     }
 
-    /// Replaces versions by their order, for each object, and drops what is not compared yet.
+    /// Replaces versions by their order, for each object.
     fn metadata(&mut self, fields: &mut Map<String, Value>, is_controlled: bool) {
         let is_list = fields.contains_key("items") || fields.contains_key("rows");
         let Some(Value::Object(metadata)) = fields.get_mut("metadata") else { return };
-        metadata.remove("managedFields");
         let name = metadata.get("name").and_then(Value::as_str).map(ToOwned::to_owned);
         let Some(Value::String(revision)) = metadata.get_mut("resourceVersion") else { return };
         *revision = match name {

@@ -92,14 +92,18 @@ async fn no_cell_is_empty() {
             missing.push(format!("{} is not served", kind.name));
             continue;
         };
-        let is_there = |cell: &&str| script.steps.iter().any(|step| step.name == **cell);
+        let fits = |step: &str, cell: &str| match cell.strip_suffix('*') {
+            Some(start) => step.starts_with(start),
+            None => step == cell,
+        };
+        let is_there = |cell: &&str| script.steps.iter().any(|step| fits(&step.name, cell));
         missing.extend(
             cells.iter().filter(|cell| !is_there(cell)).map(|it| format!("{} {it}", kind.name)),
         );
         covered.insert((kind.root(), kind.plural.clone()), cells.len());
     }
     let cells: usize = covered.values().sum();
-    assert!(missing.is_empty() && 900 < cells, "{cells} cells, empty are {missing:?}");
+    assert!(missing.is_empty() && 1_200 < cells, "{cells} cells, empty are {missing:?}");
 }
 
 fn scripts() -> Vec<Script> {
