@@ -3,9 +3,13 @@
 #![warn(missing_docs)]
 
 pub mod composite;
+pub mod controller;
+pub mod decorator;
+pub mod definition;
 mod hook;
 pub mod names;
 mod report;
+pub mod revision;
 
 pub use hook::{Hook, HookError, HookReply, HookRequest, SharedHook};
 pub use report::{Happening, NoReport, Outcome, Report, SharedReport};

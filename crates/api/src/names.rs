@@ -11,14 +11,17 @@ pub const CONTROLLER_UID: &str = "controller-uid";
 /// The component that events come from and the prefix of field managers.
 pub const COMPONENT: &str = "metacontroller";
 
-/// Returns the finalizer that a composite controller puts on its parents.
-pub fn composite_finalizer(controller: &str) -> String {
-    format!("metacontroller.io/compositecontroller-{controller}")
+/// The annotation that ties attachments to their DecoratorController.
+pub const DECORATOR_CONTROLLER: &str = "metacontroller.k8s.io/decorator-controller";
+
+/// Returns the finalizer that a controller of a kind, in lower case, puts on its parents.
+pub fn finalizer(kind: &str, controller: &str) -> String {
+    format!("metacontroller.io/{kind}-{controller}")
 }
 
 /// Returns the finalizer that releases before the project's move used.
-pub fn legacy_composite_finalizer(controller: &str) -> String {
-    format!("metacontroller.app/compositecontroller-{controller}")
+pub fn legacy_finalizer(kind: &str, controller: &str) -> String {
+    format!("metacontroller.app/{kind}-{controller}")
 }
 
 /// Reasons of events and conditions.

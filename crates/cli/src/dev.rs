@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use api::{Report, composite, names};
+use api::{Report, composite, decorator, definition, names};
 use apiserver::ApiServer;
 use engine::{Engine, EngineOptions};
 use hooks::{Router, Webhooks};
@@ -315,24 +315,25 @@ impl Dev {
     async fn tree(&self) -> Tree {
         let caches = Caches::new(self.client.clone());
         let discovery = Discovery::new(self.client.clone());
-        let controllers = caches.get(&composite::resource());
-        // What cannot be listed is not shown.
-        let _ = controllers.filled().await;
+        let mut controllers = Vec::new();
+        for kind in [composite::resource(), decorator::resource()] {
+            let cache = caches.get(&kind);
+            // What cannot be listed is not shown.
+            let _ = cache.filled().await;
+            controllers.extend(cache.all());
+        }
         let mut families = BTreeMap::new();
-        for controller in controllers.all() {
+        for controller in controllers {
             let Ok(controller) = engine::check(&controller) else { continue };
-            let rule = &controller.parent;
-            let Some(parents) = all(&caches, &discovery, &rule.api_version, &rule.plural).await
-            else {
-                continue;
-            };
             let mut children = Vec::new();
             for rule in &controller.children {
                 let found = all(&caches, &discovery, &rule.api_version, &rule.plural).await;
                 children.extend(found.unwrap_or_default());
             }
-            for parent in parents {
-                if rule.selector.matches(&parent.meta().labels) {
+            for rule in &controller.parents {
+                let parents = all(&caches, &discovery, &rule.api_version, &rule.plural).await;
+                let parents = parents.unwrap_or_default();
+                for parent in parents.into_iter().filter(|parent| rule.selects(parent)) {
                     let family = family(&parent, children.iter().map(AsRef::as_ref));
                     families.insert(family.parent.clone(), family);
                 }
@@ -361,8 +362,10 @@ fn kube_client(server: &ApiServer) -> kube::Client {
 
 /// Installs the resources that windlass itself watches.
 async fn install(client: &Client) -> Result<(), ApiError> {
-    let definition = composite::definition().to_string();
-    client.create(&composite::definitions(), "", definition).await.map(|_| ())
+    for definition in definition::all() {
+        client.create(&definition::definitions(), "", definition.to_string()).await?;
+    }
+    Ok(())
 }
 
 /// Loads the programs of a directory; those that are broken are noted, and may be mended later.

@@ -1,7 +1,5 @@
 //! Pure: what must be applied to a cluster before windlass can work there.
 
-use std::iter;
-
 use k8s::yaml;
 use serde_json::Value;
 
@@ -14,7 +12,7 @@ pub fn engine(image: &str) -> Vec<Value> {
     let documents = yaml::documents(&ENGINE.replace("IMAGE", image));
     let documents = documents.expect("the manifests in the binary are valid YAML");
     let objects = documents.into_iter().map(|document| document.value);
-    iter::once(api::composite::definition()).chain(objects).collect()
+    api::definition::all().into_iter().chain(objects).collect()
 }
 
 /// Returns objects as one YAML stream.
@@ -36,6 +34,8 @@ mod tests {
         assert_eq!(
             kinds,
             [
+                "CustomResourceDefinition",
+                "CustomResourceDefinition",
                 "CustomResourceDefinition",
                 "Namespace",
                 "ServiceAccount",

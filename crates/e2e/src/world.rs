@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use api::{NoReport, composite, names};
+use api::{NoReport, composite, decorator, definition, names};
 use apiserver::{ApiServer, RequestRecord};
 use engine::{Engine, EngineOptions};
 use k8s::{
@@ -138,7 +138,7 @@ impl World {
                 "versions": [{"name": "v1", "served": true, "storage": true, "subresources": subresources,
                     "schema": {"openAPIV3Schema": {"type": "object",
                         "properties": {"spec": spec, "status": any}}}}]}});
-        self.client.create(&composite::definitions(), "", definition.to_string()).await.unwrap();
+        self.client.create(&definition::definitions(), "", definition.to_string()).await.unwrap();
         let things = Resource::namespaced(&format!("{group}/v1"), "Thing", "things");
         let collection = things.collection_path("");
         self.eventually("the new resource is served", || async {
@@ -154,6 +154,14 @@ impl World {
             "apiVersion": names::API_VERSION, "kind": "CompositeController",
             "metadata": {"name": self.controller(name), "labels": {"story": self.id}}, "spec": spec});
         self.client.create(&composite::resource(), "", controller.to_string()).await.unwrap();
+    }
+
+    /// Creates a DecoratorController of this world. Its hooks are URLs at the played hook.
+    pub async fn decorate(&self, name: &str, spec: &Value) {
+        let controller = json!({
+            "apiVersion": names::API_VERSION, "kind": "DecoratorController",
+            "metadata": {"name": self.controller(name), "labels": {"story": self.id}}, "spec": spec});
+        self.client.create(&decorator::resource(), "", controller.to_string()).await.unwrap();
     }
 
     /// Returns the full name of a controller of this world.
@@ -269,19 +277,20 @@ impl World {
             return;
         }
         real::assert_nothing_was_forbidden();
-        let controllers = composite::resource();
-        let list = self.client.get_raw(&controllers.collection_path("")).await.unwrap();
-        let list: Value = serde_json::from_slice(&list).unwrap();
-        for controller in list["items"].as_array().into_iter().flatten() {
-            let name = controller["metadata"]["name"].as_str().unwrap_or_default();
-            if name.ends_with(&self.id) {
-                let _ = self.client.delete(&controllers, &ObjectKey::new("", name), "").await;
+        for controllers in [composite::resource(), decorator::resource()] {
+            let list = self.client.get_raw(&controllers.collection_path("")).await.unwrap();
+            let list: Value = serde_json::from_slice(&list).unwrap();
+            for controller in list["items"].as_array().into_iter().flatten() {
+                let name = controller["metadata"]["name"].as_str().unwrap_or_default();
+                if name.ends_with(&self.id) {
+                    let _ = self.client.delete(&controllers, &ObjectKey::new("", name), "").await;
+                }
             }
         }
         let definition = format!("things.{}.example.com", self.id);
         let _ = self
             .client
-            .delete(&composite::definitions(), &ObjectKey::new("", &definition), "")
+            .delete(&definition::definitions(), &ObjectKey::new("", &definition), "")
             .await;
         let _ = self.client.delete(&namespaces(), &ObjectKey::new("", &self.id), "").await;
     }

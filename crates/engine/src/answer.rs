@@ -1,20 +1,29 @@
 //! Pure: what a hook's answer means.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt, time::Duration};
 
-use api::{HookReply, composite::UnmarshallMode};
+use api::{HookReply, controller::UnmarshallMode};
 use http::header;
-use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
 use thiserror::Error;
+
+use crate::controller::Form;
 
 /// What a sync or finalize hook wants.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
-    /// The status the parent should have, without `observedGeneration`.
-    pub(crate) status: Map<String, Value>,
-    /// The children the parent should have, each an object with a kind.
+    /// The status the parent should have, without `observedGeneration`, if the hook says one.
+    pub(crate) status: Option<Map<String, Value>>,
+    /// The children or attachments the parent should have, each an object with a kind.
     pub(crate) children: Vec<Value>,
+    /// The labels a target should have, and those it should not.
+    pub(crate) labels: BTreeMap<String, Option<String>>,
+    /// The annotations a target should have, and those it should not.
+    pub(crate) annotations: BTreeMap<String, Option<String>>,
     /// After how long the hook wants to be asked once more.
     pub(crate) resync_after: Option<Duration>,
     /// Whether nothing holds the parent any more.
@@ -63,31 +72,22 @@ pub(crate) enum AnswerError {
 /// How much of a failed answer is quoted.
 const QUOTED: usize = 1024;
 
+/// The keys that the answers to each form of controller may have.
+const COMPOSITE: [&str; 5] = ["status", "children", "resyncAfterSeconds", "finalized", "events"];
+const DECORATOR: [&str; 7] =
+    ["status", "attachments", "labels", "annotations", "resyncAfterSeconds", "finalized", "events"];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire {
     status: Option<Map<String, Value>>,
+    #[serde(alias = "attachments")]
     children: Option<Vec<Option<Map<String, Value>>>>,
+    labels: Option<BTreeMap<String, Option<String>>>,
+    annotations: Option<BTreeMap<String, Option<String>>>,
     resync_after_seconds: Option<f64>,
     finalized: Option<bool>,
     events: Option<Vec<HookEvent>>,
-}
-
-/// Only to find unknown and repeated keys.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StrictWire<'a> {
-    #[serde(borrow)]
-    #[expect(dead_code, reason = "only the keys are looked at")]
-    status: Option<&'a RawValue>,
-    #[expect(dead_code, reason = "only the keys are looked at")]
-    children: Option<&'a RawValue>,
-    #[expect(dead_code, reason = "only the keys are looked at")]
-    resync_after_seconds: Option<&'a RawValue>,
-    #[expect(dead_code, reason = "only the keys are looked at")]
-    finalized: Option<&'a RawValue>,
-    #[expect(dead_code, reason = "only the keys are looked at")]
-    events: Option<&'a RawValue>,
 }
 
 /// Reads the answer of a sync or finalize hook.
@@ -95,29 +95,14 @@ struct StrictWire<'a> {
 /// Status 200 alone is success. `finalized` counts only while the parent is going away.
 pub(crate) fn read(
     reply: &HookReply,
+    form: Form,
     mode: UnmarshallMode,
     finalizing: bool,
 ) -> Result<Answer, AnswerError> {
-    let retry_after = retry_after(reply);
-    match reply.status {
-        200 => {}
-        429 => return Err(AnswerError::Throttled { after: retry_after }),
-        503 if retry_after.is_some() => return Err(AnswerError::Throttled { after: retry_after }),
-        code => {
-            let body: String = String::from_utf8_lossy(&reply.body).chars().take(QUOTED).collect();
-            return Err(AnswerError::Status { code, body: body.trim_end().to_owned() });
-        }
-    }
-    let unmarshal = |error: &dyn std::fmt::Display| AnswerError::Unmarshal(error.to_string());
-    let value = k8s::json::parse(&reply.body).map_err(|error| unmarshal(&error))?;
-    if !value.is_object() {
-        return Err(unmarshal(&"the answer is not an object"));
-    }
-    if mode == UnmarshallMode::Strict {
-        serde_json::from_slice::<StrictWire<'_>>(&reply.body)
-            .map_err(|error| AnswerError::Strict(error.to_string()))?;
-    }
-    let wire: Wire = serde_json::from_value(value).map_err(|error| unmarshal(&error))?;
+    let known: &[&str] = if form == Form::Decorator { &DECORATOR } else { &COMPOSITE };
+    let object = object(reply, known, mode)?;
+    let wire: Wire =
+        serde_json::from_value(Value::Object(object)).map_err(|error| unmarshal(&error))?;
     let children: Vec<_> = wire.children.into_iter().flatten().flatten().collect();
     let has_kind = |child: &Map<String, Value>| {
         child.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty())
@@ -129,13 +114,87 @@ pub(crate) fn read(
     events.retain(|event| !event.reason.is_empty());
     let resync = wire.resync_after_seconds.filter(|seconds| 0.0 < *seconds);
     Ok(Answer {
-        status: wire.status.unwrap_or_default(),
+        status: wire.status,
         children: children.into_iter().map(Value::Object).collect(),
+        labels: wire.labels.unwrap_or_default(),
+        annotations: wire.annotations.unwrap_or_default(),
         resync_after: resync
             .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
         finalized: finalizing && wire.finalized.unwrap_or_default(),
         events,
     })
+}
+
+/// Returns the object that a hook answered, with the keys that are known.
+fn object(
+    reply: &HookReply,
+    known: &[&str],
+    mode: UnmarshallMode,
+) -> Result<Map<String, Value>, AnswerError> {
+    let retry_after = retry_after(reply);
+    match reply.status {
+        200 => {}
+        429 => return Err(AnswerError::Throttled { after: retry_after }),
+        503 if retry_after.is_some() => return Err(AnswerError::Throttled { after: retry_after }),
+        code => {
+            let body: String = String::from_utf8_lossy(&reply.body).chars().take(QUOTED).collect();
+            return Err(AnswerError::Status { code, body: body.trim_end().to_owned() });
+        }
+    }
+    let value = k8s::json::parse(&reply.body).map_err(|error| unmarshal(&error))?;
+    let Value::Object(mut object) = value else {
+        return Err(unmarshal(&"the answer is not an object"));
+    };
+    if mode == UnmarshallMode::Strict {
+        let Keys(keys) = serde_json::from_slice(&reply.body).map_err(|error| unmarshal(&error))?;
+        check_keys(&keys, known).map_err(AnswerError::Strict)?;
+    }
+    object.retain(|key, _| known.contains(&key.as_str()));
+    Ok(object)
+}
+
+fn unmarshal(error: &dyn std::fmt::Display) -> AnswerError {
+    AnswerError::Unmarshal(error.to_string())
+}
+
+/// Checks that keys are known, and that none comes twice.
+fn check_keys(keys: &[String], known: &[&str]) -> Result<(), String> {
+    for (position, key) in keys.iter().enumerate() {
+        if !known.contains(&key.as_str()) {
+            return Err(format!("unknown field `{key}`, expected one of {}", known.join(", ")));
+        }
+        if keys.iter().take(position).any(|earlier| earlier == key) {
+            return Err(format!("duplicate field `{key}`"));
+        }
+    }
+    Ok(())
+}
+
+/// The keys of a JSON object as they are written, repeated ones too; what they stand for is passed over.
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+        let mut keys = Vec::new();
+        while let Some((key, IgnoredAny)) = map.next_entry()? {
+            keys.push(key);
+        }
+        Ok(Keys(keys))
+    }
 }
 
 /// Returns the whole seconds of a `Retry-After` header, if they are positive.
@@ -150,12 +209,15 @@ mod tests {
 
     use super::*;
 
+    const COMPOSED: Form = Form::Composite { generate_selector: false };
+
     fn reply(status: u16, body: &str) -> HookReply {
         HookReply { status, headers: http::HeaderMap::new(), body: body.to_owned().into() }
     }
 
     fn loose(body: &str) -> Result<Answer, String> {
-        read(&reply(200, body), UnmarshallMode::Loose, false).map_err(|error| error.to_string())
+        read(&reply(200, body), COMPOSED, UnmarshallMode::Loose, false)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -175,8 +237,8 @@ mod tests {
     #[test]
     fn finalized_counts_only_while_finalizing() {
         let reply = reply(200, r#"{"finalized":true}"#);
-        assert!(!read(&reply, UnmarshallMode::Loose, false).unwrap().finalized);
-        assert!(read(&reply, UnmarshallMode::Loose, true).unwrap().finalized);
+        assert!(!read(&reply, COMPOSED, UnmarshallMode::Loose, false).unwrap().finalized);
+        assert!(read(&reply, COMPOSED, UnmarshallMode::Loose, true).unwrap().finalized);
     }
 
     #[test]
@@ -189,25 +251,39 @@ mod tests {
         }
         assert!(loose("no").unwrap_err().starts_with("can't unmarshal: "));
         assert!(loose(r#"{"children":{}}"#).unwrap_err().starts_with("can't unmarshal: "));
-        let error = read(&reply(500, "boom\n"), UnmarshallMode::Loose, false).unwrap_err();
+        let error =
+            read(&reply(500, "boom\n"), COMPOSED, UnmarshallMode::Loose, false).unwrap_err();
         assert_eq!(error.to_string(), "unsupported status code: 500 body: boom");
     }
 
     #[test]
     fn strict_mode_refuses_unknown_and_repeated_keys() {
         for body in [r#"{"more":1}"#, r#"{"status":{},"status":{}}"#] {
-            let error = read(&reply(200, body), UnmarshallMode::Strict, false).unwrap_err();
+            let error =
+                read(&reply(200, body), COMPOSED, UnmarshallMode::Strict, false).unwrap_err();
             assert!(matches!(error, AnswerError::Strict(_)), "{body}");
             assert!(loose(body).is_ok(), "{body}");
         }
         let inside = r#"{"status":{"a":1,"a":2},"children":[{"kind":"X","x":1}]}"#;
-        assert!(read(&reply(200, inside), UnmarshallMode::Strict, false).is_ok());
+        assert!(read(&reply(200, inside), COMPOSED, UnmarshallMode::Strict, false).is_ok());
+    }
+
+    #[test]
+    fn a_decorator_says_labels_and_leaves_the_status_alone() {
+        let body = r#"{"attachments":[{"kind":"A"}],"labels":{"a":"1","b":null},"children":5}"#;
+        let decorated = read(&reply(200, body), Form::Decorator, UnmarshallMode::Loose, false);
+        let decorated = decorated.unwrap();
+        assert_eq!(decorated.status, None);
+        assert_eq!(decorated.children, [json!({"kind": "A"})]);
+        let labels = [("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)];
+        assert_eq!(decorated.labels, labels.into());
+        assert!(loose(body).is_err(), "`children` of a composite are a list");
     }
 
     #[test]
     fn a_busy_hook_names_its_time() {
         let mut busy = reply(429, "");
-        let throttled = |reply: &HookReply| read(reply, UnmarshallMode::Loose, false);
+        let throttled = |reply: &HookReply| read(reply, COMPOSED, UnmarshallMode::Loose, false);
         assert_eq!(throttled(&busy), Err(AnswerError::Throttled { after: None }));
         busy.headers.insert(header::RETRY_AFTER, "2".parse().unwrap());
         let after = Some(Duration::from_secs(2));

@@ -6,32 +6,37 @@ use std::{
     time::Duration,
 };
 
-use api::{SharedHook, SharedReport, composite::UpdateMethod};
+use api::{SharedHook, SharedReport, controller::UpdateMethod};
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp};
-use runtime::{
-    Applier, Cache, Client, Discovery, Events, Expectations, Queue, Shown, Write, Written,
-};
+use runtime::{Applier, Cache, Client, Discovery, Events, Expectations, Shown, Write, Written};
 use tokio::task::AbortHandle;
 
 use crate::{
-    controller::Controller,
+    controller::{Controller, ParentRule},
     plan::{ObservedType, SettledChildren, Trial, Trials},
+    queue::ParentQueue,
 };
 
 /// How long a sync waits for the caches to show the controller's own last writes.
 const OWN_WRITES: Duration = Duration::from_secs(1);
 
-/// A running controller: its rules, its caches, its means and what it remembers.
+/// A running controller as one type of its parents sees it: its rules, its caches, its means and what it
+/// remembers of them.
 pub(crate) struct Context {
-    pub(crate) controller: Controller,
+    pub(crate) controller: Arc<Controller>,
+    /// Which objects of the type are parents.
+    pub(crate) rule: ParentRule,
+    /// Whether the status of parents is written apart from the rest.
+    pub(crate) has_status: bool,
     pub(crate) parents: Arc<Cache>,
     pub(crate) children: Vec<ChildType>,
-    pub(crate) queue: Queue<ObjectKey>,
+    pub(crate) queue: ParentQueue,
     pub(crate) means: Means,
     pub(crate) memory: Mutex<Memory>,
 }
 
 /// A type of children and the copy of its objects.
+#[derive(Clone)]
 pub(crate) struct ChildType {
     pub(crate) method: UpdateMethod,
     pub(crate) cache: Arc<Cache>,

@@ -1,22 +1,23 @@
-//! Pure: a CompositeController in its checked form.
+//! Pure: a CompositeController or DecoratorController in its checked form.
 
 use std::{sync::Arc, time::Duration};
 
 use api::{
-    composite::{
-        ChildResource, CompositeControllerSpec, HookSpec, HookVersion, UnmarshallMode, UpdateMethod,
-    },
+    composite::{ChildResource, CompositeControllerSpec, ParentResource},
+    controller::{HookSpec, LabelSelector, UpdateMethod},
+    decorator::{AnnotationSelector, AttachmentResource, DecoratorControllerSpec, TargetResource},
     names::{self, reasons},
 };
 use k8s::{
-    Object, parse_duration,
+    Object,
     selector::{Selector, SelectorError},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
 use thiserror::Error;
 
-/// How long a hook call may take if its controller does not say.
-const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::hook::{self, Hooks};
+
 /// The longest name of a controller whose finalizer still is a valid one.
 const LONGEST_NAME: usize = 43;
 
@@ -25,18 +26,32 @@ const LONGEST_NAME: usize = 43;
 pub struct Controller {
     /// The whole controller object, as hooks see it.
     pub object: Arc<Object>,
-    /// The type of the parents.
-    pub parent: ParentRule,
+    /// Which kind it is of, with what only that kind says.
+    pub form: Form,
+    /// The types of the parents; a CompositeController has one.
+    pub parents: Vec<ParentRule>,
     /// The types of the children.
     pub children: Vec<ChildRule>,
-    /// What is called for a living parent.
-    pub sync: Option<Webhook>,
-    /// What is called for a parent that is going away.
-    pub finalize: Option<Webhook>,
-    /// Whether children are found by a label with the parent's UID.
-    pub generate_selector: bool,
+    /// What is called, and when.
+    pub hooks: Hooks,
     /// How often all parents are synced again.
     pub resync: Option<Duration>,
+    /// How many parents are synced at once, if it says so itself.
+    pub workers: Option<usize>,
+    /// The namespaces of the parents; all if there are none.
+    pub namespaces: Vec<String>,
+}
+
+/// The two kinds of controllers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Owns the status of its parents, and finds their children by selector.
+    Composite {
+        /// Whether children are found by a label with the parent's UID.
+        generate_selector: bool,
+    },
+    /// Adds to objects that are somebody else's, and finds attachments by its own annotation.
+    Decorator,
 }
 
 /// Which objects are parents.
@@ -47,7 +62,9 @@ pub struct ParentRule {
     /// The lower-case plural.
     pub plural: String,
     /// The labels of parents.
-    pub selector: Selector,
+    pub labels: Selector,
+    /// The annotations of parents.
+    pub annotations: Selector,
     /// Whether changes of status alone are ignored.
     pub ignore_status_changes: bool,
 }
@@ -63,25 +80,17 @@ pub struct ChildRule {
     pub method: UpdateMethod,
 }
 
-/// A hook that is called by URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Webhook {
-    /// The full URL.
-    pub url: String,
-    /// How long the whole exchange may take.
-    pub timeout: Duration,
-    /// Which shape the request has.
-    pub version: HookVersion,
-    /// How unknown keys of the answer are met.
-    pub mode: UnmarshallMode,
-}
-
 /// Why a controller cannot be run as it is written.
 #[derive(Debug, Error)]
 pub enum ControllerError {
-    /// The object is not a CompositeController.
-    #[error("invalid CompositeController")]
-    Decode(#[source] serde_json::Error),
+    /// The object is not a controller of its kind.
+    #[error("invalid {kind}")]
+    Decode {
+        /// The kind.
+        kind: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// There is nothing to call.
     #[error("no hooks defined")]
     HooksMissing,
@@ -94,8 +103,13 @@ pub enum ControllerError {
         cause: String,
     },
     /// The selector of parents does not parse.
-    #[error("invalid label selector of the parent resource")]
-    Selector(#[source] SelectorError),
+    #[error("invalid selector of the resource {plural}")]
+    Selector {
+        /// The resource.
+        plural: String,
+        /// What is wrong with it.
+        source: SelectorError,
+    },
     /// The finalizer would be longer than a finalizer may be.
     #[error(
         "name is longer than {LONGEST_NAME} characters, which a controller with a finalize hook may not be"
@@ -110,9 +124,9 @@ impl ControllerError {
     /// Returns the reason of the condition that says so.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Decode(_) | Self::Hook { .. } => reasons::HOOK_CONFIG_INVALID,
+            Self::Decode { .. } | Self::Hook { .. } => reasons::HOOK_CONFIG_INVALID,
             Self::HooksMissing => reasons::HOOKS_MISSING,
-            Self::Selector(_) => reasons::SELECTOR_INVALID,
+            Self::Selector { .. } => reasons::SELECTOR_INVALID,
             Self::NameTooLong => reasons::NAME_TOO_LONG,
             Self::NotSupported(_) => reasons::NOT_SUPPORTED,
         }
@@ -127,119 +141,177 @@ impl Controller {
 
     /// Returns the finalizer that the controller puts on its parents.
     pub fn finalizer(&self) -> String {
-        names::composite_finalizer(self.name())
+        names::finalizer(&self.kind(), self.name())
+    }
+
+    /// Returns the finalizer that it would have put on them in releases before the project's move.
+    pub fn legacy_finalizer(&self) -> String {
+        names::legacy_finalizer(&self.kind(), self.name())
     }
 
     /// Returns whether the controller's finalizer holds an object, in its present or its former form.
     pub fn holds(&self, object: &Object) -> bool {
         let meta = object.meta();
-        meta.has_finalizer(&self.finalizer())
-            || meta.has_finalizer(&names::legacy_composite_finalizer(self.name()))
+        // Most objects have none, and to look costs nothing then.
+        !meta.finalizers.is_empty()
+            && (meta.has_finalizer(&self.finalizer())
+                || meta.has_finalizer(&self.legacy_finalizer()))
+    }
+
+    fn kind(&self) -> String {
+        self.object.gvk().kind.to_lowercase()
+    }
+}
+
+impl ParentRule {
+    /// Returns whether an object is selected by its labels and annotations.
+    pub fn selects(&self, object: &Object) -> bool {
+        self.labels.matches(&object.meta().labels)
+            && (self.annotations.is_empty() || self.annotations.matches(&object.annotations()))
     }
 }
 
 #[derive(Deserialize)]
-struct Envelope {
-    spec: CompositeControllerSpec,
+struct Envelope<S> {
+    spec: S,
 }
 
-/// Checks a CompositeController object.
+/// Checks a CompositeController or DecoratorController object.
 pub fn check(object: &Arc<Object>) -> Result<Controller, ControllerError> {
-    let Envelope { spec } =
-        serde_json::from_slice(object.json()).map_err(ControllerError::Decode)?;
-    let hooks = spec.hooks.ok_or(ControllerError::HooksMissing)?;
-    if hooks.sync.is_none() && hooks.finalize.is_none() && hooks.customize.is_none() {
-        return Err(ControllerError::HooksMissing);
+    let controller = match object.gvk().kind.as_str() {
+        "DecoratorController" => decorator(object, spec(object)?)?,
+        _ => composite(object, spec(object)?)?,
+    };
+    if controller.hooks.finalize.is_some() && LONGEST_NAME < controller.name().len() {
+        return Err(ControllerError::NameTooLong);
     }
-    if hooks.customize.is_some() {
-        return Err(not_supported("the hook `customize`"));
-    }
+    Ok(controller)
+}
+
+fn spec<S: DeserializeOwned>(object: &Object) -> Result<S, ControllerError> {
+    let kind = || object.gvk().kind.clone();
+    let read = serde_json::from_slice::<Envelope<S>>(object.json());
+    Ok(read.map_err(|source| ControllerError::Decode { kind: kind(), source })?.spec)
+}
+
+fn composite(
+    object: &Arc<Object>,
+    spec: CompositeControllerSpec,
+) -> Result<Controller, ControllerError> {
+    let given = spec.hooks.ok_or(ControllerError::HooksMissing)?;
     if !spec.endpoint_configs.is_empty() {
         return Err(not_supported("`endpointConfigs`"));
     }
-    let sync = hooks.sync.map(|hook| webhook("sync", hook)).transpose()?;
-    let finalize = hooks.finalize.map(|hook| webhook("finalize", hook)).transpose()?;
-    if finalize.is_some() && LONGEST_NAME < object.meta().name.len() {
-        return Err(ControllerError::NameTooLong);
-    }
-    let selector = spec.parent_resource.label_selector.as_ref().map(Selector::from_label_selector);
-    let selector = selector.transpose().map_err(ControllerError::Selector)?;
-    let resync = |seconds: i32| Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1));
     Ok(Controller {
         object: Arc::clone(object),
-        parent: ParentRule {
-            api_version: spec.parent_resource.api_version,
-            plural: spec.parent_resource.resource,
-            selector: selector.unwrap_or_default(),
-            ignore_status_changes: spec.parent_resource.ignore_status_changes,
-        },
+        form: Form::Composite { generate_selector: spec.generate_selector },
+        parents: vec![parent(spec.parent_resource)?],
         children: spec.child_resources.into_iter().map(child).collect::<Result<_, _>>()?,
-        sync,
-        finalize,
-        generate_selector: spec.generate_selector,
+        hooks: hooks([given.sync, given.finalize, given.customize])?,
         resync: spec.resync_period_seconds.map(resync),
+        workers: spec.workers.map(workers),
+        namespaces: spec.namespaces,
     })
 }
 
-fn not_supported(what: &str) -> ControllerError {
-    ControllerError::NotSupported(what.to_owned())
+fn decorator(
+    object: &Arc<Object>,
+    spec: DecoratorControllerSpec,
+) -> Result<Controller, ControllerError> {
+    let given = spec.hooks.ok_or(ControllerError::HooksMissing)?;
+    if !spec.endpoint_configs.is_empty() {
+        return Err(not_supported("`endpointConfigs`"));
+    }
+    Ok(Controller {
+        object: Arc::clone(object),
+        form: Form::Decorator,
+        parents: spec.resources.into_iter().map(target).collect::<Result<_, _>>()?,
+        children: spec.attachments.into_iter().map(attachment).collect::<Result<_, _>>()?,
+        hooks: hooks([given.sync, given.finalize, given.customize])?,
+        resync: spec.resync_period_seconds.map(resync),
+        workers: spec.workers.map(workers),
+        namespaces: spec.namespaces,
+    })
+}
+
+fn hooks(given: [Option<HookSpec>; 3]) -> Result<Hooks, ControllerError> {
+    let [sync, finalize, customize] = given;
+    if customize.is_some() {
+        return Err(not_supported("the hook `customize`"));
+    }
+    let sync = sync.map(|hook| hook::check("sync", hook)).transpose()?;
+    let finalize = finalize.map(|hook| hook::check("finalize", hook)).transpose()?;
+    if sync.is_none() && finalize.is_none() {
+        return Err(ControllerError::HooksMissing);
+    }
+    Ok(Hooks { sync, finalize })
+}
+
+fn parent(rule: ParentResource) -> Result<ParentRule, ControllerError> {
+    Ok(ParentRule {
+        labels: labels(&rule.resource, rule.label_selector)?,
+        api_version: rule.api_version,
+        plural: rule.resource,
+        annotations: Selector::default(),
+        ignore_status_changes: rule.ignore_status_changes,
+    })
+}
+
+fn target(rule: TargetResource) -> Result<ParentRule, ControllerError> {
+    // Annotations are selected by the rules of labels, under another name.
+    let annotations = rule.annotation_selector.map(|selector| {
+        let AnnotationSelector { match_annotations, match_expressions } = selector;
+        LabelSelector { match_labels: match_annotations, match_expressions }
+    });
+    Ok(ParentRule {
+        labels: labels(&rule.resource, rule.label_selector)?,
+        annotations: labels(&rule.resource, annotations)?,
+        api_version: rule.api_version,
+        plural: rule.resource,
+        ignore_status_changes: rule.ignore_status_changes,
+    })
+}
+
+fn labels(plural: &str, selector: Option<LabelSelector>) -> Result<Selector, ControllerError> {
+    let Some(selector) = selector else { return Ok(Selector::default()) };
+    Selector::from_label_selector(&json!(selector))
+        .map_err(|source| ControllerError::Selector { plural: plural.to_owned(), source })
 }
 
 fn child(rule: ChildResource) -> Result<ChildRule, ControllerError> {
     let method = rule.update_strategy.map(|strategy| strategy.method).unwrap_or_default();
-    match method {
-        UpdateMethod::RollingRecreate | UpdateMethod::RollingInPlace => {
-            Err(not_supported(&format!("the update method `{method:?}`")))
-        }
-        UpdateMethod::OnDelete | UpdateMethod::Recreate | UpdateMethod::InPlace => {
-            Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method })
-        }
+    if method.is_rolling() {
+        return Err(not_supported(&format!("the update method `{method:?}`")));
     }
+    if rule.controller_ref == Some(false) {
+        return Err(not_supported("`controllerRef: false`"));
+    }
+    Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method })
 }
 
-fn webhook(hook: &'static str, spec: HookSpec) -> Result<Webhook, ControllerError> {
-    let invalid = |cause: &str| ControllerError::Hook { hook, cause: cause.to_owned() };
-    for (form, given) in
-        [("jsonnet", spec.jsonnet.is_some()), ("function", spec.function.is_some())]
-    {
-        if given {
-            return Err(not_supported(&format!("the `{form}` form of hook `{hook}`")));
-        }
+fn attachment(rule: AttachmentResource) -> Result<ChildRule, ControllerError> {
+    if rule.controller_ref == Some(false) {
+        return Err(not_supported("`controllerRef: false`"));
     }
-    let webhook = spec.webhook.ok_or_else(|| invalid("no `webhook`"))?;
-    let later = [
-        ("etag", webhook.etag.as_ref().is_some_and(|etag| etag["enabled"] == true)),
-        ("caBundle", webhook.ca_bundle.is_some()),
-        ("clientTLS", webhook.client_tls.is_some()),
-        ("authorization", webhook.authorization.is_some()),
-        ("basicAuth", webhook.basic_auth.is_some()),
-    ];
-    if let Some((field, _)) = later.iter().find(|(_, given)| *given) {
-        return Err(not_supported(&format!("`{field}` of hook `{hook}`")));
-    }
-    let url = match (webhook.url.filter(|url| !url.is_empty()), webhook.service, webhook.path) {
-        (Some(url), ..) => url,
-        (None, Some(service), Some(path))
-            if !service.name.is_empty() && !service.namespace.is_empty() =>
-        {
-            let protocol = service.protocol.as_deref().unwrap_or("http");
-            let port = service.port.unwrap_or(80);
-            let slash = if path.starts_with('/') { "" } else { "/" };
-            format!("{protocol}://{}.{}:{port}{slash}{path}", service.name, service.namespace)
-        }
-        (None, Some(_), Some(_)) => return Err(invalid("`service` needs `name` and `namespace`")),
-        (None, ..) => return Err(invalid("give `url`, or `service` and `path`")),
+    // There are no revisions of targets, so that nothing can be rolled.
+    let method = match rule.update_strategy.unwrap_or_default().method {
+        UpdateMethod::RollingRecreate => UpdateMethod::Recreate,
+        UpdateMethod::RollingInPlace => UpdateMethod::InPlace,
+        method => method,
     };
-    let timeout = match webhook.timeout.as_deref().filter(|timeout| !timeout.is_empty()) {
-        Some(text) => parse_duration(text).map_err(|error| invalid(&error.to_string()))?,
-        None => HOOK_TIMEOUT,
-    };
-    let mode = webhook.response_unmarshall_mode.unwrap_or(match spec.version {
-        HookVersion::V1 => UnmarshallMode::Loose,
-        HookVersion::V2 => UnmarshallMode::Strict,
-    });
-    let timeout = if timeout.is_zero() { HOOK_TIMEOUT } else { timeout };
-    Ok(Webhook { url, timeout, version: spec.version, mode })
+    Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method })
+}
+
+fn resync(seconds: i32) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1))
+}
+
+fn workers(count: i32) -> usize {
+    usize::try_from(count).unwrap_or(1).max(1)
+}
+
+pub(crate) fn not_supported(what: &str) -> ControllerError {
+    ControllerError::NotSupported(what.to_owned())
 }
 
 #[cfg(test)]
@@ -253,23 +325,6 @@ mod tests {
             "metadata": {"name": name}, "spec": {"hooks": hooks,
             "parentResource": {"apiVersion": "example.com/v1", "resource": "things"}}});
         check(&Arc::new(Object::from_value(&value).unwrap())).map_err(|error| error.to_string())
-    }
-
-    fn url(webhook: &Value) -> Result<String, String> {
-        checked("c", &json!({"sync": {"webhook": webhook}}))
-            .map(|checked| checked.sync.unwrap().url)
-    }
-
-    #[test]
-    fn a_hook_is_reached_by_url_or_by_service_and_path() {
-        assert_eq!(url(&json!({"url": "http://h/p", "path": "x"})).unwrap(), "http://h/p");
-        let service = json!({"service": {"name": "a", "namespace": "b"}, "path": "sync"});
-        assert_eq!(url(&service).unwrap(), "http://a.b:80/sync");
-        let error = url(&json!({"path": "/sync"})).unwrap_err();
-        assert_eq!(
-            error,
-            "invalid webhook config: hook `sync`: give `url`, or `service` and `path`"
-        );
     }
 
     #[test]
@@ -290,6 +345,33 @@ mod tests {
             ),
         ] {
             assert_eq!(checked(name, &hooks).unwrap_err(), error);
+        }
+    }
+
+    #[test]
+    fn targets_are_selected_by_labels_and_annotations() {
+        let rule = target(TargetResource {
+            api_version: "v1".to_owned(),
+            resource: "pods".to_owned(),
+            label_selector: Some(LabelSelector {
+                match_labels: [("a".to_owned(), "1".to_owned())].into(),
+                ..LabelSelector::default()
+            }),
+            annotation_selector: Some(AnnotationSelector {
+                match_annotations: [("b".to_owned(), "2".to_owned())].into(),
+                ..AnnotationSelector::default()
+            }),
+            ignore_status_changes: false,
+        })
+        .unwrap();
+        for (labels, annotations, selected) in [
+            (json!({"a": "1"}), json!({"b": "2"}), true),
+            (json!({"a": "1"}), json!({}), false),
+            (json!({}), json!({"b": "2"}), false),
+        ] {
+            let metadata = json!({"labels": labels, "annotations": annotations});
+            let object = Object::from_value(&json!({"metadata": metadata})).unwrap();
+            assert_eq!(rule.selects(&object), selected, "{labels} {annotations}");
         }
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn check(
             }
         };
         strip(parent, &mut child);
-        selector.label(&mut child);
+        selector.mark(&mut child);
         if !selector.matches(&labels(&child)) {
             return Err(LabelMismatch { kind: gvk.kind, key });
         }

@@ -4,22 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use api::{
     Happening, Outcome,
-    composite::UpdateMethod,
+    controller::UpdateMethod,
     names::{self, reasons},
 };
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp, in_one_line};
-use runtime::{Caches, Change, EventKind, ListError, Queue, Subscription};
+use runtime::{Caches, Change, EventKind, ListError, Subscription};
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug, info_span};
 
 use crate::{
+    children::Synced,
     context::{ChildType, Context, Means},
-    controller::Controller,
+    controller::{Controller, Form},
     error::{Remedy, SyncError},
+    queue::ParentQueue,
     selector::child_selector,
     status::is_news,
-    sync::{Synced, sync},
-    types::Types,
+    sync::sync,
+    types::{ParentType, Types},
 };
 
 /// How often all parents are synced again if the controller does not say so more often.
@@ -27,7 +29,10 @@ const FLUSH: Duration = Duration::from_mins(30);
 
 /// A controller at work, until it is dropped or stopped.
 pub(crate) struct Instance {
-    ctx: Arc<Context>,
+    controller: Arc<Controller>,
+    queue: ParentQueue,
+    /// One for each type of parents.
+    contexts: Arc<[Arc<Context>]>,
     types: Types,
     tasks: JoinSet<()>,
     _subscriptions: Vec<Subscription>,
@@ -46,37 +51,46 @@ impl Instance {
         means: Means,
         workers: usize,
     ) -> Result<Self, ListError> {
+        let controller = Arc::new(controller);
+        let workers = controller.workers.unwrap_or(workers);
+        let queue = queue(&controller, &means);
         let child = |(resource, method): &(Resource, UpdateMethod)| ChildType {
             method: *method,
             cache: caches.get(resource),
         };
-        let (clock, activity) = (means.client.clock().clone(), means.client.activity().clone());
-        let queue = Queue::new(&format!("sync of {}", types.parent.gvk.kind), clock, activity);
-        let ctx = Arc::new(Context {
-            controller,
-            parents: caches.get(&types.parent),
-            children: types.children.iter().map(child).collect(),
-            queue,
-            means,
-            memory: std::sync::Mutex::default(),
-        });
-        let subscriptions = subscribe(&ctx);
-        ctx.parents.filled().await?;
-        for child in &ctx.children {
-            child.cache.filled().await?;
+        let children: Vec<_> = types.children.iter().map(child).collect();
+        let context = |(position, parent): (usize, &ParentType)| {
+            Arc::new(Context {
+                controller: Arc::clone(&controller),
+                rule: controller.parents[parent.position].clone(),
+                has_status: parent.has_status,
+                parents: caches.get(&parent.resource),
+                children: children.clone(),
+                queue: queue.at(position),
+                means: means.clone(),
+                memory: std::sync::Mutex::default(),
+            })
+        };
+        let contexts: Arc<[_]> = types.parents.iter().enumerate().map(context).collect();
+        let subscriptions = contexts.iter().flat_map(subscribe).collect();
+        let parents = contexts.iter().map(|ctx| &ctx.parents);
+        for cache in parents.chain(children.iter().map(|child| &child.cache)) {
+            cache.filled().await?;
         }
-        ctx.sync_all();
         let mut tasks = JoinSet::new();
-        for _ in 0..workers {
-            tasks.spawn(Arc::clone(&ctx).work());
+        for ctx in contexts.iter() {
+            ctx.sync_all();
+            tasks.spawn(Arc::clone(ctx).flush());
         }
-        tasks.spawn(Arc::clone(&ctx).flush());
-        Ok(Self { ctx, types, tasks, _subscriptions: subscriptions })
+        for _ in 0..workers {
+            tasks.spawn(work(queue.clone(), Arc::clone(&contexts)));
+        }
+        Ok(Self { controller, queue, contexts, types, tasks, _subscriptions: subscriptions })
     }
 
     /// Returns the controller object that is run.
     pub(crate) fn controller(&self) -> &Arc<Object> {
-        &self.ctx.controller.object
+        &self.controller.object
     }
 
     /// Returns the types it was started with.
@@ -86,20 +100,34 @@ impl Instance {
 
     /// Syncs the parents whose hooks are reached by one of these URLs, because the hooks changed.
     pub(crate) fn hooks_changed(&self, changed: &dyn Fn(&str) -> bool) {
-        let Controller { sync, finalize, .. } = &self.ctx.controller;
-        if [sync, finalize].into_iter().flatten().any(|hook| changed(&hook.url)) {
-            self.ctx.sync_all();
+        if self.controller.hooks.all().any(|(_, hook)| changed(&hook.url)) {
+            self.contexts.iter().for_each(|ctx| ctx.sync_all());
         }
     }
 
     /// Stops the workers in the middle of what they do.
     pub(crate) async fn stop(mut self) {
-        self.ctx.queue.close();
+        self.queue.close();
         self.tasks.shutdown().await;
     }
 }
 
-/// Turns every change that concerns the controller into a key of its queue.
+fn queue(controller: &Controller, means: &Means) -> ParentQueue {
+    let kind = &controller.object.gvk().kind;
+    let (clock, activity) = (means.client.clock().clone(), means.client.activity().clone());
+    ParentQueue::new(&format!("sync for {kind} {}", controller.name()), clock, activity)
+}
+
+/// Works off parents until the queue is closed.
+async fn work(queue: ParentQueue, contexts: Arc<[Arc<Context>]>) {
+    while let Some(item) = queue.next().await {
+        if let Some(ctx) = contexts.get(item.key().position) {
+            ctx.work_on(&item.key().key).await;
+        }
+    }
+}
+
+/// Turns every change that concerns one type of parents into keys of the controller's queue.
 fn subscribe(ctx: &Arc<Context>) -> Vec<Subscription> {
     let parents = {
         let ctx = Arc::downgrade(ctx);
@@ -140,13 +168,19 @@ impl Context {
     }
 
     /// Tells whether a parent is selected, or held by our finalizer.
-    fn is_ours(&self, parent: &Object) -> bool {
-        self.controller.parent.selector.matches(&parent.meta().labels)
-            || self.controller.holds(parent)
+    pub(crate) fn is_ours(&self, parent: &Object) -> bool {
+        self.selects(parent) || self.controller.holds(parent)
+    }
+
+    /// Tells whether a parent is selected.
+    pub(crate) fn selects(&self, parent: &Object) -> bool {
+        let (namespace, only) = (&parent.meta().namespace, &self.controller.namespaces);
+        (only.is_empty() || namespace.is_empty() || only.contains(namespace))
+            && self.rule.selects(parent)
     }
 
     fn parent_changed(&self, change: &Change) {
-        let ignore_status = self.controller.parent.ignore_status_changes;
+        let ignore_status = self.rule.ignore_status_changes;
         match (&change.old, &change.new) {
             (_, None) => {
                 let gone = change.latest();
@@ -198,8 +232,10 @@ impl Context {
 
     /// Queues the parents that would adopt an object without a controller.
     fn orphan_changed(&self, orphan: &Object) {
+        // Only the children of composites are adopted.
+        let Form::Composite { generate_selector } = self.controller.form else { return };
         let labels = &orphan.meta().labels;
-        let may_match = if self.controller.generate_selector {
+        let may_match = if generate_selector {
             labels.contains_key(names::CONTROLLER_UID)
         } else {
             !labels.is_empty()
@@ -210,7 +246,7 @@ impl Context {
         let namespaced = self.parents.resource().is_namespaced();
         let namespace = if namespaced { orphan.meta().namespace.as_str() } else { "" };
         for parent in self.parents.in_namespace(namespace) {
-            let selector = child_selector(self.controller.generate_selector, &parent);
+            let selector = child_selector(generate_selector, &parent);
             let selects = selector.is_ok_and(|selector| selector.matches(&orphan.meta().labels));
             if selects && self.is_ours(&parent) {
                 self.queue.add(parent.key());
@@ -218,22 +254,17 @@ impl Context {
         }
     }
 
-    /// Works off keys until the queue is closed.
-    async fn work(self: Arc<Self>) {
-        while let Some(item) = self.queue.next().await {
-            if self.must_wait(item.key()) {
-                continue;
-            }
-            let Some(parent) = self.parents.get(item.key()).filter(|parent| self.is_ours(parent))
-            else {
-                // A sync may have failed after its parent went.
-                self.queue.forget(item.key());
-                continue;
-            };
-            let span =
-                info_span!("sync", controller = self.controller.name(), parent = %item.key());
-            self.sync_one(item.key(), parent).instrument(span).await;
+    async fn work_on(&self, key: &ObjectKey) {
+        if self.must_wait(key) {
+            return;
         }
+        let Some(parent) = self.parents.get(key).filter(|parent| self.is_ours(parent)) else {
+            // A sync may have failed after its parent went.
+            self.queue.forget(key);
+            return;
+        };
+        let span = info_span!("sync", controller = self.controller.name(), parent = %key);
+        self.sync_one(key, parent).instrument(span).await;
     }
 
     async fn sync_one(&self, key: &ObjectKey, parent: Arc<Object>) {

@@ -1,25 +1,33 @@
 //! The engine: runs controllers that are functions.
 //!
-//! A CompositeController names a parent type, child types and hooks. The engine watches them, asks the
-//! hook what a parent's children and status should be, plans the difference in pure functions and carries
-//! it out through `runtime`. It never talks to a socket itself, a hook never sees a client, and the
-//! planner never awaits.
+//! A CompositeController names a parent type, child types and hooks; a DecoratorController names types of
+//! objects that it adds to. The engine watches them, asks the hook what a parent's children and status
+//! should be, plans the difference in pure functions and carries it out through `runtime`. It never talks
+//! to a socket itself, a hook never sees a client, and the planner never awaits.
 
 mod answer;
+mod children;
+mod composite;
 mod context;
 mod controller;
+mod decorator;
 mod desired;
 mod error;
+mod hook;
 mod instance;
 mod manager;
 mod observe;
+mod parent;
 mod plan;
+mod queue;
 mod request;
 mod selector;
 mod status;
 mod sync;
+mod target;
 mod trial;
 mod types;
 
-pub use controller::{Controller, ControllerError, check};
+pub use controller::{Controller, ControllerError, Form, check};
+pub use hook::{Hooks, Webhook};
 pub use manager::{Engine, EngineOptions};

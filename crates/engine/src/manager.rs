@@ -1,15 +1,16 @@
-//! Runs what the CompositeController objects of an API server ask for.
+//! Runs what the CompositeController and DecoratorController objects of an API server ask for.
 
 use std::{collections::HashMap, sync::Arc};
 
 use api::{
-    Happening, Outcome, SharedHook, SharedReport, composite,
+    Happening, Outcome, SharedHook, SharedReport, composite, decorator, definition,
     names::{self, conditions, reasons},
 };
 use futures::future::join_all;
-use k8s::{Object, ObjectKey, Timestamp, in_one_line, selector::Selector};
+use k8s::{Object, Timestamp, in_one_line, selector::Selector};
 use runtime::{
-    ApiError, Applier, Caches, Change, Client, Discovery, EventKind, Events, ListError, Part, Queue,
+    ApiError, Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, ListError,
+    Part, Queue,
 };
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -20,6 +21,7 @@ use crate::{
     context::Means,
     controller::{ControllerError, check},
     instance::Instance,
+    queue::Place,
     types::{self, TypesError},
 };
 
@@ -44,12 +46,13 @@ pub struct Engine(Arc<Shared>);
 
 struct Shared {
     caches: Caches,
-    controllers: Arc<runtime::Cache>,
+    /// Those of each kind; a place is one of them with its position here.
+    controllers: [Arc<Cache>; 2],
     means: Means,
     workers: usize,
     targets: Selector,
-    queue: Queue<ObjectKey>,
-    running: Mutex<HashMap<ObjectKey, Instance>>,
+    queue: Queue<Place>,
+    running: Mutex<HashMap<Place, Instance>>,
     /// What starts and stops controllers.
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -82,11 +85,12 @@ impl StartError {
 }
 
 impl Engine {
-    /// Starts the engine. It needs the CompositeController resource to be served, now or later.
+    /// Starts the engine. It needs the resources of controllers to be served, now or later.
     pub fn start(client: &Client, options: EngineOptions) -> Self {
         let EngineOptions { hook, report, workers, targets } = options;
         let caches = Caches::new(client.clone());
-        let controllers = caches.get(&composite::resource());
+        let controllers =
+            [composite::resource(), decorator::resource()].map(|kind| caches.get(&kind));
         let means = Means {
             client: client.clone(),
             applier: Applier::new(client.clone()),
@@ -136,33 +140,35 @@ impl Engine {
 
 impl Shared {
     async fn run(self: Arc<Self>) {
-        let queue = self.queue.clone();
-        let _subscription = self.controllers.subscribe(move |change: &Change| {
-            let only_noted =
-                change.old.as_ref().zip(change.new.as_ref()).is_some_and(|(old, new)| {
-                    old.meta().uid == new.meta().uid
-                        && old.meta().generation == new.meta().generation
-                        && old.meta().labels == new.meta().labels
-                });
-            if !only_noted {
-                queue.add(change.latest().key());
-            }
-        });
+        let follow = |(position, cache): (usize, &Arc<Cache>)| {
+            let queue = self.queue.clone();
+            cache.subscribe(move |change: &Change| {
+                if is_asked_anew(change) {
+                    queue.add(Place { position, key: change.latest().key() });
+                }
+            })
+        };
+        let _controllers: Vec<_> = self.controllers.iter().enumerate().map(follow).collect();
         // A type that appears or changes may let a controller start that could not.
-        let definitions = self.caches.get(&composite::definitions());
-        let (queue, controllers) = (self.queue.clone(), Arc::clone(&self.controllers));
-        let (discovery, caches) = (self.means.discovery.clone(), self.caches.clone());
+        let definitions = self.caches.get(&definition::definitions());
+        let shared = Arc::downgrade(&self);
         let _definitions = definitions.subscribe(move |_| {
-            discovery.forget();
-            caches.retry();
-            for controller in controllers.all() {
-                queue.add(controller.key());
+            if let Some(shared) = shared.upgrade() {
+                shared.means.discovery.forget();
+                shared.caches.retry();
+                shared.look_at_all();
             }
         });
-        for controller in self.controllers.all() {
-            self.queue.add(controller.key());
-        }
+        self.look_at_all();
         join_all((0..STARTERS).map(|_| self.work())).await;
+    }
+
+    fn look_at_all(&self) {
+        for (position, cache) in self.controllers.iter().enumerate() {
+            for controller in cache.all() {
+                self.queue.add(Place { position, key: controller.key() });
+            }
+        }
     }
 
     async fn work(&self) {
@@ -172,38 +178,38 @@ impl Shared {
     }
 
     /// Makes what runs under a name equal to what the object of that name asks for.
-    async fn reconcile(&self, key: &ObjectKey) {
+    async fn reconcile(&self, place: &Place) {
         let is_wanted = |object: &Arc<Object>| {
             !object.meta().is_deleting() && self.targets.matches(&object.meta().labels)
         };
-        let wanted = self.controllers.get(key).filter(is_wanted);
-        let running = self.running.lock().await.get(key).map(|running| {
+        let wanted = self.controllers[place.position].get(&place.key).filter(is_wanted);
+        let running = self.running.lock().await.get(place).map(|running| {
             let (controller, types) = (running.controller(), running.types());
             (Arc::clone(controller), types.clone())
         });
         if let Some((controller, types)) = running {
             if let Some(wanted) = wanted.as_ref().filter(|wanted| is_same(wanted, &controller)) {
                 match self.types(wanted).await {
-                    Ok(found) if found == types => return self.queue.forget(key),
+                    Ok(found) if found == types => return self.queue.forget(place),
                     Err(StartError::Types(error)) if !error.is_missing() => {
-                        warn!(controller = %key, %error, "failed to look its types up again");
-                        return self.queue.add_failed(key.clone());
+                        warn!(controller = %place, %error, "failed to look its types up again");
+                        return self.queue.add_failed(place.clone());
                     }
                     _ => {}
                 }
             }
-            self.stop(key, &controller, wanted.is_none()).await;
+            self.stop(place, &controller, wanted.is_none()).await;
         }
         let Some(object) = wanted else {
-            self.queue.forget(key);
+            self.queue.forget(place);
             return;
         };
         match self.start(&object).await {
             Ok(instance) => {
-                self.queue.forget(key);
-                self.running.lock().await.insert(key.clone(), instance);
+                self.queue.forget(place);
+                self.running.lock().await.insert(place.clone(), instance);
             }
-            Err(error) => self.failed(key, &object, &error).await,
+            Err(error) => self.failed(place, &object, &error).await,
         }
     }
 
@@ -212,14 +218,14 @@ impl Shared {
         Ok(types::find(&check(object)?, &self.means.discovery).await?)
     }
 
-    async fn stop(&self, key: &ObjectKey, object: &Object, for_good: bool) {
+    async fn stop(&self, place: &Place, object: &Object, for_good: bool) {
         self.tell(object, reasons::STOPPING, "Stopping controller");
-        let running = self.running.lock().await.remove(key);
+        let running = self.running.lock().await.remove(place);
         if let Some(running) = running {
             running.stop().await;
         }
         self.tell(object, reasons::STOPPED, "Stopped controller");
-        info!(controller = %key, "stopped");
+        info!(controller = %place, "stopped");
         if for_good {
             self.report(object, Outcome::Gone);
         }
@@ -240,17 +246,17 @@ impl Shared {
         Ok(instance)
     }
 
-    async fn failed(&self, key: &ObjectKey, object: &Object, error: &StartError) {
+    async fn failed(&self, place: &Place, object: &Object, error: &StartError) {
         let cause = in_one_line(error);
-        warn!(controller = %key, error = cause, "failed to start");
+        warn!(controller = %place, error = cause, "failed to start");
         let (event, condition) = error.reasons();
         self.means.events.tell(object, EventKind::Warning, event, &*cause);
         self.note(object, false, condition, &cause).await;
         self.report(object, Outcome::Failed(cause));
         // What is wrong with the object itself is mended by a change of the object alone.
         match error {
-            StartError::Types(_) | StartError::List(_) => self.queue.add_failed(key.clone()),
-            StartError::Controller(_) => self.queue.forget(key),
+            StartError::Types(_) | StartError::List(_) => self.queue.add_failed(place.clone()),
+            StartError::Controller(_) => self.queue.forget(place),
         }
     }
 
@@ -266,15 +272,17 @@ impl Shared {
 
     /// Writes the condition `Ready` of a controller, where its resource has a status.
     async fn note(&self, object: &Object, ready: bool, reason: &str, message: &str) {
-        let (client, resource, key) = (&self.means.client, composite::resource(), object.key());
+        let is_decorator = object.gvk().kind == decorator::resource().gvk.kind;
+        let resource = self.controllers[usize::from(is_decorator)].resource();
+        let (client, key) = (&self.means.client, object.key());
         let now = client.clock().now();
         let once = || async {
-            let live = client.get(&resource, &key).await?;
+            let live = client.get(resource, &key).await?;
             // Another controller of that name has a condition of its own.
             let is_same = live.meta().uid == object.meta().uid;
             let value = with_condition(&live, ready, reason, message, now).filter(|_| is_same);
             let Some(value) = value else { return Ok(()) };
-            client.update(&resource, &key, Part::Status, value.to_string()).await.map(|_| ())
+            client.update(resource, &key, Part::Status, value.to_string()).await.map(|_| ())
         };
         let mut result: Result<(), ApiError> = once().await;
         for _ in 1..TRIES {
@@ -291,6 +299,13 @@ impl Shared {
     }
 }
 
+/// Tells whether a change of a controller is more than what is noted in it.
+fn is_asked_anew(change: &Change) -> bool {
+    let Some((old, new)) = change.old.as_ref().zip(change.new.as_ref()) else { return true };
+    let (old, new) = (old.meta(), new.meta());
+    old.uid != new.uid || old.generation != new.generation || old.labels != new.labels
+}
+
 /// Tells whether two versions of a controller object ask for the same.
 fn is_same(a: &Object, b: &Object) -> bool {
     a.meta().uid == b.meta().uid && a.to_value().get("spec") == b.to_value().get("spec")
@@ -298,8 +313,7 @@ fn is_same(a: &Object, b: &Object) -> bool {
 
 /// Says how the hooks of a controller are reached, for views.
 fn describe(controller: &crate::Controller, hook: &SharedHook) -> String {
-    let hooks = [("sync", &controller.sync), ("finalize", &controller.finalize)];
-    let hooks = hooks.into_iter().filter_map(|(name, webhook)| Some((name, webhook.as_ref()?)));
+    let hooks = controller.hooks.all();
     let hooks: Vec<_> =
         hooks.map(|(name, webhook)| format!("{name} {}", hook.describe(&webhook.url))).collect();
     hooks.join(", ")

@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::{
     context::{ChildType, Context},
     error::{SyncError, call},
+    parent::{TRIES, lean},
     plan::ObservedType,
     selector::{ChildSelector, Claims, claim, owner_reference},
-    sync::{TRIES, lean},
 };
 
 /// What becomes of the parent's reference in an object.
@@ -31,7 +31,12 @@ pub(crate) async fn observe(
     let mut observed = Vec::new();
     let mut may_adopt = false;
     for ChildType { method, cache } in &ctx.children {
-        let orphans = cache.orphans(&parent.meta().namespace);
+        let orphans = match selector {
+            ChildSelector::Attached { .. } => Vec::new(),
+            ChildSelector::Generated { .. } | ChildSelector::Own(_) => {
+                cache.orphans(&parent.meta().namespace)
+            }
+        };
         let candidates = cache.controlled_by(&parent.meta().uid).into_iter().chain(orphans);
         let Claims { owned: mut objects, adopt, release } = claim(parent, selector, candidates);
         if !adopt.is_empty() && !may_adopt {

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use api::{composite::UpdateMethod, names};
+use api::{controller::UpdateMethod, names};
 use k8s::{Object, Resource, apply, json::same};
 use runtime::{Write, WriteKind};
 use serde_json::{Value, json};

@@ -4,15 +4,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::composite::HookVersion;
+use api::controller::HookVersion;
 use bytes::Bytes;
 use k8s::{GroupVersionKind, Object};
 
-use crate::plan::ObservedType;
+use crate::{controller::Form, plan::ObservedType};
 
 /// What a hook is told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told<'a> {
+    /// Which kind the controller is of; it decides about names.
+    pub(crate) form: Form,
     /// The controller object.
     pub(crate) controller: &'a Object,
     /// The parent.
@@ -38,9 +40,13 @@ pub(crate) fn body(told: Told<'_>, version: HookVersion) -> Bytes {
     );
     text.extend_from_slice(b"{\"controller\":");
     text.extend_from_slice(told.controller.json());
-    text.extend_from_slice(b",\"parent\":");
+    let (parent, children) = match told.form {
+        Form::Composite { .. } => ("parent", "children"),
+        Form::Decorator => ("object", "attachments"),
+    };
+    text.extend_from_slice(format!(",\"{parent}\":").as_bytes());
     text.extend_from_slice(told.parent.json());
-    text.extend_from_slice(b",\"children\":");
+    text.extend_from_slice(format!(",\"{children}\":").as_bytes());
     put_types(&mut text, &told, version);
     text.extend_from_slice(b",\"related\":{},\"finalizing\":");
     text.extend_from_slice(if told.finalizing { b"true}" } else { b"false}" });
@@ -94,7 +100,7 @@ fn put_map<T>(
 
 #[cfg(test)]
 mod tests {
-    use api::composite::UpdateMethod;
+    use api::controller::UpdateMethod;
     use k8s::Resource;
     use serde_json::{Value, json};
 
@@ -116,6 +122,7 @@ mod tests {
         ];
         let (controller, parent) = (object("", "c"), object(parent_namespace, "p"));
         let told = Told {
+            form: Form::Composite { generate_selector: false },
             controller: &controller,
             parent: &parent,
             children: &children,
@@ -134,6 +141,7 @@ mod tests {
         let children = [observed(role, vec![Arc::new(object("", "a\"b\\"))])];
         let (controller, parent) = (object("", "c"), object("", "p"));
         let told = Told {
+            form: Form::Composite { generate_selector: false },
             controller: &controller,
             parent: &parent,
             children: &children,

@@ -32,6 +32,11 @@ pub(crate) enum ChildSelector {
     },
     /// By the parent's own `.spec.selector`.
     Own(Selector),
+    /// By the annotation that names their DecoratorController, whatever their labels.
+    Attached {
+        /// The controller's name.
+        controller: String,
+    },
 }
 
 impl ChildSelector {
@@ -40,19 +45,33 @@ impl ChildSelector {
         match self {
             Self::Generated { uid } => labels.get(names::CONTROLLER_UID) == Some(uid),
             Self::Own(selector) => selector.matches(labels),
+            Self::Attached { .. } => true,
         }
     }
 
-    /// Puts the generated label on a child that lacks it.
-    pub(crate) fn label(&self, child: &mut Value) {
-        let Self::Generated { uid } = self else { return };
-        let labels = &mut child["metadata"]["labels"];
-        if !labels.is_object() {
-            *labels = json!({});
+    /// Puts on a child what it is told by: the generated label, if it lacks it, or the annotation.
+    pub(crate) fn mark(&self, child: &mut Value) {
+        let (field, key, value) = match self {
+            Self::Own(_) => return,
+            Self::Generated { uid } => ("labels", names::CONTROLLER_UID, uid),
+            Self::Attached { controller } => {
+                ("annotations", names::DECORATOR_CONTROLLER, controller)
+            }
+        };
+        let entries = &mut child["metadata"][field];
+        if !entries.is_object() {
+            *entries = json!({});
         }
-        if labels.get(names::CONTROLLER_UID).is_none_or(Value::is_null) {
-            labels[names::CONTROLLER_UID] = json!(uid);
+        // A label that the hook set itself is checked against the selector, not mended.
+        if field == "annotations" || entries.get(key).is_none_or(Value::is_null) {
+            entries[key] = json!(value);
         }
+    }
+
+    /// Returns whether an object that the parent controls is one of the children at all.
+    fn knows(&self, object: &Object) -> bool {
+        let Self::Attached { controller } = self else { return true };
+        object.annotations().get(names::DECORATOR_CONTROLLER) == Some(controller)
     }
 }
 
@@ -108,6 +127,7 @@ pub(crate) fn claim(
         let matches = selector.matches(&object.meta().labels);
         match object.meta().controller() {
             Some(owner) if owner.uid != parent.meta().uid => {}
+            Some(_) if !selector.knows(&object) => {}
             Some(_) if matches => claims.owned.push(object),
             Some(_) if parent.meta().is_deleting() => {}
             Some(_) => claims.release.push(object),

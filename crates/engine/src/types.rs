@@ -1,19 +1,30 @@
 //! The types of a controller, as the API server has them.
 
-use api::{composite::UpdateMethod, names::reasons};
+use api::{controller::UpdateMethod, names::reasons};
 use k8s::Resource;
 use runtime::{Discovery, DiscoveryError};
 use thiserror::Error;
 
-use crate::controller::Controller;
+use crate::controller::{Controller, Form};
 
 /// The types a controller works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Types {
-    /// The type of the parents.
-    pub(crate) parent: Resource,
+    /// The types of the parents, in the order of the rules.
+    pub(crate) parents: Vec<ParentType>,
     /// The types of the children, and what is done to those that differ.
     pub(crate) children: Vec<(Resource, UpdateMethod)>,
+}
+
+/// A type of parents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ParentType {
+    /// The position of its rule.
+    pub(crate) position: usize,
+    /// The type.
+    pub(crate) resource: Resource,
+    /// Whether its status is written apart from the rest.
+    pub(crate) has_status: bool,
 }
 
 /// Why a controller's types cannot be worked on.
@@ -47,19 +58,24 @@ pub(crate) async fn find(
     controller: &Controller,
     discovery: &Discovery,
 ) -> Result<Types, TypesError> {
-    let parent =
-        discovery.by_plural(&controller.parent.api_version, &controller.parent.plural).await?;
-    if !parent.has_status {
-        // The answer may be older than the status subresource.
-        discovery.forget();
-        return Err(TypesError::NoStatus(parent.resource));
+    let mut parents = Vec::new();
+    for (position, rule) in controller.parents.iter().enumerate() {
+        let parent = discovery.by_plural(&rule.api_version, &rule.plural).await?;
+        if !parent.has_status && controller.form != Form::Decorator {
+            // The answer may be older than the status subresource.
+            discovery.forget();
+            return Err(TypesError::NoStatus(parent.resource));
+        }
+        // A type that is named twice is one type: the last rule counts.
+        parents.retain(|other: &ParentType| other.resource != parent.resource);
+        let (resource, has_status) = (parent.resource, parent.has_status);
+        parents.push(ParentType { position, resource, has_status });
     }
     let mut children = Vec::new();
     for rule in &controller.children {
         let child = discovery.by_plural(&rule.api_version, &rule.plural).await?;
-        // A type that is named twice is one type: the last rule counts.
         children.retain(|(resource, _)| *resource != child.resource);
         children.push((child.resource, rule.method));
     }
-    Ok(Types { parent: parent.resource, children })
+    Ok(Types { parents, children })
 }

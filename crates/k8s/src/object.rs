@@ -196,6 +196,23 @@ impl Object {
         self.meta.key()
     }
 
+    /// Returns the annotations.
+    ///
+    /// They are read from the text each time: few ask for them, and they are the longest part of the metadata.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        #[derive(Default, Deserialize)]
+        struct Annotated {
+            #[serde(default)]
+            metadata: Annotations,
+        }
+        #[derive(Default, Deserialize)]
+        struct Annotations {
+            annotations: Option<BTreeMap<String, String>>,
+        }
+        let read = serde_json::from_slice::<Annotated>(&self.json).unwrap_or_default();
+        read.metadata.annotations.unwrap_or_default()
+    }
+
     /// Returns the JSON text.
     pub fn json(&self) -> &Bytes {
         &self.json

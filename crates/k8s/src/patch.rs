@@ -4,4 +4,4 @@ mod json;
 mod merge;
 
 pub use json::{PatchError, json};
-pub use merge::merge;
+pub use merge::{difference, merge};

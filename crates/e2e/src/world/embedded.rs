@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{composite, names};
+use api::{definition, names};
 use apiserver::{ApiServer, User};
 use k8s::{Activity, SharedClock, VirtualClock};
 use runtime::{Client, ClientOptions};
@@ -25,8 +25,9 @@ pub(super) async fn clients() -> Clients {
         Client::new(transport, options.clone())
     };
     let client = client_of(User::admin());
-    let definition = composite::definition().to_string();
-    client.create(&composite::definitions(), "", definition).await.unwrap();
+    for definition in definition::all() {
+        client.create(&definition::definitions(), "", definition.to_string()).await.unwrap();
+    }
     let engine = client_of(User::new(ENGINE, &[]));
     Clients { server: Server::Embedded, admin: client, engine, api: Some(server) }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::names;
-use k8s::{GroupVersionKind, Resource, ResourceScope};
+use k8s::{GroupVersionKind, ObjectKey, Resource, ResourceScope};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use runtime::{Client, ClientOptions, Discovery};
 use serde_json::{Value, json};
@@ -75,10 +75,9 @@ async fn install(admin: &Client) -> String {
         }
         let resource = discovery.by_kind(&gvk).await.unwrap().resource;
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-        match admin.create(&resource, namespace, object.to_string()).await {
-            Err(error) if error.is_already_exists() => {}
-            created => drop(created.unwrap()),
-        }
+        // It may be there from an earlier run, in an earlier form.
+        let key = ObjectKey::new(namespace, object["metadata"]["name"].as_str().unwrap());
+        admin.apply(&resource, &key, "windlass-test", object.to_string()).await.unwrap();
     }
     let gvk = GroupVersionKind::new("v1", "TokenRequest");
     let plural = "serviceaccounts/metacontroller/token".to_owned();

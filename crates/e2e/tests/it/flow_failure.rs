@@ -95,7 +95,7 @@ async fn a_type_without_status_subresource_is_told_and_mended(world: &World) {
     let wanted = "does not have subresource 'Status' enabled";
     assert!(told.iter().any(|message| message.contains(wanted)), "{told:?}");
 
-    let definitions = api::composite::definitions();
+    let definitions = api::definition::definitions();
     let name = format!("things.{}", things.gvk.group);
     let status =
         json!([{"op": "add", "path": "/spec/versions/0/subresources", "value": {"status": {}}}]);

@@ -126,8 +126,8 @@ story!(a_type_that_is_deleted_and_defined_again_is_served_again);
 async fn a_type_that_is_deleted_and_defined_again_is_served_again(world: &World) {
     let things = started(world, "InPlace").await;
     let name = format!("things.{}", things.gvk.group);
-    world.delete(&api::composite::definitions(), &name).await;
-    let is_gone = || async { world.get(&api::composite::definitions(), &name).await.is_null() };
+    world.delete(&api::definition::definitions(), &name).await;
+    let is_gone = || async { world.get(&api::definition::definitions(), &name).await.is_null() };
     world.eventually("the definition is gone", is_gone).await;
     assert_eq!(world.things().await, things);
     world.create(&things, thing("b", "2")).await;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 mod differential;
 mod flow_composite;
+mod flow_decorator;
 mod flow_failure;
 mod flow_faults;
 mod flow_lifecycle;

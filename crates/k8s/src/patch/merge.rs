@@ -22,8 +22,26 @@ pub fn merge(target: &mut Value, patch: &Value) {
     *target = Value::Object(fields);
 }
 
+/// Returns the patch that turns one value into another. Fields that are null count as absent.
+pub fn difference(from: &Value, to: &Value) -> Value {
+    let (Value::Object(from), Value::Object(to)) = (from, to) else { return to.clone() };
+    let mut patch = Map::new();
+    for (key, old) in from {
+        match to.get(key).filter(|new| !new.is_null()) {
+            None if old.is_null() => {}
+            None => drop(patch.insert(key.clone(), Value::Null)),
+            Some(new) if new == old => {}
+            Some(new) => drop(patch.insert(key.clone(), difference(old, new))),
+        }
+    }
+    let added = to.iter().filter(|(key, new)| !from.contains_key(*key) && !new.is_null());
+    patch.extend(added.map(|(key, new)| (key.clone(), new.clone())));
+    Value::Object(patch)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -54,6 +72,25 @@ mod tests {
         for (mut target, patch, result) in cases {
             merge(&mut target, &patch);
             assert_eq!(target, result);
+        }
+    }
+
+    /// Objects two levels deep, of few keys, so that two of them have much in common.
+    fn objects() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![Just(json!(1)), Just(json!("x")), Just(json!([1])), Just(json!({}))];
+        let object = |below: BoxedStrategy<Value>| {
+            proptest::collection::btree_map("[ab]", below, 0..3)
+                .prop_map(|fields| fields.into_iter().collect::<Map<_, _>>().into())
+        };
+        object(prop_oneof![leaf.clone(), object(leaf.boxed())].boxed())
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_leads_from_one_to_the_other(from in objects(), to in objects()) {
+            let mut merged = from.clone();
+            merge(&mut merged, &difference(&from, &to));
+            prop_assert_eq!(merged, to);
         }
     }
 }

@@ -1,0 +1,49 @@
+//! The sync of a CompositeController: its hook owns the parent's status and all its children.
+
+use std::sync::Arc;
+
+use k8s::Object;
+
+use crate::{
+    answer::Answer,
+    children::{Synced, check, manage},
+    context::Context,
+    error::SyncError,
+    observe::observe,
+    parent::{Finalizer, change_finalizer, write_status},
+    selector::child_selector,
+    status,
+    sync::{Call, ask, is_managed},
+};
+
+/// Syncs one parent whose finalizer is settled.
+pub(crate) async fn sync(
+    ctx: &Context,
+    call: Call<'_>,
+    parent: Arc<Object>,
+    generate_selector: bool,
+) -> Result<Synced, SyncError> {
+    let selector = child_selector(generate_selector, &parent)?;
+    let Some(observed) = observe(ctx, &parent, &selector).await? else {
+        return Ok(Synced::default());
+    };
+    let answer = ask(ctx, call, &parent, &observed).await?;
+    let Answer { status, children, finalized, .. } = answer;
+    let mut synced = Synced::default();
+    let mut parent = parent;
+    if finalized {
+        match change_finalizer(ctx, &parent, Finalizer::Remove).await? {
+            Some(changed) => parent = changed,
+            None => return Ok(synced),
+        }
+    }
+    let (desired, problems) = check(ctx, &parent, &selector, children).await?;
+    let managed = if is_managed(ctx, &parent) {
+        manage(ctx, &parent, &observed, &desired, &problems, &mut synced).await
+    } else {
+        Ok(())
+    };
+    let status = status::wanted(&parent, status.unwrap_or_default());
+    write_status(ctx, &parent, &status).await?;
+    managed.map(|()| synced)
+}

@@ -1,0 +1,92 @@
+//! The sync of a DecoratorController: its hook adds to an object that is somebody else's.
+
+use std::sync::Arc;
+
+use k8s::Object;
+use runtime::{Part, PatchType, Written};
+use serde_json::Value;
+
+use crate::{
+    children::{Synced, check, manage},
+    context::Context,
+    error::{SyncError, call},
+    observe::observe,
+    selector::ChildSelector,
+    sync::{Call, ask, is_managed},
+    target::{self, TargetChange},
+};
+
+/// What became of the writes of a target.
+enum Outcome {
+    Written,
+    Gone,
+    /// Somebody else changed it meanwhile.
+    Outdated,
+}
+
+/// Syncs one target whose finalizer is settled.
+pub(crate) async fn sync(
+    ctx: &Context,
+    call: Call<'_>,
+    target: Arc<Object>,
+) -> Result<Synced, SyncError> {
+    let selector = ChildSelector::Attached { controller: ctx.controller.name().to_owned() };
+    let Some(observed) = observe(ctx, &target, &selector).await? else {
+        return Ok(Synced::default());
+    };
+    let answer = ask(ctx, call, &target, &observed).await?;
+    // As it was when the sync began: the attachments of a target that goes are dealt with once more.
+    let is_managed = is_managed(ctx, &target);
+    let mut released = Vec::new();
+    if answer.finalized {
+        released = vec![ctx.controller.finalizer(), ctx.controller.legacy_finalizer()];
+    }
+    let change = target::change(&target, &answer, &released, ctx.has_status);
+    match write(ctx, &target, change).await? {
+        Outcome::Written => {}
+        Outcome::Gone => return Ok(Synced::default()),
+        Outcome::Outdated => return Ok(Synced { retry: true, ..Synced::default() }),
+    }
+    let (desired, problems) = check(ctx, &target, &selector, answer.children).await?;
+    let mut synced = Synced::default();
+    if is_managed {
+        manage(ctx, &target, &observed, &desired, &problems, &mut synced).await?;
+    }
+    Ok(synced)
+}
+
+/// Writes what changed of a target, its status first: without its last finalizer it may be gone.
+async fn write(ctx: &Context, target: &Object, change: TargetChange) -> Result<Outcome, SyncError> {
+    let mut version = target.meta().resource_version.clone();
+    let status = change.status.filter(|status| !is_known(ctx, target, status));
+    for (part, patch) in [(Part::Status, status), (Part::Main, change.main)] {
+        let Some(mut patch) = patch else { continue };
+        let sent = patch.to_string();
+        patch["metadata"]["resourceVersion"] = version.as_str().into();
+        let (resource, key) = (ctx.parents.resource(), target.key());
+        let body = patch.to_string();
+        match ctx.means.client.patch(resource, &key, (part, PatchType::Merge), body).await {
+            Err(error) if error.is_not_found() => return Ok(Outcome::Gone),
+            Err(error) if error.is_conflict() => return Ok(Outcome::Outdated),
+            Err(error) => return Err(call("write the target")(error)),
+            Ok(written) => {
+                version.clone_from(&written.meta().resource_version);
+                if part == Part::Status {
+                    let known = (sent, version.clone());
+                    ctx.memory().statuses.insert(target.meta().uid.clone(), known);
+                }
+                if !written.meta().is_deleting() {
+                    ctx.expect(&key, Written::stored(resource, &written));
+                }
+            }
+        }
+    }
+    Ok(Outcome::Written)
+}
+
+/// Tells whether the same change was sent to the very version of the target that came of it: the server
+/// makes something else of the status, and would do so again.
+fn is_known(ctx: &Context, target: &Object, status: &Value) -> bool {
+    let known = (status.to_string(), target.meta().resource_version.clone());
+    ctx.memory().statuses.get(&target.meta().uid) == Some(&known)
+}

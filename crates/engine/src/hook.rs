@@ -1,0 +1,116 @@
+//! Pure: the hooks of a controller in their checked form.
+
+use std::time::Duration;
+
+use api::controller::{HookSpec, HookVersion, UnmarshallMode, Webhook as WebhookSpec};
+use k8s::parse_duration;
+
+use crate::controller::{ControllerError, not_supported};
+
+/// How long a hook call may take if its controller does not say.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a controller calls, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// Called for a living parent.
+    pub sync: Option<Webhook>,
+    /// Called for a parent that is going away, or no longer selected.
+    pub finalize: Option<Webhook>,
+}
+
+/// A hook that is called by URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// The full URL.
+    pub url: String,
+    /// How long the whole exchange may take.
+    pub timeout: Duration,
+    /// Which shape the request has.
+    pub version: HookVersion,
+    /// How unknown keys of the answer are met.
+    pub mode: UnmarshallMode,
+}
+
+impl Hooks {
+    /// Returns those that are set, with their names.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Webhook)> {
+        let hooks = [("sync", &self.sync), ("finalize", &self.finalize)];
+        hooks.into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?)))
+    }
+}
+
+/// Checks the hook of a name.
+pub(crate) fn check(name: &'static str, spec: HookSpec) -> Result<Webhook, ControllerError> {
+    let invalid = |cause: &str| ControllerError::Hook { hook: name, cause: cause.to_owned() };
+    for (form, given) in
+        [("jsonnet", spec.jsonnet.is_some()), ("function", spec.function.is_some())]
+    {
+        if given {
+            return Err(not_supported(&format!("the `{form}` form of hook `{name}`")));
+        }
+    }
+    let webhook = spec.webhook.ok_or_else(|| invalid("no `webhook`"))?;
+    let credentials = &webhook.credentials;
+    let later = [
+        ("etag", webhook.etag.as_ref().is_some_and(|etag| etag.enabled)),
+        ("caBundle", credentials.ca_bundle.is_some()),
+        ("clientTLS", credentials.client_tls.is_some()),
+        ("authorization", credentials.authorization.is_some()),
+        ("basicAuth", credentials.basic_auth.is_some()),
+    ];
+    if let Some((field, _)) = later.iter().find(|(_, given)| *given) {
+        return Err(not_supported(&format!("`{field}` of hook `{name}`")));
+    }
+    let timeout = match webhook.timeout.as_deref().filter(|timeout| !timeout.is_empty()) {
+        Some(text) => parse_duration(text).map_err(|error| invalid(&error.to_string()))?,
+        None => TIMEOUT,
+    };
+    let mode = webhook.response_unmarshall_mode.unwrap_or(match spec.version {
+        HookVersion::V1 => UnmarshallMode::Loose,
+        HookVersion::V2 => UnmarshallMode::Strict,
+    });
+    let timeout = if timeout.is_zero() { TIMEOUT } else { timeout };
+    Ok(Webhook { url: url(webhook).map_err(invalid)?, timeout, version: spec.version, mode })
+}
+
+/// Returns where a webhook is: its own URL, or that of its Service.
+fn url(webhook: WebhookSpec) -> Result<String, &'static str> {
+    if let Some(url) = webhook.url.filter(|url| !url.is_empty()) {
+        return Ok(url);
+    }
+    let (Some(service), Some(path)) = (webhook.service, webhook.path) else {
+        return Err("give `url`, or `service` and `path`");
+    };
+    if service.name.is_empty() || service.namespace.is_empty() {
+        return Err("`service` needs `name` and `namespace`");
+    }
+    let protocol = service.protocol.as_deref().unwrap_or("http");
+    let port = service.port.unwrap_or(80);
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Ok(format!("{protocol}://{}.{}:{port}{slash}{path}", service.name, service.namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn url(webhook: &Value) -> Result<String, String> {
+        let spec = serde_json::from_value(json!({"webhook": webhook})).unwrap();
+        check("sync", spec).map(|hook| hook.url).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_hook_is_reached_by_url_or_by_service_and_path() {
+        assert_eq!(url(&json!({"url": "http://h/p", "path": "x"})).unwrap(), "http://h/p");
+        let service = json!({"service": {"name": "a", "namespace": "b"}, "path": "sync"});
+        assert_eq!(url(&service).unwrap(), "http://a.b:80/sync");
+        let error = url(&json!({"path": "/sync"})).unwrap_err();
+        assert_eq!(
+            error,
+            "invalid webhook config: hook `sync`: give `url`, or `service` and `path`"
+        );
+    }
+}
