@@ -6,6 +6,8 @@ mod wire;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twins;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
@@ -201,7 +203,7 @@ fn leaf_value(leaf: Leaf, wire: Wire<'_>, depth: usize) -> Result<Value, Protobu
         Leaf::Bool => json!(wire.varint()? != 0),
         Leaf::Int32 => json!(wire.int32()?),
         Leaf::Int64 => json!(wire.int64()?),
-        Leaf::Float => json!(wire.double()?),
+        Leaf::Float => typed::float(wire.double()?),
         Leaf::Bytes => json!(BASE64_STANDARD.encode(wire.bytes()?)),
         Leaf::Time => moment(wire.bytes()?)?.map_or(Value::Null, |at| {
             json!(Timestamp::from_second(at.as_second()).unwrap_or(at).to_string())

@@ -11,6 +11,8 @@ use thiserror::Error;
 
 use crate::pack::{self, Field, Leaf, Shape, Type};
 
+pub(crate) use self::leaf::float;
+
 /// Why a value does not fit its built-in type.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum TypedError {

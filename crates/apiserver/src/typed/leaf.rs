@@ -22,7 +22,10 @@ pub(super) fn normalise(leaf: Leaf, value: &mut Value) -> Result<bool, String> {
         (Leaf::IntOrString, Value::String(_)) => return Ok(true),
         (Leaf::String | Leaf::Duration, value) => return Ok(value.is_string()),
         (Leaf::Bool, value) => return Ok(value.is_boolean()),
-        (Leaf::Float, value) => return Ok(value.is_number()),
+        (Leaf::Float, Value::Number(number)) => match number.as_f64() {
+            Some(float) if number.is_f64() => self::float(float),
+            _ => return Ok(true),
+        },
         (Leaf::Int64, value) => match whole(value) {
             Some(number) => number.into(),
             None => return Ok(false),
@@ -49,6 +52,18 @@ pub(super) fn normalise(leaf: Leaf, value: &mut Value) -> Result<bool, String> {
 /// Returns a JSON number that is whole, whichever way it was written.
 fn whole(value: &Value) -> Option<i64> {
     value.as_i64()
+}
+
+/// Returns a number as Go writes it: one that is whole has no point.
+pub(crate) fn float(number: f64) -> Value {
+    /// Beyond this, not every whole number has a float of its own.
+    const EXACT: f64 = 9e15;
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole, and in range")]
+        let whole = number as i64;
+        return whole.into();
+    }
+    number.into()
 }
 
 fn canonical_base64(text: &str) -> Result<String, String> {
