@@ -412,9 +412,15 @@ impl ApiError {
     }
 
     /// What is asked for is for administrators only.
-    pub(crate) fn administrators_only(user: &str, path: &str) -> Self {
-        let message = format!("forbidden: User \"{user}\" cannot use path \"{path}\"");
-        Self::plain(Reason::Forbidden, message)
+    pub(crate) fn administrators_only(user: &str, verb: &str, path: &str) -> Self {
+        let message = format!("forbidden: User \"{user}\" cannot {verb} path \"{path}\"");
+        Self::new(Reason::Forbidden, message, Details::default())
+    }
+
+    /// The request took longer than one may.
+    pub(crate) fn too_slow() -> Self {
+        let message = "Timeout: request did not complete within the allotted timeout".to_owned();
+        Self::new(Reason::Timeout, message, Details::default())
     }
 
     /// What was waited for did not come about in time.

@@ -10,12 +10,13 @@ use std::{
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
-use k8s::{SignedDuration, TimerKind};
+use k8s::{SharedClock, SignedDuration, TimerKind, Timestamp, parse_duration};
 use tower::{BoxError, Service};
 use uuid::Uuid;
 
 use crate::{
     error::ApiError,
+    field,
     http::{
         Call, Core, authenticate, body, harm, header as text_of, media,
         media::Wanted,
@@ -42,6 +43,9 @@ pub struct ApiService {
 
 /// How long a read waits for a revision that does not exist yet.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a request may take that does not go on for ever by its nature.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 impl ApiService {
     /// Returns the service for a user; nobody may only see whether the server is well.
@@ -92,8 +96,10 @@ where
         }
         (Ok(user), _) => {
             let harm = core.faults.strike(&record);
+            let limit = time_limit(&record, &query);
             let handled = handle(core.clone(), user, (parts, body), (route, query), &mut wanted);
-            harm::suffer(&core.backend, harm, handled).await
+            let suffered = harm::suffer(&core.backend, harm, handled);
+            within(limit, core.backend.clock(), suffered).await
         }
     };
     let mut answer = outcome.unwrap_or_else(|error| respond::error(&error, wanted));
@@ -107,6 +113,45 @@ where
     let no_cache = HeaderValue::from_static("no-cache, private");
     headers.entry(header::CACHE_CONTROL).or_insert(no_cache);
     answer
+}
+
+/// Returns how long a request may take, nothing if it may go on for ever.
+fn time_limit(record: &RequestRecord, query: &Query) -> Result<Option<Duration>, ApiError> {
+    let goes_on =
+        matches!(&*record.subresource, "log" | "exec" | "attach" | "portforward" | "proxy");
+    if record.verb == "watch" || goes_on {
+        return Ok(None);
+    }
+    let wanted = match query.get("timeout") {
+        "" => DEADLINE,
+        text => parse_duration(text).map_err(|_| {
+            let what = format!("time: invalid duration {}", field::quote(text));
+            ApiError::bad_request(format!("invalid timeout specified in the request URL - {what}"))
+        })?,
+    };
+    Ok(Some(if wanted.is_zero() { DEADLINE } else { wanted.min(DEADLINE) }))
+}
+
+/// Waits for an answer, but not for ever.
+async fn within(
+    limit: Result<Option<Duration>, ApiError>,
+    clock: &SharedClock,
+    handled: impl Future<Output = Result<Answer, ApiError>>,
+) -> Result<Answer, ApiError> {
+    let Some(limit) = limit? else { return handled.await };
+    let mut handled = std::pin::pin!(handled);
+    // Nearly every request is done at once: it shall not pay for a timer.
+    if let Some(done) = handled.as_mut().now_or_never() {
+        return done;
+    }
+    let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+    let due = clock.now().checked_add(limit).unwrap_or(Timestamp::MAX);
+    // Nobody waits for this moment to come, so it is not registered as one that time may be moved to.
+    tokio::select! {
+        biased;
+        () = clock.sleep_until(due) => Err(ApiError::too_slow()),
+        done = handled => done,
+    }
 }
 
 async fn handle<B>(
@@ -172,7 +217,7 @@ async fn wait_for_revision(core: &Core, method: &Method, query: &Query) -> Resul
     }
     let clock = backend.clock().clone();
     let wait = SignedDuration::try_from(PATIENCE).unwrap_or_default();
-    let until = clock.now().checked_add(wait).unwrap_or(k8s::Timestamp::MAX);
+    let until = clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
     let what = "read of a future revision";
     let timeout = backend.activity().sleep_until(&*clock, until, TimerKind::Progress, what);
     tokio::select! {

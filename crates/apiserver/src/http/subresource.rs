@@ -57,7 +57,7 @@ fn check_container(call: &Call, pod: &Value, name: &str) -> Result<(), ApiError>
     if wanted.is_empty() && 1 < containers.len() {
         return Err(ApiError::bad_request(format!(
             "a container name must be specified for pod {name}, choose one of: [{}]",
-            containers.join(" ")
+            [init, containers].concat().join(" ")
         )));
     }
     if !wanted.is_empty() && !containers.iter().chain(&init).any(|it| it == wanted) {

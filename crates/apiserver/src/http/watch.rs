@@ -4,6 +4,7 @@ use std::{sync::Arc, vec};
 
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream};
+use http::header;
 use k8s::{Object, SignedDuration, TimerKind, Timestamp};
 use serde_json::json;
 use tokio::sync::watch::Receiver;
@@ -64,6 +65,10 @@ pub(crate) fn watch(
     registered: &Arc<Registered>,
     filter: Filter,
 ) -> Result<Answer, ApiError> {
+    if call.header(header::UPGRADE).eq_ignore_ascii_case("websocket") {
+        let why = "watching over a WebSocket is not available: leave the `Upgrade` header out";
+        return Err(ApiError::not_implemented(why));
+    }
     let plan = watch::plan(&call.query)?;
     let backend = call.backend();
     let store = backend.store();

@@ -43,7 +43,8 @@ where
 {
     let user = user.ok_or_else(ApiError::unauthorized)?;
     if !user.groups.iter().any(|group| group == "system:masters") {
-        return Err(ApiError::administrators_only(&user.name, parts.uri.path()));
+        let verb = parts.method.as_str().to_ascii_lowercase();
+        return Err(ApiError::administrators_only(&user.name, &verb, parts.uri.path()));
     }
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let body = body::read(body).await?;

@@ -116,7 +116,7 @@ async fn only_administrators_may_do_harm() {
     let world = World::new().await;
     let headers = [("impersonate-user", "somebody")];
     let refused = world.send(http::Method::GET, FAULTS, &headers, <_>::default()).await;
-    let message = r#"forbidden: User "somebody" cannot use path "/windlass/v1/faults""#;
+    let message = r#"forbidden: User "somebody" cannot get path "/windlass/v1/faults""#;
     assert_eq!(refused.error(), (403, "Forbidden", message));
     assert_eq!(world.post(FAULTS, json!({"action": "reorder"})).await.code, 400);
 }

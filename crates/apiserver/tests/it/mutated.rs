@@ -21,9 +21,9 @@ const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const DEEPEST: usize = 512;
 
 /// One edit of a text: where, how many bytes go, and what comes in their place.
-type Edit = (usize, usize, &'static str);
+pub(crate) type Edit = (usize, usize, &'static str);
 
-fn edits() -> impl Strategy<Value = Vec<Edit>> {
+pub(crate) fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let pieces = [
         "",
         "{",
@@ -65,7 +65,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     vec((0..4000_usize, 0..6_usize, prop::sample::select(pieces.to_vec())), 1..5)
 }
 
-fn edited(text: &str, edits: &[Edit]) -> Vec<u8> {
+pub(crate) fn edited(text: &str, edits: &[Edit]) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     for (at, gone, piece) in edits {
         let at = at % (bytes.len() + 1);

@@ -72,6 +72,7 @@ async fn the_kubeconfig_lets_a_client_in() {
     assert_eq!(namespaces.list(&ListParams::default()).await.unwrap().items.len(), 4);
 }
 
+/// Breaks when `ApiError::unauthorized` says anything else, or nobody is taken for the administrator.
 #[tokio::test]
 async fn nobody_sees_more_than_whether_the_server_is_well() {
     let world = World::new().await;
@@ -81,6 +82,13 @@ async fn nobody_sees_more_than_whether_the_server_is_well() {
         let response = anonymous(&world, &endpoint, path).await;
         assert_eq!(response.status(), code, "{path}");
     }
+    let body = anonymous(&world, &endpoint, "/api/v1/pods").await.into_body();
+    let refused: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(
+        refused,
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "Unauthorized", "reason": "Unauthorized", "code": 401})
+    );
     let body = anonymous(&world, &endpoint, "/version").await.into_body();
     let version: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!(version["gitVersion"], "v1.36.0+windlass.0.1.0");

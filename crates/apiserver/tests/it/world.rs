@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiServer, ApiService, Body};
+use apiserver::{ApiServer, ApiService, Body, Builder};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -28,14 +28,18 @@ pub(crate) struct Reply {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::start(ApiServer::builder()).await
+    }
+
+    /// Starts a server that gives the same UIDs and names to the same requests.
+    pub(crate) async fn seeded(seed: u64) -> Self {
+        Self::start(ApiServer::builder().seed(seed)).await
+    }
+
+    async fn start(builder: Builder) -> Self {
         let (clock, activity) = (VirtualClock::default(), Activity::default());
-        let server = ApiServer::builder()
-            .clock(Arc::new(clock.clone()))
-            .activity(activity.clone())
-            .controllers(false)
-            .start()
-            .await
-            .unwrap();
+        let builder = builder.clock(Arc::new(clock.clone())).activity(activity.clone());
+        let server = builder.controllers(false).start().await.unwrap();
         Self { service: server.service(), server, clock, activity }
     }
 
