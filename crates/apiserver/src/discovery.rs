@@ -80,7 +80,12 @@ pub(crate) fn aggregated(all: &[Arc<Registered>], root: Root, version: &str) -> 
 
 /// Returns the hash by which clients see that the stored form of a kind has changed.
 pub(crate) fn storage_version_hash(gvk: &GroupVersionKind) -> String {
-    let text = format!("{}/{}/{}", gvk.group, gvk.version, gvk.kind);
+    // The reference keeps definitions in their first version to this day.
+    let version = match (&*gvk.group, &*gvk.kind) {
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => "v1beta1",
+        _ => &*gvk.version,
+    };
+    let text = format!("{}/{version}/{}", gvk.group, gvk.kind);
     let hash = Sha256::digest(text.as_bytes());
     BASE64_STANDARD.encode(hash.get(..8).unwrap_or_default())
 }

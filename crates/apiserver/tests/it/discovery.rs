@@ -43,6 +43,7 @@ async fn all_of_it_comes_as_one_document_with_a_tag() {
     }
 }
 
+/// Breaks when the location of a wrong hash is the path without a hash, or schemas may not be kept.
 #[tokio::test]
 async fn acceptance_4_schemas_are_kept_by_their_hash() {
     let world = World::new().await;

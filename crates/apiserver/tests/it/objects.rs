@@ -111,6 +111,7 @@ async fn errors_have_the_words_of_the_reference() {
     }
 }
 
+/// Breaks when `find` in `http/resource.rs` does not ask whether the version is served.
 #[tokio::test]
 async fn acceptance_5_unknown_resources_and_groups_differ() {
     let world = World::new().await;
@@ -118,6 +119,8 @@ async fn acceptance_5_unknown_resources_and_groups_differ() {
     assert_eq!(missing.error(), (404, "NotFound", "pods \"x\" not found"));
     assert_eq!(missing.body["details"], json!({"name": "x", "kind": "pods"}));
     let unknown = world.get("/api/v1/foos").await;
+    let text = "the server could not find the requested resource";
+    assert_eq!(unknown.error(), (404, "NotFound", text));
     assert_eq!(unknown.body["details"], json!({}));
     let group = world.get("/apis/nope.io/v1/foos").await;
     assert_eq!((group.code, group.body), (404, json!("404 page not found\n")));
@@ -167,6 +170,7 @@ async fn yaml_is_read_and_written() {
     assert!(reply.body.as_str().unwrap().contains("kind: ConfigMap\n"), "{}", reply.body);
 }
 
+/// Breaks when `backend/update.rs` does not compare the resourceVersion, or commits what changes nothing.
 #[tokio::test]
 async fn acceptance_8_updates_are_optimistic_and_idle_ones_write_nothing() {
     let world = World::new().await;
@@ -180,12 +184,15 @@ async fn acceptance_8_updates_are_optimistic_and_idle_ones_write_nothing() {
                 please apply your changes to the latest version and try again";
     assert_eq!(stale.error(), (409, "Conflict", text));
     let before = world.server.revision();
+    let mut watch = world.watch(&format!("{MAPS}?watch=1&resourceVersion={before}")).await;
     let same = world.put(A, updated.body.clone()).await;
     assert_eq!(same.body, updated.body);
     let mut unconditional = updated.body;
     unconditional["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     assert_eq!(world.put(A, unconditional).await.code, 200);
     assert_eq!(world.server.revision(), before);
+    world.post(MAPS, map("next")).await;
+    assert_eq!(watch.texts(1).await, ["ADDED next"]);
 }
 
 #[tokio::test]
@@ -227,22 +234,55 @@ async fn the_generation_counts_changes_of_the_spec() {
     );
 }
 
+/// Breaks when `strategic.rs` takes `$patch: delete` for `merge`, or leaves `$retainKeys` unread.
 #[tokio::test]
-async fn acceptance_12_patches_of_four_kinds() {
+async fn acceptance_12_strategic_patches_know_the_lists() {
     let world = World::new().await;
     let path = format!("{DEPLOYMENTS}/web");
     world.post(DEPLOYMENTS, deployment("web")).await;
-    let add =
-        json!({"spec": {"template": {"spec": {"containers": [{"name": "d", "image": "x"}]}}}});
+    let containers = |patch: Value| json!({"spec": {"template": {"spec": {"containers": patch}}}});
+    let names = |object: &Value| -> Vec<String> {
+        let all = object["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+        all.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let add = containers(json!([{"name": "d", "image": "x"}]));
     let patched = world.patch(&path, "strategic-merge", add).await.body;
-    let containers = &patched["spec"]["template"]["spec"]["containers"];
-    assert_eq!(containers.as_array().unwrap().len(), 2);
+    assert_eq!(names(&patched), ["d", "c"]);
+    let remove = containers(json!([{"name": "c", "$patch": "delete"}]));
+    let patched = world.patch(&path, "strategic-merge", remove).await.body;
+    assert_eq!(names(&patched), ["d"]);
+    let recreate = |strategy: Value| json!({"spec": {"strategy": strategy}});
+    let kept = world.patch(&path, "strategic-merge", recreate(json!({"type": "Recreate"}))).await;
+    assert_eq!(kept.code, 422, "the bounds of the other strategy are still there: {}", kept.body);
+    let alone = recreate(json!({"type": "Recreate", "$retainKeys": ["type"]}));
+    let patched = world.patch(&path, "strategic-merge", alone).await;
+    assert_eq!(patched.body["spec"]["strategy"], json!({"type": "Recreate"}), "{}", patched.body);
+}
+
+/// Breaks when a failing `test` in `http/patch.rs` is a bad request, or custom resources take strategic patches.
+#[tokio::test]
+async fn acceptance_12_patches_of_the_other_kinds() {
+    let world = World::new().await;
+    let path = format!("{DEPLOYMENTS}/web");
+    world.post(DEPLOYMENTS, deployment("web")).await;
     let test = json!([{"op": "test", "path": "/spec/replicas", "value": 9}]);
     let failed = world.patch(&path, "json", test).await;
     let text = "the server rejected our request due to an error in our request";
     assert_eq!(failed.error(), (422, "Invalid", text));
     let replace = json!([{"op": "replace", "path": "/spec/replicas", "value": 9}]);
     assert_eq!(world.patch(&path, "json", replace).await.body["spec"]["replicas"], 9);
+    let merged = world.patch(&path, "merge", json!({"spec": {"replicas": 2}})).await;
+    assert_eq!(merged.body["spec"]["replicas"], 2);
+    let definition = json!({"metadata": {"name": "ps.x.io"}, "spec": {"group": "x.io",
+        "scope": "Namespaced", "names": {"plural": "ps", "kind": "P"}, "versions": [{
+            "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object"}}}]}});
+    world.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await;
+    let all = "/apis/x.io/v1/namespaces/default/ps";
+    let own = json!({"apiVersion": "x.io/v1", "kind": "P", "metadata": {"name": "a"}});
+    assert_eq!(world.post(all, own).await.code, 201);
+    let strategic = world.patch(&format!("{all}/a"), "strategic-merge", json!({})).await;
+    assert_eq!((strategic.code, strategic.error().1), (415, "UnsupportedMediaType"));
     for (kind, body, code) in [
         ("json", json!({}), 400),
         ("merge", json!([]), 400),
@@ -366,6 +406,7 @@ async fn a_collection_is_deleted_by_selector() {
     assert_eq!(world.delete("/api/v1/namespaces").await.code, 405);
 }
 
+/// Breaks when `body::judge` takes `Strict` for `Warn`.
 #[tokio::test]
 async fn acceptance_6_unknown_fields_are_told() {
     let world = World::new().await;
@@ -388,6 +429,22 @@ async fn acceptance_6_unknown_fields_are_told() {
     odd["metadata"]["name"] = json!("other");
     let silent = world.post(&format!("{DEPLOYMENTS}?fieldValidation=Ignore"), odd).await;
     assert_eq!((silent.code, silent.warnings.len()), (201, 0));
+    let path = format!("{DEPLOYMENTS}/web");
+    for (kind, patch) in [
+        ("merge", json!({"spec": {"x": 1}})),
+        ("strategic-merge", json!({"spec": {"x": 1}})),
+        ("json", json!([{"op": "add", "path": "/spec/x", "value": 1}])),
+    ] {
+        let strict =
+            world.patch(&format!("{path}?fieldValidation=Strict"), kind, patch.clone()).await;
+        assert_eq!(strict.code, 400, "{kind} {}", strict.body);
+        assert!(strict.message().ends_with("unknown field \"spec.x\""), "{}", strict.message());
+        let warned = world.patch(&path, kind, patch).await;
+        assert_eq!(warned.warnings, ["299 - \"unknown field \\\"spec.x\\\"\""], "{kind}");
+    }
+    for item in world.get(DEPLOYMENTS).await.body["items"].as_array().unwrap() {
+        assert_eq!(item["spec"].get("x"), None);
+    }
     assert_eq!(
         world.post(&format!("{DEPLOYMENTS}?fieldValidation=Odd"), json!({})).await.code,
         422

@@ -17,6 +17,7 @@ fn map(name: &str, app: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"app": app}}})
 }
 
+/// Breaks when a watch starts with the event of the revision it names, or with the one after the next.
 #[tokio::test]
 async fn acceptance_10_a_watch_resumes_without_gaps() {
     let world = world().await;
@@ -51,6 +52,7 @@ async fn a_watch_without_revision_starts_with_what_is_there() {
     assert_eq!(watch.texts(2).await, ["MODIFIED a", "DELETED a"]);
 }
 
+/// Breaks when `watch.rs` does not look at what an object was before the change.
 #[tokio::test]
 async fn acceptance_10_selectors_turn_changes_into_births_and_deaths() {
     let world = world().await;
@@ -61,9 +63,19 @@ async fn acceptance_10_selectors_turn_changes_into_births_and_deaths() {
         let labels = json!({"metadata": {"labels": {"app": app}}});
         world.patch(&format!("{MAPS}/a"), "merge", labels).await;
     }
-    assert_eq!(watch.texts(3).await, ["ADDED a", "DELETED a", "ADDED a"]);
+    let born = watch.next().await.unwrap();
+    assert_eq!(born["type"], "ADDED");
+    let gone = watch.next().await.unwrap();
+    assert_eq!(
+        (&gone["type"], &gone["object"]["metadata"]["labels"]["app"]),
+        (&json!("DELETED"), &json!("x"))
+    );
+    let [born, gone] = [&born, &gone].map(|it| &it["object"]["metadata"]["resourceVersion"]);
+    assert_ne!(born, gone, "it goes at the revision of the change");
+    assert_eq!(watch.texts(1).await, ["ADDED a"]);
 }
 
+/// Breaks when lost history is another reason than `Expired`.
 #[tokio::test]
 async fn acceptance_10_an_expired_revision_is_told_in_the_stream() {
     let world = world().await;
@@ -76,6 +88,7 @@ async fn acceptance_10_an_expired_revision_is_told_in_the_stream() {
     assert_eq!(watch.next().await, None);
 }
 
+/// Breaks when `watch::plan` forgets that the initial events shall end with a bookmark.
 #[tokio::test]
 async fn acceptance_11_initial_events_end_with_a_bookmark() {
     let world = world().await;
@@ -90,7 +103,10 @@ async fn acceptance_11_initial_events_end_with_a_bookmark() {
     let metadata = &bookmark["object"]["metadata"];
     assert_eq!(metadata["annotations"], json!({"k8s.io/initial-events-end": "true"}));
     assert_eq!(metadata["resourceVersion"], world.server.revision().to_string());
-    assert_eq!(world.get(&format!("{MAPS}?watch=true&sendInitialEvents=true")).await.code, 422);
+    let refused = world.get(&format!("{MAPS}?watch=true&sendInitialEvents=true")).await;
+    let text = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
+                sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+    assert_eq!(refused.error(), (422, "Invalid", text));
 }
 
 #[tokio::test]

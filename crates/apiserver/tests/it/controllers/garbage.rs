@@ -23,6 +23,7 @@ fn hold(server: &Server, name: &str, finalizers: &[&str]) {
     });
 }
 
+/// Breaks when an owner that is absent counts as one that lives.
 #[tokio::test]
 async fn acceptance_19_dependents_follow_their_owner() {
     let server = family().await;
@@ -31,26 +32,37 @@ async fn acceptance_19_dependents_follow_their_owner() {
     assert_eq!(own_maps(&server), [""; 0]);
 }
 
+/// Breaks when an owner does not wait for the dependents that block it, or waits for the others too.
 #[tokio::test]
 async fn acceptance_19_foreground_waits_for_dependents() {
     let server = family().await;
     hold(&server, "b", &["example.com/hold"]);
+    hold(&server, "c", &["example.com/hold"]);
+    server.change(&kinds::CONFIG_MAPS, "default/c", |it| {
+        it["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(false);
+    });
     server.delete(&kinds::CONFIG_MAPS, "default/a", Propagation::Foreground);
     server.settle().await;
-    assert_eq!(own_maps(&server), ["a", "b"]);
+    assert_eq!(own_maps(&server), ["a", "b", "c"]);
     hold(&server, "b", &[]);
+    server.settle().await;
+    assert_eq!(own_maps(&server), ["c"]);
+    hold(&server, "c", &[]);
     server.settle().await;
     assert_eq!(own_maps(&server), [""; 0]);
 }
 
+/// Breaks when the references to an owner that orphans are left.
 #[tokio::test]
 async fn acceptance_19_orphans_lose_their_references() {
     let server = family().await;
     server.delete(&kinds::CONFIG_MAPS, "default/a", Propagation::Orphan);
     server.settle().await;
     assert_eq!(own_maps(&server), ["b", "c"]);
-    let left = server.get(&kinds::CONFIG_MAPS, "default/b").unwrap();
-    assert!(list(&left, "/metadata/ownerReferences").is_empty());
+    for name in ["default/b", "default/c"] {
+        let left = server.get(&kinds::CONFIG_MAPS, name).unwrap();
+        assert!(list(&left, "/metadata/ownerReferences").is_empty(), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -94,26 +106,40 @@ async fn a_deployment_takes_its_sets_and_pods_with_it() {
     }
 }
 
+/// Breaks when the finalizers of what is left are not counted, or a namespace that goes takes new objects.
 #[tokio::test]
 async fn acceptance_20_a_namespace_waits_for_its_content() {
     let server = Server::start().await;
+    let aliens = Resource::namespaced("example.com/v1", "Alien", "aliens");
+    server.create(&kinds::DEFINITIONS, definition("Alien"));
     server.create(&kinds::NAMESPACES, json!({"metadata": {"name": "team"}}));
-    let mut held = config_map("held", &[]);
-    let mut web = deployment("web", 2, &json!({}));
-    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
-    for value in [&mut held, &mut web] {
+    let within = |mut value: Value| {
         value["metadata"]["namespace"] = json!("team");
-    }
-    server.create(&kinds::CONFIG_MAPS, held);
-    server.create(&kinds::DEPLOYMENTS, web);
+        value
+    };
+    let mut held = config_map("held", &[]);
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    server.create(&kinds::CONFIG_MAPS, within(held));
+    server.create(&kinds::DEPLOYMENTS, within(deployment("web", 2, &json!({}))));
+    server.create(&aliens, within(alien("a", &[])));
     server.settle().await;
+    assert_eq!((server.names(&kinds::PODS).len(), server.names(&aliens).len()), (2, 1));
     server.delete(&kinds::NAMESPACES, "team", Propagation::Background);
     server.settle().await;
     let namespace = server.get(&kinds::NAMESPACES, "team").unwrap();
     assert_eq!(namespace["status"]["phase"], "Terminating");
     assert_eq!(condition(&namespace, "NamespaceFinalizersRemaining"), "True/SomeFinalizersRemain");
     assert_eq!(condition(&namespace, "NamespaceContentRemaining"), "True/SomeResourcesRemain");
-    assert!(server.names(&kinds::PODS).is_empty());
+    assert_eq!((server.names(&kinds::PODS), server.names(&aliens)), (vec![], vec![]));
+    let late = server.api.backend().create(&kinds::CONFIG_MAPS, within(config_map("late", &[])));
+    let status = late.unwrap_err().status();
+    assert_eq!((&status["code"], &status["reason"]), (&json!(403), &json!("Forbidden")));
+    assert_eq!(
+        status["message"],
+        "configmaps \"late\" is forbidden: unable to create new content in namespace team because it is \
+         being terminated"
+    );
+    assert_eq!(status["details"]["causes"][0]["reason"], "NamespaceTerminating");
     server.change(&kinds::CONFIG_MAPS, "team/held", |it| it["metadata"]["finalizers"] = json!([]));
     server.settle().await;
     assert_eq!(server.get(&kinds::NAMESPACES, "team"), None);
