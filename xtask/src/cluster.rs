@@ -76,6 +76,12 @@ pub(crate) fn running(places: &Places) -> Option<PathBuf> {
     Some(State::of_running(&places.cluster)?.kubeconfig)
 }
 
+/// Returns the numbers of the processes if the control plane runs.
+pub(crate) fn processes(places: &Places) -> Vec<u32> {
+    let state = State::of_running(&places.cluster);
+    state.into_iter().flat_map(|it| it.processes).map(|process| process.pid).collect()
+}
+
 /// Returns a kubectl of the control plane's version, building it if this machine never did.
 pub(crate) fn kubectl(places: &Places) -> anyhow::Result<PathBuf> {
     build::kubectl(&places.cache)

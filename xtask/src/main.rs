@@ -3,6 +3,7 @@
 //! Automation calls the same commands as people do; there is no other task runner.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal prints")]
 
+mod bench;
 mod check;
 mod cluster;
 mod places;
@@ -36,6 +37,9 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Measure release builds beside the real parts, if they run; exit with 1 if a target is missed.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Serve etcd, kube-apiserver and kube-controller-manager on 127.0.0.1.
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -58,6 +62,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Check => check::run(&places),
         Task::Tidy => tidy::run(&places),
         Task::Test { arguments } => suite::run(&places, &arguments),
+        Task::Bench(command) => bench::run(&places, &command),
         Task::Cluster(command) => cluster::run(&places, command),
     }
 }

@@ -5,6 +5,7 @@ use e2e::World;
 use k8s::Resource;
 use serde_json::{Value, json};
 
+mod bench;
 mod differential;
 mod flow_composite;
 mod flow_decorator;
