@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -33,7 +34,17 @@ impl Stopwatch {
 pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
+    // What cargo told this task about itself: build scripts that watch it would run again each time.
+    let told = env::vars_os().map(|(name, _)| name).filter(|name| is_about_this_task(name));
+    told.for_each(|name| {
+        command.env_remove(name);
+    });
     command
+}
+
+fn is_about_this_task(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
 }
 
 /// Returns where `name` is found on the search path.
