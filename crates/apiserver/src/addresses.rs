@@ -3,17 +3,14 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
-    ops::RangeInclusive,
 };
 
 use serde_json::{Value, json};
 
-use crate::field::FieldError;
-
-/// The addresses of Services: those that fit 10.96.0.0/16.
-const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
-const PREFIX: u32 = 16;
-const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
+use crate::{
+    field::FieldError,
+    network::{Cidr, Networks},
+};
 
 /// What other Services hold.
 #[derive(Debug, Default)]
@@ -35,12 +32,17 @@ impl Taken {
 }
 
 /// Gives a Service what it lacks and returns what is wrong with what it asks for.
-pub(crate) fn assign(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Vec<FieldError> {
+pub(crate) fn assign(
+    service: &mut Value,
+    old: Option<&Value>,
+    taken: &Taken,
+    networks: &Networks,
+) -> Vec<FieldError> {
     if let Some(old) = old {
         keep(service, old);
     }
-    let mut errors = assign_address(service, old, taken);
-    errors.extend(assign_node_ports(service, taken));
+    let mut errors = assign_address(service, old, taken, networks.services);
+    errors.extend(assign_node_ports(service, taken, networks));
     errors
 }
 
@@ -67,7 +69,12 @@ fn keep(service: &mut Value, old: &Value) {
     }
 }
 
-fn assign_address(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Vec<FieldError> {
+fn assign_address(
+    service: &mut Value,
+    old: Option<&Value>,
+    taken: &Taken,
+    network: Cidr,
+) -> Vec<FieldError> {
     let wanted = address(service).to_owned();
     let before = old.filter(|old| kind(old) != "ExternalName").map(address).unwrap_or_default();
     if kind(service) == "ExternalName" || wanted == "None" {
@@ -78,7 +85,7 @@ fn assign_address(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Ve
         return vec![FieldError::invalid("spec.clusterIPs[0]", json!([wanted]), why)];
     }
     if wanted.is_empty() {
-        let free = hosts().find(|each| !taken.addresses.contains(each));
+        let free = hosts(network).find(|each| !taken.addresses.contains(each));
         let Some(free) = free else {
             let why = "failed to allocate a serviceIP: range is full";
             return vec![FieldError::invalid_without_value("spec.clusterIPs", why)];
@@ -88,7 +95,7 @@ fn assign_address(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Ve
         return vec![];
     }
     let why = match wanted.parse() {
-        Ok(IpAddr::V4(address)) if in_network(address) => {
+        Ok(IpAddr::V4(address)) if network.number(address).is_some() => {
             if !taken.addresses.contains(&address) {
                 return vec![];
             }
@@ -96,7 +103,7 @@ fn assign_address(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Ve
         }
         Ok(_) => format!(
             "the provided IP ({wanted}) is not in the valid range. The range of valid IPs is \
-             {NETWORK}/{PREFIX}"
+             {network}"
         ),
         Err(_) => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned(),
     };
@@ -104,7 +111,8 @@ fn assign_address(service: &mut Value, old: Option<&Value>, taken: &Taken) -> Ve
     vec![FieldError::invalid("spec.clusterIPs", json!([wanted]), why)]
 }
 
-fn assign_node_ports(service: &mut Value, taken: &Taken) -> Vec<FieldError> {
+fn assign_node_ports(service: &mut Value, taken: &Taken, networks: &Networks) -> Vec<FieldError> {
+    let range = &networks.node_ports;
     if !has_node_ports(service) {
         for port in ports_mut(service) {
             port.as_object_mut().map(|port| port.remove("nodePort"));
@@ -116,9 +124,12 @@ fn assign_node_ports(service: &mut Value, taken: &Taken) -> Vec<FieldError> {
     for (index, port) in ports(service).iter().enumerate() {
         let Some(number) = node_port(port) else { continue };
         let field = format!("spec.ports[{index}].nodePort");
-        if !NODE_PORTS.contains(&number) {
-            let why = "provided port is not in the valid range. The range of valid ports is \
-                       30000-32767";
+        if !range.contains(&number) {
+            let why = format!(
+                "provided port is not in the valid range. The range of valid ports is {}-{}",
+                range.start(),
+                range.end()
+            );
             errors.push(FieldError::invalid(field, number, why));
         } else if !used.insert(number) {
             let why = "provided port is already allocated";
@@ -127,7 +138,7 @@ fn assign_node_ports(service: &mut Value, taken: &Taken) -> Vec<FieldError> {
     }
     for port in ports_mut(service) {
         if node_port(port).is_none()
-            && let Some(free) = NODE_PORTS.clone().find(|each| !used.contains(each))
+            && let Some(free) = range.clone().find(|each| !used.contains(each))
         {
             used.insert(free);
             port["nodePort"] = json!(free);
@@ -164,13 +175,8 @@ fn node_port(port: &Value) -> Option<u16> {
 }
 
 /// Returns the addresses to give out; the first of the network belongs to the API itself.
-fn hosts() -> impl Iterator<Item = Ipv4Addr> {
-    let (first, count) = (NETWORK.to_bits(), 1_u32 << (32 - PREFIX));
-    (first + 2..first + count - 1).map(Ipv4Addr::from_bits)
-}
-
-fn in_network(address: Ipv4Addr) -> bool {
-    address.to_bits() >> (32 - PREFIX) == NETWORK.to_bits() >> (32 - PREFIX)
+fn hosts(network: Cidr) -> impl Iterator<Item = Ipv4Addr> {
+    (2..network.last()).map(move |number| network.address(number))
 }
 
 #[cfg(test)]
@@ -183,7 +189,7 @@ mod tests {
     }
 
     fn assigned(mut value: Value, old: Option<&Value>, others: &[Value]) -> Result<Value, String> {
-        match assign(&mut value, old, &Taken::by(others)).first() {
+        match assign(&mut value, old, &Taken::by(others), &Networks::default()).first() {
             Some(error) => Err(error.to_string()),
             None => Ok(value["spec"].clone()),
         }

@@ -22,7 +22,8 @@ use crate::{
     error::ApiError,
     managed::Author,
     registry::{Registered, Registry},
-    store::{History, Snapshot, Store, Subscription},
+    settings::Settings,
+    store::{Snapshot, Store, Subscription},
 };
 
 /// The API server behind its transports: reads and writes that follow the rules of the Kubernetes API.
@@ -40,6 +41,17 @@ struct Shared {
     entropy: Entropy,
     /// The certificate that clients trust, as namespaces show it.
     ca_certificate: String,
+    settings: Settings,
+}
+
+/// What a backend is made of.
+pub(crate) struct Setup {
+    pub(crate) clock: SharedClock,
+    pub(crate) activity: Activity,
+    pub(crate) entropy: Entropy,
+    /// The certificate that clients trust, as namespaces show it.
+    pub(crate) ca_certificate: String,
+    pub(crate) settings: Settings,
 }
 
 /// Which part of an object an update writes.
@@ -151,22 +163,18 @@ pub(crate) struct Written {
 }
 
 impl Backend {
-    /// Returns the backend of a server whose clients trust this certificate.
-    pub(crate) fn new(
-        clock: SharedClock,
-        activity: Activity,
-        history: History,
-        entropy: Entropy,
-        ca_certificate: String,
-    ) -> Self {
+    /// Returns the backend of a server.
+    pub(crate) fn new(setup: Setup) -> Self {
+        let Setup { clock, activity, entropy, ca_certificate, settings } = setup;
         Self(Arc::new(Shared {
-            store: Store::new(history),
+            store: Store::new(&settings),
             registry: RwLock::new(Arc::new(Registry::new(vec![]))),
             clock,
             activity,
             stopping: watch::Sender::new(false),
             entropy,
             ca_certificate,
+            settings,
         }))
     }
 
@@ -268,6 +276,10 @@ impl Backend {
     /// Forgets all history, as if it had grown too old.
     pub fn expire_history(&self) {
         self.0.store.expire();
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
     }
 
     pub(crate) fn new_uid(&self) -> String {

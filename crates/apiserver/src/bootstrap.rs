@@ -13,7 +13,8 @@ pub(crate) fn create(backend: &Backend) -> Result<(), ApiError> {
     for name in NAMESPACES {
         backend.create(&namespaces, json!({"metadata": {"name": name}}))?;
     }
-    backend.create(&Resource::namespaced("v1", "Service", "services"), kubernetes_service())?;
+    backend
+        .create(&Resource::namespaced("v1", "Service", "services"), kubernetes_service(backend))?;
     let priorities = Resource::cluster("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses");
     for (name, value) in
         [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)]
@@ -26,7 +27,8 @@ pub(crate) fn create(backend: &Backend) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn kubernetes_service() -> Value {
+fn kubernetes_service(backend: &Backend) -> Value {
+    let address = backend.settings().networks.services.address(1);
     json!({
         "metadata": {
             "name": "kubernetes",
@@ -35,8 +37,8 @@ fn kubernetes_service() -> Value {
         },
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": "10.96.0.1",
-            "clusterIPs": ["10.96.0.1"],
+            "clusterIP": address,
+            "clusterIPs": [address],
             "ipFamilies": ["IPv4"],
             "ipFamilyPolicy": "SingleStack",
             "internalTrafficPolicy": "Cluster",

@@ -8,6 +8,7 @@ pub(crate) mod harm;
 pub(crate) mod media;
 pub(crate) mod meta;
 pub(crate) mod patch;
+pub(crate) mod proxy;
 pub(crate) mod query;
 pub(crate) mod resource;
 pub(crate) mod respond;
@@ -34,8 +35,9 @@ use crate::{
     backend::{Backend, WriteOptions},
     error::ApiError,
     faults::Faults,
-    http::{media::Wanted, query::Query},
+    http::{media::Wanted, proxy::Forwarder, query::Query},
     requests::RequestLog,
+    services::Directory,
     tokens::Signer,
     user::User,
 };
@@ -46,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) requests: RequestLog,
     pub(crate) faults: Faults,
     pub(crate) signer: Signer,
+    pub(crate) services: Directory,
+    pub(crate) forwarder: Forwarder,
 }
 
 /// One request, its body read.

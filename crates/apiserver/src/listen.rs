@@ -111,7 +111,8 @@ pub(crate) async fn listen(
     let listener = bind(options).await?;
     let refused = |source| ListenError::Bind { address: options.bind, source };
     let address = listener.local_addr().map_err(refused)?;
-    let config = authority.server_config(address.ip())?;
+    let service = core.backend.settings().networks.services.address(1);
+    let config = authority.server_config([address.ip(), service.into()])?;
     let admin = authority.issue(&User::admin())?;
     let text = kubeconfig::text(reachable(address), authority.pem(), &admin);
     if let Some(path) = &options.kubeconfig {

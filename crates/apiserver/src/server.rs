@@ -5,22 +5,26 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use k8s::{Activity, Resource, Revisions, SharedClock, SystemClock};
+use k8s::{
+    Activity, ObjectKey, Reached, Resource, Revisions, ServiceHandler, ServicePort, Services,
+    SharedClock, SystemClock, Unreachable,
+};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, Setup},
     bootstrap,
     controllers::{self, ControllersHandle},
     dump,
     entropy::Entropy,
     error::ApiError,
     faults::Faults,
-    http::{Core, service::ApiService},
+    http::{Core, proxy::Forwarder, service::ApiService},
     listen::{self, Endpoint, Listen, ListenError},
     requests::{RequestLog, RequestRecord},
-    store::History,
+    services::{Directory, Registration},
+    settings::Settings,
     tls::{Authority, TlsError},
     tokens::{Signer, TokenError},
     user::User,
@@ -57,8 +61,8 @@ pub enum StartError {
 pub struct Builder {
     clock: SharedClock,
     activity: Activity,
-    history: History,
     controllers: bool,
+    settings: Settings,
     seed: Option<u64>,
 }
 
@@ -67,8 +71,8 @@ impl Default for Builder {
         Self {
             clock: Arc::new(SystemClock),
             activity: Activity::default(),
-            history: History::default(),
             controllers: true,
+            settings: Settings::default(),
             seed: None,
         }
     }
@@ -93,6 +97,12 @@ impl Builder {
         Self { controllers, ..self }
     }
 
+    /// Sets everything else.
+    #[must_use]
+    pub fn settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
     /// Decides UIDs and generated names by a seed: with a virtual clock and a pause to settle after each
     /// step, two runs of one script then lead to the same objects.
     #[must_use]
@@ -110,8 +120,9 @@ impl Builder {
         let authority = Arc::new(Authority::new()?);
         let ca_certificate = authority.pem().to_owned();
         let entropy = Entropy::new(self.seed);
-        let Self { clock, activity, history, .. } = self;
-        let backend = Backend::new(clock, activity, history, entropy, ca_certificate);
+        let Self { clock, activity, settings, .. } = self;
+        let services = Directory::new(settings.services.clone());
+        let backend = Backend::new(Setup { clock, activity, entropy, ca_certificate, settings });
         bootstrap::create(&backend)?;
         let spawn = || controllers::spawn(backend.clone());
         let controllers = self.controllers.then(spawn).transpose()?;
@@ -120,6 +131,8 @@ impl Builder {
             requests: RequestLog::default(),
             faults: Faults::new(self.seed.unwrap_or_default()),
             signer: Signer::new()?,
+            services,
+            forwarder: Forwarder::new()?,
         });
         let listeners = Mutex::default();
         Ok(ApiServer(Arc::new(Owner { core, authority, listeners, _controllers: controllers })))
@@ -173,6 +186,11 @@ impl ApiServer {
         &self.0.core.faults
     }
 
+    /// Has a Service answered in this process until the registration is dropped.
+    pub fn serve(&self, service: ObjectKey, handler: Arc<dyn ServiceHandler>) -> Registration {
+        self.0.core.services.register(service, handler)
+    }
+
     /// Listens on a socket, with TLS, until the server stops.
     ///
     /// # Errors
@@ -205,6 +223,12 @@ impl Owner {
 impl Revisions for ApiServer {
     fn latest_revision(&self, resource: &Resource) -> u64 {
         self.backend().latest_revision(resource)
+    }
+}
+
+impl Services for ApiServer {
+    fn find(&self, port: &ServicePort) -> Result<Option<Reached>, Unreachable> {
+        self.0.core.services.find(self.backend(), port)
     }
 }
 

@@ -16,9 +16,9 @@ use k8s::{Object, ObjectKey, Resource, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::store::collection::Collection;
 pub(crate) use crate::store::follow::Follow;
 pub use crate::store::follow::Subscription;
+use crate::{settings::Settings, store::collection::Collection};
 
 /// One committed write.
 #[derive(Clone, Debug)]
@@ -54,20 +54,11 @@ pub(crate) struct HistoryGone;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
-/// The longest text of an object.
-const MAX_OBJECT: usize = 1_572_864;
-
 /// How much history is kept: whichever of age and count keeps more, but at most four times the count.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct History {
-    pub(crate) age: Duration,
-    pub(crate) events: usize,
-}
-
-impl Default for History {
-    fn default() -> Self {
-        Self { age: Duration::from_mins(5), events: 100_000 }
-    }
+struct History {
+    age: Duration,
+    events: usize,
 }
 
 /// Objects of one resource as they were at one revision.
@@ -82,6 +73,8 @@ pub(crate) struct Store {
     state: RwLock<State>,
     writer: Mutex<()>,
     history: History,
+    /// The longest text of an object.
+    max_object: usize,
     /// The newest revision, for those who follow everything.
     newest: watch::Sender<u64>,
 }
@@ -95,14 +88,15 @@ struct State {
 }
 
 impl Store {
-    pub(crate) fn new(history: History) -> Arc<Self> {
+    pub(crate) fn new(settings: &Settings) -> Arc<Self> {
         // The first write gets revision 2, so that no list answers with 0, which means "any".
         let state =
             State { revision: 1, collections: HashMap::new(), log: VecDeque::new(), evicted: 1 };
         Arc::new(Self {
             state: RwLock::new(state),
             writer: Mutex::new(()),
-            history,
+            history: History { age: settings.history_age, events: settings.history_events },
+            max_object: settings.max_object,
             newest: watch::Sender::new(1),
         })
     }
@@ -161,7 +155,7 @@ impl Store {
         let revision = self.revision() + 1;
         value["metadata"]["resourceVersion"] = json!(revision.to_string());
         let object = encode(value);
-        if MAX_OBJECT < object.json().len() {
+        if self.max_object < object.json().len() {
             return Err(TooLarge);
         }
         let mut state = self.write();

@@ -54,8 +54,7 @@ pub(crate) struct Credentials {
 }
 
 /// The names and addresses clients may reach the server by, besides the one it listens on.
-const NAMES: [&str; 6] =
-    ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default.svc", "10.96.0.1"];
+const NAMES: [&str; 5] = ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default.svc"];
 
 impl Authority {
     pub(crate) fn new() -> Result<Self, TlsError> {
@@ -108,10 +107,10 @@ impl Authority {
         Some(user)
     }
 
-    /// Returns the TLS set-up of a listener on an address.
-    pub(crate) fn server_config(&self, address: IpAddr) -> Result<ServerConfig, TlsError> {
+    /// Returns the TLS set-up of a listener that is reached by these addresses.
+    pub(crate) fn server_config(&self, addresses: [IpAddr; 2]) -> Result<ServerConfig, TlsError> {
         let mut names: Vec<_> = NAMES.map(ToOwned::to_owned).into();
-        names.push(address.to_string());
+        names.extend(addresses.map(|it| it.to_string()));
         let mut params = params("windlass", names)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;

@@ -14,6 +14,7 @@ pub mod jsonpath;
 mod object;
 pub mod patch;
 pub mod selector;
+mod service;
 pub mod yaml;
 
 pub use activity::{Activity, Lag, Revisions, Settle, TimerKind, Token, Unsettled};
@@ -23,3 +24,7 @@ pub use duration::{DurationError, parse_duration};
 pub use gvk::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
 pub use jiff::{SignedDuration, Timestamp};
 pub use object::{Meta, Object, ObjectError, ObjectKey, OwnerReference};
+pub use service::{
+    PortChoice, Reached, ServiceEntry, ServiceEntryError, ServiceHandler, ServicePort, Services,
+    Unreachable,
+};

@@ -39,7 +39,7 @@ impl Backend {
         let all = self.0.store.list(&registered.storage, "").objects;
         let others: Vec<_> =
             all.iter().filter(|it| it.key() != name).map(|it| it.to_value()).collect();
-        addresses::assign(value, old, &Taken::by(&others))
+        addresses::assign(value, old, &Taken::by(&others), &self.0.settings.networks)
     }
 
     /// Does what must be done before a checked object is written.

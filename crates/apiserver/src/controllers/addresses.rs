@@ -4,9 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use k8s::Timestamp;
 
+use crate::network::Cidr;
+
 /// The addresses in use, and those set aside for pods that have none yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Addresses {
+    network: Cidr,
     used: BTreeSet<u16>,
     pods: HashMap<String, Memory>,
     /// The last address given out: the next is looked for after it.
@@ -20,6 +23,11 @@ struct Memory {
 }
 
 impl Addresses {
+    /// Returns the addresses of a network, none of them in use.
+    pub(crate) fn of_network(network: Cidr) -> Self {
+        Self { network, used: BTreeSet::new(), pods: HashMap::new(), last: 0 }
+    }
+
     /// Returns the address of a pod, choosing one at the first call, and when it was started.
     pub(crate) fn of(&mut self, uid: &str) -> (String, Option<Timestamp>) {
         if !self.pods.contains_key(uid) {
@@ -27,16 +35,12 @@ impl Addresses {
             self.take(uid, address);
         }
         let memory = &self.pods[uid];
-        let [high, low] = memory.address.to_be_bytes();
-        (format!("10.244.{high}.{low}"), memory.started)
+        (self.network.address(memory.address).to_string(), memory.started)
     }
 
     /// Notes the address that a pod shows.
     pub(crate) fn note(&mut self, uid: &str, address: &str) {
-        let Some(rest) = address.strip_prefix("10.244.") else { return };
-        let number = rest.split_once('.').and_then(|(high, low)| {
-            Some(u16::from_be_bytes([high.parse().ok()?, low.parse().ok()?]))
-        });
+        let number = address.parse().ok().and_then(|address| self.network.number(address));
         if let Some(number) = number.filter(|_| !self.pods.contains_key(uid)) {
             self.take(uid, number);
         }
@@ -64,18 +68,20 @@ impl Addresses {
 
     /// Returns the next address that is not in use; the first and the last of the range never are.
     fn free(&self) -> u16 {
-        let after = (self.last.saturating_add(1)..u16::MAX).chain(1..u16::MAX);
-        after.into_iter().find(|it| !self.used.contains(it)).unwrap_or(u16::MAX)
+        let last = self.network.last();
+        let after = (self.last.saturating_add(1)..last).chain(1..last);
+        after.into_iter().find(|it| !self.used.contains(it)).unwrap_or(last)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Networks;
 
     #[test]
     fn addresses_are_not_shared_while_in_use() {
-        let mut addresses = Addresses::default();
+        let mut addresses = Addresses::of_network(Networks::default().pods);
         assert_eq!(addresses.of("a").0, "10.244.0.1");
         addresses.note("b", "10.244.1.0");
         assert_eq!(addresses.of("c").0, "10.244.1.1");
@@ -88,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_first_start_counts() {
-        let mut addresses = Addresses::default();
+        let mut addresses = Addresses::of_network(Networks::default().pods);
         let (_, started) = addresses.of("a");
         assert_eq!(started, None);
         addresses.started("a", Timestamp::UNIX_EPOCH);

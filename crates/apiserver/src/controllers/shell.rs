@@ -39,10 +39,10 @@ impl Shell {
     pub(super) fn new(backend: Backend) -> Self {
         let mut shell = Self {
             events: backend.subscribe(backend.revision()),
+            addresses: Addresses::of_network(backend.settings().networks.pods),
             backend,
             world: World::default(),
             queue: Queue::default(),
-            addresses: Addresses::default(),
             puzzles: BTreeSet::new(),
         };
         shell.list();

@@ -13,9 +13,6 @@ use crate::{
     registry::Registered,
 };
 
-/// The largest request body.
-pub(crate) const LIMIT: usize = 3_145_728;
-
 /// How much of a body that cannot be read is shown.
 const SHOWN: usize = 1024;
 
@@ -26,15 +23,15 @@ pub(crate) struct Decoded {
     pub(crate) flaws: Vec<String>,
 }
 
-/// Reads a whole body.
-pub(crate) async fn read<B>(body: B) -> Result<Bytes, ApiError>
+/// Reads a whole body of at most `limit` bytes.
+pub(crate) async fn read<B>(body: B, limit: usize) -> Result<Bytes, ApiError>
 where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    match Limited::new(body, LIMIT).collect().await {
+    match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(LIMIT)),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(limit)),
         Err(error) => Err(ApiError::bad_request(format!("error reading the body: {error}"))),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     http::{
         Call, Core, authenticate, body, harm, header as text_of, media,
         media::Wanted,
-        meta,
+        meta, proxy,
         query::{Query, parse_revision},
         resource,
         respond::{self, Answer, Body},
@@ -173,7 +173,11 @@ where
     if *core.backend.stopping().borrow() {
         return Err(ApiError::unavailable("the server is stopping"));
     }
-    if matches!(route, Route::Resource(_)) {
+    let passed_on = match &route {
+        Route::Resource(target) if proxy::is_meant(target) => Some(target),
+        _ => None,
+    };
+    if matches!(route, Route::Resource(_)) && passed_on.is_none() {
         *wanted = media::negotiate(text_of(&parts.headers, header::ACCEPT))?;
         wanted.pretty |= query.is_true("pretty");
         wait_for_revision(&core, &parts.method, &query).await?;
@@ -181,7 +185,7 @@ where
     let _token = core.backend.activity().hold(format!("{} {}", parts.method, parts.uri.path()));
     let body = match parts.method {
         Method::GET | Method::HEAD => Bytes::new(),
-        _ => body::read(body).await?,
+        _ => body::read(body, core.backend.settings().max_body).await?,
     };
     let call = Call {
         core,
@@ -192,6 +196,9 @@ where
         wanted: *wanted,
         body,
     };
+    if let Some(target) = passed_on {
+        return proxy::forward(&call, target, &parts.uri).await;
+    }
     match &route {
         Route::Resource(target) => resource::handle(&call, target),
         other => meta::handle(&call, other),

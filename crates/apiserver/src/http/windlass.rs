@@ -47,7 +47,7 @@ where
         return Err(ApiError::administrators_only(&user.name, &verb, parts.uri.path()));
     }
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let body = body::read(body).await?;
+    let body = body::read(body, core.backend.settings().max_body).await?;
     let value = match (&parts.method, path) {
         (&Method::GET, "requests") => json!({"requests": core.requests.all()}),
         (&Method::GET, "clock") => clock(core, None)?,

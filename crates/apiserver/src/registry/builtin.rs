@@ -6,6 +6,7 @@ use crate::registry::{ALL_VERBS, Extra, Registered, ScalePaths, UpdateRule};
 
 const CREATE: &[&str] = &["create"];
 const GET: &[&str] = &["get"];
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
 const CONNECT: &[&str] = &["create", "get"];
 
 /// The built-in resources in the order of discovery.
@@ -72,7 +73,7 @@ fn core() -> Vec<Registered> {
                 kind: "Namespace",
                 verbs: &["update"],
             }]),
-        cluster("v1", "Node", "nodes").short(&["no"]).with_status(),
+        cluster("v1", "Node", "nodes").short(&["no"]).with_status().with_extra(NODE_EXTRAS),
         namespaced("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
             .short(&["pvc"])
             .with_status(),
@@ -94,9 +95,16 @@ fn core() -> Vec<Registered> {
             .short(&["svc"])
             .in_categories(&["all"])
             .with_status()
+            .with_extra(SERVICE_EXTRAS)
             .updated(UpdateRule::Creates),
     ]
 }
+
+const NODE_EXTRAS: &[Extra] =
+    &[Extra { name: "proxy", api_version: "v1", kind: "NodeProxyOptions", verbs: PROXY }];
+
+const SERVICE_EXTRAS: &[Extra] =
+    &[Extra { name: "proxy", api_version: "v1", kind: "ServiceProxyOptions", verbs: PROXY }];
 
 const POD_EXTRAS: &[Extra] = &[
     Extra { name: "attach", api_version: "v1", kind: "PodAttachOptions", verbs: CONNECT },
@@ -105,6 +113,7 @@ const POD_EXTRAS: &[Extra] = &[
     Extra { name: "exec", api_version: "v1", kind: "PodExecOptions", verbs: CONNECT },
     Extra { name: "log", api_version: "v1", kind: "Pod", verbs: GET },
     Extra { name: "portforward", api_version: "v1", kind: "PodPortForwardOptions", verbs: CONNECT },
+    Extra { name: "proxy", api_version: "v1", kind: "PodProxyOptions", verbs: PROXY },
 ];
 
 fn apps() -> Vec<Registered> {

@@ -19,6 +19,7 @@ mod objects;
 mod recorded;
 mod refusals;
 mod seed;
+mod services;
 mod sockets;
 mod tokens;
 mod watches;

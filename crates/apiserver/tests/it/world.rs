@@ -43,6 +43,18 @@ impl World {
         Self { service: server.service(), server, clock, activity }
     }
 
+    /// Returns the world of a server that was set up in another way.
+    pub(crate) fn of(server: ApiServer) -> Self {
+        let (clock, activity) = (VirtualClock::default(), server.backend().activity().clone());
+        Self { service: server.service(), server, clock, activity }
+    }
+
+    /// Returns the whole body of an answer.
+    pub(crate) async fn text(answer: Response<Body>) -> String {
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, &[], Bytes::new()).await
     }
