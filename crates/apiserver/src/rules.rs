@@ -2,6 +2,7 @@
 
 mod config;
 mod container;
+mod endpoint;
 mod pod;
 mod service;
 #[cfg(test)]
@@ -27,6 +28,8 @@ pub(crate) fn validate(
             pod::template(&FieldPath::new("template"), new.get("template"), &mut errors);
         }
         ("", "Service") => service::service(new, old, &mut errors),
+        ("", "Endpoints") => endpoint::endpoints(new, &mut errors),
+        ("discovery.k8s.io", "EndpointSlice") => endpoint::slice(new, &mut errors),
         ("", "ConfigMap") => config::config_map(new, old, &mut errors),
         ("", "Secret") => config::secret(new, old, &mut errors),
         ("", "Event") => config::event(new, &mut errors),
@@ -45,6 +48,11 @@ pub(crate) fn validate(
         _ => {}
     }
     errors.0
+}
+
+/// Returns whether all that is wrong is that an endpoint is on this machine.
+pub(crate) fn is_about_loopback(error: &FieldError) -> bool {
+    error.message.ends_with(endpoint::LOOPBACK)
 }
 
 /// The errors found so far.

@@ -1,5 +1,7 @@
 //! Hooks over HTTP/1.1, as simple servers can read them: a `Content-Length`, never chunked.
 
+use std::sync::Arc;
+
 use api::{Hook, HookError, HookReply, HookRequest};
 use bytes::Bytes;
 use futures::{
@@ -14,7 +16,9 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use k8s::{Activity, SharedClock, SignedDuration, Timestamp};
+use k8s::{
+    Activity, Reached, ServicePort, Services, SharedClock, SignedDuration, Timestamp, Unreachable,
+};
 
 /// The largest answer that is read.
 const LARGEST: usize = 32 << 20;
@@ -27,6 +31,7 @@ pub struct Webhooks {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     clock: SharedClock,
     activity: Activity,
+    services: Option<Arc<dyn Services>>,
 }
 
 impl Webhooks {
@@ -35,27 +40,42 @@ impl Webhooks {
         let connector = HttpsConnectorBuilder::new().with_native_roots()?;
         let connector = connector.https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, clock, activity })
+        Ok(Self { client, clock, activity, services: None })
+    }
+
+    /// Has hosts in the form of a Service's name looked up here: without a cluster's DNS they mean nothing.
+    #[must_use]
+    pub fn with_services(self, services: Arc<dyn Services>) -> Self {
+        Self { services: Some(services), ..self }
     }
 
     async fn exchange(&self, request: &HookRequest) -> Result<HookReply, HookError> {
         let unreachable = |source| HookError::Unreachable { url: request.url.clone(), source };
         let mut url: Uri = request.url.parse().map_err(|error| unreachable(Box::new(error)))?;
         for _ in 0..=REDIRECTS {
-            let call = Request::builder()
-                .method(Method::POST)
-                .uri(url.clone())
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Full::new(request.body.clone()))
+            let reached = self.find(&url).map_err(|error| unreachable(Box::new(error)))?;
+            let call = call(&url, reached.as_ref(), &request.body)
                 .map_err(|error| unreachable(Box::new(error)))?;
-            let response =
-                self.client.request(call).await.map_err(|error| unreachable(Box::new(error)))?;
+            if let Some(Reached::Handler(handler)) = reached {
+                let (head, body) = handler.handle(call).await.into_parts();
+                return Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body });
+            }
+            let response = self.client.request(call.map(Full::new)).await;
+            let response = response.map_err(|error| unreachable(Box::new(error)))?;
             match elsewhere(&url, &response) {
                 Some(other) => url = other,
                 None => return read(request, response).await,
             }
         }
         Err(unreachable(format!("more than {REDIRECTS} redirects").into()))
+    }
+
+    /// Returns where the Service is reached that a URL names, nothing if it names none.
+    fn find(&self, url: &Uri) -> Result<Option<Reached>, Unreachable> {
+        match (&self.services, ServicePort::of_url(url)) {
+            (Some(services), Some(port)) => services.find(&port),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -73,6 +93,20 @@ impl Hook for Webhooks {
         }
         .boxed()
     }
+}
+
+/// Returns the request of a hook, sent to where its Service is reached but still in its name.
+fn call(url: &Uri, reached: Option<&Reached>, body: &Bytes) -> http::Result<Request<Bytes>> {
+    let to = reached.and_then(|reached| reached.url(url)).unwrap_or_else(|| url.clone());
+    // What a person mapped a Service to is called by its own name.
+    let named = if matches!(reached, Some(Reached::Url(_))) { &to } else { url };
+    let host = named.authority().map_or("", http::uri::Authority::as_str).to_owned();
+    Request::builder()
+        .method(Method::POST)
+        .uri(to)
+        .header(header::HOST, host)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body.clone())
 }
 
 /// Returns where a call is to be sent instead: only the redirects that keep the method count.
@@ -99,4 +133,18 @@ async fn read(request: &HookRequest, response: Response<Incoming>) -> Result<Hoo
         HookError::Unreachable { url: request.url.clone(), source }
     })?;
     Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_keeps_the_name_of_its_service() {
+        let url: Uri = "http://hook.web:81/sync?a=b".parse().unwrap();
+        let reached = Reached::Authority("127.0.0.1:9".to_owned());
+        let call = call(&url, Some(&reached), &Bytes::new()).unwrap();
+        assert_eq!(call.uri(), "http://127.0.0.1:9/sync?a=b");
+        assert_eq!(call.headers()["host"], "hook.web:81");
+    }
 }

@@ -55,7 +55,7 @@ impl Backend {
         let managed = self.complete_new(registered, &mut value, (options.ownership, sent));
         let name = text(&value, "name").to_owned();
         let mut errors = self.assign(registered, &mut value, None);
-        errors.extend(admission::validate(registered, Part::Main, &value, None));
+        errors.extend(self.check(registered, Part::Main, &value, None));
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, &name, &errors));
         }

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use crate::{
     addresses::{self, Taken},
     admission,
-    backend::{Backend, WriteOptions, text},
+    backend::{Backend, Part, WriteOptions, text},
     crd::{self, CustomVersion, TakenNames},
     error::ApiError,
     field::FieldError,
     lifecycle::{rfc3339, update},
     registry::{Registered, Registry},
+    rules,
 };
 
 /// Keeps a definition until its objects are gone.
@@ -40,6 +41,21 @@ impl Backend {
         let others: Vec<_> =
             all.iter().filter(|it| it.key() != name).map(|it| it.to_value()).collect();
         addresses::assign(value, old, &Taken::by(&others), &self.0.settings.networks)
+    }
+
+    /// Returns what is wrong with a value that is about to be written.
+    pub(super) fn check(
+        &self,
+        registered: &Registered,
+        part: Part,
+        value: &Value,
+        old: Option<&Value>,
+    ) -> Vec<FieldError> {
+        let mut errors = admission::validate(registered, part, value, old);
+        if self.0.settings.loopback_endpoints {
+            errors.retain(|error| !rules::is_about_loopback(error));
+        }
+        errors
     }
 
     /// Does what must be done before a checked object is written.

@@ -81,7 +81,7 @@ impl Backend {
         let places = (Some(&before), held.as_ref());
         let managed = self.owners(registered, options.ownership, places, (&value, sent));
         let mut errors = self.assign(registered, &mut value, Some(&before));
-        errors.extend(admission::validate(registered, part, &value, Some(&before)));
+        errors.extend(self.check(registered, part, &value, Some(&before)));
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, name, &errors));
         }

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::network::Networks;
 
-    fn slice(address: &str, ready: Value) -> Value {
+    fn slice(address: &str, ready: &Value) -> Value {
         json!({"ports": [{"name": "http", "port": 8080}],
             "endpoints": [{"addresses": [address], "conditions": {"ready": ready}}]})
     }
@@ -96,17 +96,17 @@ mod tests {
 
     #[test]
     fn the_first_endpoint_that_takes_requests_is_found() {
-        let (one, two) = (slice("127.0.0.1", json!(false)), slice("127.0.0.2", Value::Null));
+        let (one, two) = (slice("127.0.0.1", &json!(false)), slice("127.0.0.2", &Value::Null));
         assert_eq!(found(&[one, two.clone()], "80"), "127.0.0.2:8080");
         assert_eq!(found(&[two], "http"), "127.0.0.2:8080");
-        assert_eq!(found(&[slice("::1", json!(true))], "80"), "[::1]:8080");
+        assert_eq!(found(&[slice("::1", &json!(true))], "80"), "[::1]:8080");
     }
 
     #[test]
     fn what_is_missing_is_told() {
         assert_eq!(found(&[], "80"), "it has no ready endpoints");
         assert_eq!(found(&[], "81"), "it has no port 81");
-        assert_eq!(found(&[slice("10.244.0.1", json!(true))], "80"), "its pods are simulated");
+        assert_eq!(found(&[slice("10.244.0.1", &json!(true))], "80"), "its pods are simulated");
     }
 
     #[test]

@@ -157,3 +157,13 @@ impl ServiceHandler for Inside {
         async move { answer }.boxed()
     }
 }
+
+/// Breaks when endpoints on this machine are taken without being asked for.
+#[tokio::test]
+async fn endpoints_on_this_machine_are_taken_where_that_is_wanted() {
+    let slice = json!({"metadata": {"name": "a"}, "addressType": "IPv4",
+        "endpoints": [{"addresses": ["127.0.0.1"]}]});
+    let strict = world(Settings::default()).await;
+    assert_eq!(strict.post(SLICES, slice.clone()).await.code, 422);
+    assert_eq!(world(loopback()).await.post(SLICES, slice).await.code, 201);
+}
