@@ -15,6 +15,8 @@ use futures::{StreamExt as _, stream};
 
 use player::{Player, Quiet};
 
+pub(crate) use player::real_client;
+
 mod player;
 
 /// How many scripts run at a time.

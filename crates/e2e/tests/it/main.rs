@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 mod bench;
 mod differential;
+mod discovery;
 mod flow_composite;
 mod flow_decorator;
 mod flow_failure;
@@ -14,6 +15,7 @@ mod flow_faults;
 mod flow_lifecycle;
 mod flow_seams;
 mod kubectl;
+mod servers;
 
 /// Returns the type of the children in most stories.
 fn configmaps() -> Resource {

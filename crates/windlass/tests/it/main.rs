@@ -6,3 +6,4 @@ mod cluster;
 mod dev;
 mod process;
 mod readme;
+mod server;

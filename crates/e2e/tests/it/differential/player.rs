@@ -44,7 +44,7 @@ pub(super) struct Player {
 }
 
 /// Returns a client for what a kubeconfig names.
-pub(super) async fn real_client(kubeconfig: &Path) -> kube::Client {
+pub(crate) async fn real_client(kubeconfig: &Path) -> kube::Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
