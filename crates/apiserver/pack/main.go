@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -217,7 +218,9 @@ func (p *pack) field(f reflect.StructField, definition definition, required map[
 	flag("keys", strings.Join(property.ListKeys, ","))
 	flag("map", property.MapType)
 	flag("enum", strings.Join(property.Enum, ","))
-	if isNews(property.Default) {
+	// An empty text that encoding leaves out still tells list items apart.
+	isLeftOut := string(property.Default) == `""` && slices.Contains(tag[1:], "omitempty")
+	if isNews(property.Default) || isLeftOut {
 		flag("default", string(property.Default))
 	}
 	if required[name] {

@@ -41,6 +41,7 @@ pub(crate) fn assign(
     if let Some(old) = old {
         keep(service, old);
     }
+    complete(service);
     let mut errors = assign_address(service, old, taken, networks.services);
     errors.extend(assign_node_ports(service, taken, networks));
     errors
@@ -66,6 +67,20 @@ fn keep(service: &mut Value, old: &Value) {
         if let (None, Some(number)) = (node_port(port), same.and_then(node_port)) {
             port["nodePort"] = json!(number);
         }
+    }
+}
+
+/// Fills in what follows from the address; it is handed out with it, and so nobody's.
+fn complete(service: &mut Value) {
+    let wanted = address(service).to_owned();
+    let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    if spec.get("type").is_some_and(|kind| kind == "ExternalName") {
+        return;
+    }
+    spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
+    spec.entry("ipFamilyPolicy").or_insert_with(|| json!("SingleStack"));
+    if !wanted.is_empty() {
+        spec.entry("clusterIPs").or_insert_with(|| json!([wanted]));
     }
 }
 
@@ -201,7 +216,8 @@ mod tests {
             "ports": [{"port": 80, "nodePort": 30000}]}));
         let new = service(json!({"type": "NodePort", "ports": [{"port": 80}]}));
         let expected = json!({"type": "NodePort", "clusterIP": "10.96.0.3",
-            "clusterIPs": ["10.96.0.3"], "ports": [{"port": 80, "nodePort": 30001}]});
+            "clusterIPs": ["10.96.0.3"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+            "ports": [{"port": 80, "nodePort": 30001}]});
         assert_eq!(assigned(new, None, &[other]), Ok(expected));
     }
 
@@ -231,6 +247,10 @@ mod tests {
             "spec.clusterIPs[0]: Invalid value: [\"10.96.0.8\"]: may not change once set"
         );
         let headless = assigned(service(json!({"clusterIP": "None"})), None, &[]).unwrap();
-        assert_eq!(headless, json!({"clusterIP": "None"}));
+        assert_eq!(
+            headless,
+            json!({"clusterIP": "None", "clusterIPs": ["None"],
+            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"})
+        );
     }
 }

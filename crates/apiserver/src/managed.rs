@@ -120,6 +120,13 @@ pub(crate) fn is_same(old: Option<&Value>, new: Option<&Value>) -> bool {
     old == new || entries(old) == entries(new)
 }
 
+/// Returns whether the value of a custom resource has the types that its schema asks for, status and all.
+///
+/// What a built-in kind cannot hold is not even decoded.
+pub(crate) fn fits(registered: &Registered, value: &Value) -> bool {
+    !registered.is_custom() || check::fits(Form::of(registered), value)
+}
+
 /// Returns `managedFields` after a write that is no apply; the objects are without theirs.
 ///
 /// `held` are those of the object before the write, `sent` those that came with the new one.
@@ -151,7 +158,7 @@ pub(crate) fn update(
     managers.release(&changed);
     managers.release(&removed);
     let own = owned(registered, author, changed);
-    if !own.is_empty() {
+    if !own.is_empty() && !is_scaled_to_nothing(registered, author, new) {
         let manager = Manager::new(author.name, Operation::Update, &version, author.subresource);
         // What it owned before and has just changed was released with the rest.
         managers.add(manager, own, &version, time(author, now));
@@ -402,6 +409,15 @@ fn is_tracked(registered: &Registered, author: Author<'_>, managers: &Managers) 
         }
         _ => owned.next().is_some(),
     }
+}
+
+/// Returns whether a write through `/scale` leaves no replicas, which a scale does not say and nobody owns.
+fn is_scaled_to_nothing(registered: &Registered, author: Author<'_>, new: &Value) -> bool {
+    let Some(paths) = registered.scale.as_ref().filter(|_| author.subresource == "scale") else {
+        return false;
+    };
+    let pointer = paths.spec_replicas.replace('.', "/");
+    new.pointer(&pointer).is_none_or(|replicas| *replicas == json!(0))
 }
 
 /// Returns whether the sender wants nobody to own anything any more.

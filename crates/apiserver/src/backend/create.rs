@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admission,
-    backend::{Backend, Part, WriteOptions, Written, text},
+    backend::{Backend, Ownership, Part, WriteOptions, Written, text},
     convert,
     error::ApiError,
     lifecycle, managed,
@@ -41,6 +41,11 @@ impl Backend {
         options: WriteOptions<'_>,
     ) -> Result<Written, ApiError> {
         lifecycle::identify(registered, namespace, &mut value)?;
+        // Of what is not of its type nobody is said to own anything.
+        let ownership = match options.ownership {
+            Ownership::Take(_) if !managed::fits(registered, &value) => Ownership::Decided,
+            ownership => ownership,
+        };
         lifecycle::wipe(registered, &mut value);
         let sent = managed::take(&mut value);
         let mut warnings = admission::normalise(registered, &mut value, options.validation)?;
@@ -50,9 +55,12 @@ impl Backend {
         }
         self.check_place(registered, namespace, &value)?;
         warnings.extend(lifecycle::dedup_owners(&mut value));
+        // A generated name comes too late for what depends on it to be the sender's.
+        let ungifted = Self::ungifted(registered, &value);
         self.name(registered, namespace, &mut value)?;
         lifecycle::give_birth(registered, &mut value, &self.0.entropy.uid(), self.now());
-        let managed = self.complete_new(registered, &mut value, (options.ownership, sent));
+        let managed =
+            self.complete_new(registered, (&mut value, ungifted.as_ref()), (ownership, sent));
         let name = text(&value, "name").to_owned();
         let mut errors = self.assign(registered, &mut value, None);
         errors.extend(self.check(registered, Part::Main, &value, None));

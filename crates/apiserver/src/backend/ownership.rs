@@ -70,23 +70,25 @@ impl Backend {
         self.create_locked(registered, &key.namespace, value, options)
     }
 
+    /// Returns a new object without what is given to it from birth, if that is more than a status: it is nobody's.
+    pub(super) fn ungifted(registered: &Registered, value: &Value) -> Option<Value> {
+        let is_gifted = registered.is("", "namespaces") || registered.is("batch", "jobs");
+        is_gifted.then(|| {
+            let mut ungifted = value.clone();
+            admission::complete(registered, &mut ungifted, false);
+            ungifted
+        })
+    }
+
     /// Fills in what a new object has from birth and returns who owns what of it.
     pub(super) fn complete_new(
         &self,
         registered: &Registered,
-        value: &mut Value,
+        (value, ungifted): (&mut Value, Option<&Value>),
         (ownership, sent): (Ownership<'_>, Option<Value>),
     ) -> Option<Value> {
-        // What these have from birth is nobody's; the status of others is nobody's anyway.
-        let is_gifted = registered.is("", "namespaces") || registered.is("batch", "jobs");
-        let ungifted = is_gifted.then(|| {
-            let mut ungifted = value.clone();
-            admission::complete(registered, &mut ungifted, false);
-            ungifted
-        });
         admission::complete(registered, value, true);
-        let value = ungifted.as_ref().unwrap_or(value);
-        self.owners(registered, ownership, (None, None), (value, sent))
+        self.owners(registered, ownership, (None, None), (ungifted.unwrap_or(value), sent))
     }
 
     /// Returns who owns what of a value that is answered and not kept.

@@ -80,6 +80,7 @@ impl Backend {
         admission::complete(registered, &mut value, false);
         let places = (Some(&before), held.as_ref());
         let managed = self.owners(registered, options.ownership, places, (&value, sent));
+        update::revert(registered, part, &before, &mut value);
         let mut errors = self.assign(registered, &mut value, Some(&before));
         errors.extend(self.check(registered, part, &value, Some(&before)));
         if !errors.is_empty() {

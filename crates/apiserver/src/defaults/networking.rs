@@ -25,12 +25,6 @@ pub(super) fn service(object: &mut Map<String, Value>) {
         }
         if kind != "ExternalName" {
             set(spec, "internalTrafficPolicy", "Cluster");
-            set(spec, "ipFamilies", json!(["IPv4"]));
-            set(spec, "ipFamilyPolicy", "SingleStack");
-            let address = text(spec, "clusterIP").to_owned();
-            if !address.is_empty() {
-                set(spec, "clusterIPs", json!([address]));
-            }
         }
     });
 }

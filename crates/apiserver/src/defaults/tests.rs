@@ -96,9 +96,8 @@ fn services_get_ports_and_policies() {
         stored("v1", "Service", json!({"spec": {"ports": [{"port": 80}], "clusterIP": "None"}}));
     assert_eq!(
         service["spec"],
-        json!({"type": "ClusterIP", "sessionAffinity": "None", "clusterIP": "None", "clusterIPs": ["None"],
-            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
-            "ports": [{"port": 80, "targetPort": 80, "protocol": "TCP"}]})
+        json!({"type": "ClusterIP", "sessionAffinity": "None", "clusterIP": "None",
+            "internalTrafficPolicy": "Cluster", "ports": [{"port": 80, "targetPort": 80, "protocol": "TCP"}]})
     );
 }
 

@@ -23,12 +23,16 @@ pub(crate) fn limit(registered: &Registered, part: Part, old: &Value, new: &mut 
             if registered.status {
                 set(new, "status", old.get("status").cloned());
             }
-            if registered.is("", "namespaces") {
-                set(new, "spec", old.get("spec").cloned());
-            }
         }
         Part::Status => limit_to(registered, "status", old, new),
         Part::Finalize => limit_to(registered, "spec", old, new),
+    }
+}
+
+/// Takes back what an update may not change although who sent it owns it from now on.
+pub(crate) fn revert(registered: &Registered, part: Part, old: &Value, new: &mut Value) {
+    if part == Part::Main && registered.is("", "namespaces") {
+        set(new, "spec", old.get("spec").cloned());
     }
 }
 

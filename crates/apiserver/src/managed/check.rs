@@ -16,9 +16,25 @@ pub(super) fn check(form: Form<'_>, value: &Value) -> Vec<String> {
     errors
 }
 
+/// Returns whether every declared field of a value has its type.
+pub(super) fn fits(form: Form<'_>, value: &Value) -> bool {
+    mismatch(form, value).is_none()
+        && match value {
+            Value::Object(fields) => {
+                fields.iter().all(|(name, value)| fits(form.field(name), value))
+            }
+            Value::Array(items) => items.iter().all(|item| fits(form.item(), item)),
+            _ => true,
+        }
+}
+
 fn node(form: Form<'_>, path: &str, value: &Value, errors: &mut Vec<String>) {
     if let Some(why) = mismatch(form, value) {
         errors.push(format!("{path}: {why}"));
+        return;
+    }
+    // What stands in an object of any type is nobody's business.
+    if matches!(form, Form::Shape(Shape::Leaf(_), _)) {
         return;
     }
     match value {

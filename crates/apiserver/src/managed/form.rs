@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     managed::element::Element,
-    pack::{self, Field, Shape, Type},
+    pack::{self, Field, Leaf, Shape, Type},
     registry::Registered,
     schema::Schema,
     typed,
@@ -155,7 +155,8 @@ impl<'s> Form<'s> {
             Shape::Struct(name) if !field.is_some_and(|field| field.atomic) => {
                 pack::named(name).map_or(Self::Free, Self::Struct)
             }
-            Shape::Leaf(leaf) if leaf.is_free() => Self::Free,
+            // An object of any type has one owner, as the reference does not look into it.
+            Shape::Leaf(leaf) if leaf.is_free() && *leaf != Leaf::Raw => Self::Free,
             shape => Self::Shape(shape, field),
         }
     }

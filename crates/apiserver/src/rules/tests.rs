@@ -213,7 +213,8 @@ fn services_are_checked() {
         let errors = wrong("v1", "Service", json!({"spec": spec}));
         assert_eq!(errors[0], error);
     }
-    let service = |ip: &str| json!({"spec": {"clusterIP": ip, "ports": [{"port": 1}]}});
+    let service =
+        |ip: &str| json!({"spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": [{"port": 1}]}});
     assert_eq!(
         wrong_update("v1", "Service", service("10.0.0.1"), service("10.0.0.2")),
         [r#"spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set"#]
