@@ -11,7 +11,10 @@ use serde::{
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::controller::Form;
+use crate::{
+    controller::Form,
+    related::{RULE_KEYS, RuleSpec},
+};
 
 /// What a sync or finalize hook wants.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -123,6 +126,34 @@ pub(crate) fn read(
         finalized: finalizing && wire.finalized.unwrap_or_default(),
         events,
     })
+}
+
+/// Reads the answer of a customize hook.
+pub(crate) fn read_rules(
+    reply: &HookReply,
+    mode: UnmarshallMode,
+) -> Result<Vec<RuleSpec>, AnswerError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wire {
+        related_resources: Option<Vec<RuleSpec>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RuleKeys {
+        related_resources: Option<Vec<Keys>>,
+    }
+    let object = object(reply, &["relatedResources"], mode)?;
+    if mode == UnmarshallMode::Strict {
+        let rules: RuleKeys =
+            serde_json::from_slice(&reply.body).map_err(|error| unmarshal(&error))?;
+        for Keys(keys) in rules.related_resources.iter().flatten() {
+            check_keys(keys, &RULE_KEYS).map_err(AnswerError::Strict)?;
+        }
+    }
+    let wire: Wire =
+        serde_json::from_value(Value::Object(object)).map_err(|error| unmarshal(&error))?;
+    Ok(wire.related_resources.unwrap_or_default())
 }
 
 /// Returns the object that a hook answered, with the keys that are known.
@@ -278,6 +309,21 @@ mod tests {
         let labels = [("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)];
         assert_eq!(decorated.labels, labels.into());
         assert!(loose(body).is_err(), "`children` of a composite are a list");
+    }
+
+    #[test]
+    fn rules_are_read_by_the_same_strictness() {
+        let rules = |body: &str, mode| {
+            read_rules(&reply(200, body), mode)
+                .map(|rules| rules.len())
+                .map_err(|it| it.to_string())
+        };
+        let rule = r#"{"relatedResources":[{"apiVersion":"v1","resource":"pods","nams":[]}]}"#;
+        assert_eq!(rules(rule, UnmarshallMode::Loose), Ok(1));
+        let error = rules(rule, UnmarshallMode::Strict).unwrap_err();
+        assert!(error.starts_with("strict validation failed: unknown field `nams`"), "{error}");
+        assert_eq!(rules("{}", UnmarshallMode::Strict), Ok(0));
+        assert!(rules(r#"{"relatedResources":[{}]}"#, UnmarshallMode::Loose).is_err());
     }
 
     #[test]

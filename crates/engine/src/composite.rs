@@ -8,6 +8,7 @@ use crate::{
     answer::Answer,
     children::{Synced, check, manage},
     context::Context,
+    customize::related,
     error::SyncError,
     observe::observe,
     parent::{Finalizer, change_finalizer, write_status},
@@ -27,7 +28,8 @@ pub(crate) async fn sync(
     let Some(observed) = observe(ctx, &parent, &selector).await? else {
         return Ok(Synced::default());
     };
-    let answer = ask(ctx, call, &parent, &observed).await?;
+    let related = related(ctx, &parent).await?;
+    let answer = ask(ctx, call, &parent, &observed, &related).await?;
     let Answer { status, children, finalized, .. } = answer;
     let mut synced = Synced::default();
     let mut parent = parent;

@@ -2,17 +2,20 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
 use api::{SharedHook, SharedReport, controller::UpdateMethod};
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp};
-use runtime::{Applier, Cache, Client, Discovery, Events, Expectations, Shown, Write, Written};
+use runtime::{
+    Applier, Cache, Caches, Client, Discovery, Events, Expectations, Shown, Write, Written,
+};
 use tokio::task::AbortHandle;
 
 use crate::{
     controller::{Controller, ParentRule},
+    customize::Customized,
     plan::{ObservedType, SettledChildren, Trial, Trials},
     queue::ParentQueue,
 };
@@ -33,6 +36,10 @@ pub(crate) struct Context {
     pub(crate) queue: ParentQueue,
     pub(crate) means: Means,
     pub(crate) memory: Mutex<Memory>,
+    /// What customize hooks asked for.
+    pub(crate) customized: Mutex<Customized>,
+    /// For handlers of changes, which must not keep a stopped controller alive.
+    pub(crate) myself: Weak<Context>,
 }
 
 /// A type of children and the copy of its objects.
@@ -45,6 +52,7 @@ pub(crate) struct ChildType {
 /// What controllers act through; clones share it.
 #[derive(Clone)]
 pub(crate) struct Means {
+    pub(crate) caches: Caches,
     pub(crate) client: Client,
     pub(crate) applier: Applier,
     pub(crate) discovery: Discovery,
@@ -234,6 +242,8 @@ impl Context {
         });
         memory.statuses.remove(&parent.meta().uid);
         memory.undeclared.remove(&parent.meta().uid);
+        drop(memory);
+        self.customized().forget(&key);
     }
 
     pub(crate) fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {

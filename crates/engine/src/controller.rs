@@ -236,15 +236,13 @@ fn decorator(
 
 fn hooks(given: [Option<HookSpec>; 3]) -> Result<Hooks, ControllerError> {
     let [sync, finalize, customize] = given;
-    if customize.is_some() {
-        return Err(not_supported("the hook `customize`"));
-    }
     let sync = sync.map(|hook| hook::check("sync", hook)).transpose()?;
     let finalize = finalize.map(|hook| hook::check("finalize", hook)).transpose()?;
-    if sync.is_none() && finalize.is_none() {
+    let customize = customize.map(|hook| hook::check("customize", hook)).transpose()?;
+    if sync.is_none() && finalize.is_none() && customize.is_none() {
         return Err(ControllerError::HooksMissing);
     }
-    Ok(Hooks { sync, finalize })
+    Ok(Hooks { sync, finalize, customize })
 }
 
 fn parent(rule: ParentResource) -> Result<ParentRule, ControllerError> {
@@ -332,7 +330,11 @@ mod tests {
         let finalize = json!({"finalize": {"webhook": {"url": "http://h"}}});
         for (name, hooks, error) in [
             ("c", json!({}), "no hooks defined"),
-            ("c", json!({"customize": {}}), "the hook `customize` is not supported yet"),
+            (
+                "c",
+                json!({"customize": {}}),
+                "invalid webhook config: hook `customize`: no `webhook`",
+            ),
             (
                 "c",
                 json!({"sync": {"webhook": {"url": "http://h", "timeout": "soon"}}}),

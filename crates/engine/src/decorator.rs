@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::{
     children::{Synced, check, manage},
     context::Context,
+    customize::related,
     error::{SyncError, call},
     observe::observe,
     selector::ChildSelector,
@@ -34,7 +35,8 @@ pub(crate) async fn sync(
     let Some(observed) = observe(ctx, &target, &selector).await? else {
         return Ok(Synced::default());
     };
-    let answer = ask(ctx, call, &target, &observed).await?;
+    let related = related(ctx, &target).await?;
+    let answer = ask(ctx, call, &target, &observed, &related).await?;
     // As it was when the sync began: the attachments of a target that goes are dealt with once more.
     let is_managed = is_managed(ctx, &target);
     let mut released = Vec::new();

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use api::HookError;
-use runtime::{ApiError, DiscoveryError};
+use runtime::{ApiError, DiscoveryError, ListError};
 use thiserror::Error;
 
-use crate::{answer::AnswerError, desired::LabelMismatch, selector::ChildSelectorError};
+use crate::{
+    answer::AnswerError, desired::LabelMismatch, related::RuleError, selector::ChildSelectorError,
+};
 
 /// Why a sync failed.
 #[derive(Debug, Error)]
@@ -33,6 +35,15 @@ pub(crate) enum SyncError {
     /// A child would not be found again.
     #[error(transparent)]
     Labels(#[from] LabelMismatch),
+    /// A rule of the customize hook cannot be followed.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// The related objects of a type cannot be listed.
+    #[error(transparent)]
+    Related(ListError),
+    /// The related objects of a type are not all known yet.
+    #[error("related objects are being listed")]
+    Filling,
     /// A type could not be looked up.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
@@ -71,11 +82,15 @@ impl SyncError {
                 Remedy::WaitFor(*after)
             }
             Self::Hook { source: HookError::Overloaded, .. } => Remedy::WaitFor(OVERLOADED),
-            Self::Answer { source: AnswerError::Throttled { after: None }, .. } => Remedy::Retry,
+            Self::Answer { source: AnswerError::Throttled { after: None }, .. } | Self::Filling => {
+                Remedy::Retry
+            }
             Self::Selector(_)
             | Self::Hook { .. }
             | Self::Answer { .. }
             | Self::Labels(_)
+            | Self::Rule(_)
+            | Self::Related(_)
             | Self::Discovery(_)
             | Self::Call { .. }
             | Self::Children(_) => Remedy::TellAndRetry,

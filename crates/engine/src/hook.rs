@@ -17,6 +17,8 @@ pub struct Hooks {
     pub sync: Option<Webhook>,
     /// Called for a parent that is going away, or no longer selected.
     pub finalize: Option<Webhook>,
+    /// Asked before either which other objects matter.
+    pub customize: Option<Webhook>,
 }
 
 /// A hook that is called by URL.
@@ -35,7 +37,8 @@ pub struct Webhook {
 impl Hooks {
     /// Returns those that are set, with their names.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &Webhook)> {
-        let hooks = [("sync", &self.sync), ("finalize", &self.finalize)];
+        let hooks =
+            [("sync", &self.sync), ("finalize", &self.finalize), ("customize", &self.customize)];
         hooks.into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?)))
     }
 }

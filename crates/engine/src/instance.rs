@@ -1,6 +1,9 @@
 //! A running controller: turns changes of objects into work, and works it off.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
 
 use api::{
     Happening, Outcome,
@@ -8,7 +11,7 @@ use api::{
     names::{self, reasons},
 };
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp, in_one_line};
-use runtime::{Caches, Change, EventKind, ListError, Subscription};
+use runtime::{Change, EventKind, ListError, Subscription};
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug, info_span};
 
@@ -47,7 +50,6 @@ impl Instance {
     pub(crate) async fn start(
         controller: Controller,
         types: Types,
-        caches: &Caches,
         means: Means,
         workers: usize,
     ) -> Result<Self, ListError> {
@@ -56,19 +58,21 @@ impl Instance {
         let queue = queue(&controller, &means);
         let child = |(resource, method): &(Resource, UpdateMethod)| ChildType {
             method: *method,
-            cache: caches.get(resource),
+            cache: means.caches.get(resource),
         };
         let children: Vec<_> = types.children.iter().map(child).collect();
         let context = |(position, parent): (usize, &ParentType)| {
-            Arc::new(Context {
+            Arc::new_cyclic(|myself| Context {
                 controller: Arc::clone(&controller),
                 rule: controller.parents[parent.position].clone(),
                 has_status: parent.has_status,
-                parents: caches.get(&parent.resource),
+                parents: means.caches.get(&parent.resource),
                 children: children.clone(),
                 queue: queue.at(position),
                 means: means.clone(),
-                memory: std::sync::Mutex::default(),
+                memory: Mutex::default(),
+                customized: Mutex::default(),
+                myself: Weak::clone(myself),
             })
         };
         let contexts: Arc<[_]> = types.parents.iter().enumerate().map(context).collect();
@@ -101,7 +105,10 @@ impl Instance {
     /// Syncs the parents whose hooks are reached by one of these URLs, because the hooks changed.
     pub(crate) fn hooks_changed(&self, changed: &dyn Fn(&str) -> bool) {
         if self.controller.hooks.all().any(|(_, hook)| changed(&hook.url)) {
-            self.contexts.iter().for_each(|ctx| ctx.sync_all());
+            for ctx in self.contexts.iter() {
+                ctx.customized().forget_answers();
+                ctx.sync_all();
+            }
         }
     }
 

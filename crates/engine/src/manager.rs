@@ -92,6 +92,7 @@ impl Engine {
         let controllers =
             [composite::resource(), decorator::resource()].map(|kind| caches.get(&kind));
         let means = Means {
+            caches: caches.clone(),
             client: client.clone(),
             applier: Applier::new(client.clone()),
             discovery: Discovery::new(client.clone()),
@@ -236,9 +237,7 @@ impl Shared {
         let types = types::find(&controller, &self.means.discovery).await?;
         self.tell(object, reasons::STARTING, "Starting controller");
         let hooks = describe(&controller, &self.means.hook);
-        let instance =
-            Instance::start(controller, types, &self.caches, self.means.clone(), self.workers)
-                .await?;
+        let instance = Instance::start(controller, types, self.means.clone(), self.workers).await?;
         self.tell(object, reasons::STARTED, "Started controller");
         info!(controller = object.meta().name, "started");
         self.note(object, true, reasons::RUNNING, "").await;

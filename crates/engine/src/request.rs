@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api::controller::HookVersion;
 use bytes::Bytes;
-use k8s::{GroupVersionKind, Object};
+use k8s::{GroupVersionKind, Object, Resource};
 
-use crate::{controller::Form, plan::ObservedType};
+use crate::{controller::Form, plan::ObservedType, related::RelatedType};
 
 /// What a hook is told.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Told<'a> {
     pub(crate) parent: &'a Object,
     /// The observed children, a list for each declared type, empty ones too.
     pub(crate) children: &'a [ObservedType],
+    /// The objects that its customize hook asked for.
+    pub(crate) related: &'a [RelatedType],
     /// Whether the parent is going away.
     pub(crate) finalizing: bool,
 }
@@ -47,9 +49,24 @@ pub(crate) fn body(told: Told<'_>, version: HookVersion) -> Bytes {
     text.extend_from_slice(format!(",\"{parent}\":").as_bytes());
     text.extend_from_slice(told.parent.json());
     text.extend_from_slice(format!(",\"{children}\":").as_bytes());
-    put_types(&mut text, &told, version);
-    text.extend_from_slice(b",\"related\":{},\"finalizing\":");
+    let observed = told.children.iter().map(|each| (&each.resource, &each.objects));
+    put_types(&mut text, told.parent, version, observed);
+    text.extend_from_slice(b",\"related\":");
+    let related = told.related.iter().map(|each| (&each.resource, &each.objects));
+    put_types(&mut text, told.parent, version, related);
+    text.extend_from_slice(b",\"finalizing\":");
     text.extend_from_slice(if told.finalizing { b"true}" } else { b"false}" });
+    text.into()
+}
+
+/// Returns the request for a customize hook.
+pub(crate) fn customize_body(controller: &Object, parent: &Object) -> Bytes {
+    let mut text = Vec::with_capacity(controller.json().len() + parent.json().len() + 32);
+    text.extend_from_slice(b"{\"controller\":");
+    text.extend_from_slice(controller.json());
+    text.extend_from_slice(b",\"parent\":");
+    text.extend_from_slice(parent.json());
+    text.push(b'}');
     text.into()
 }
 
@@ -68,11 +85,15 @@ pub(crate) fn object_key(version: HookVersion, parent: &Object, object: &Object)
     }
 }
 
-fn put_types<'a>(text: &mut Vec<u8>, told: &Told<'a>, version: HookVersion) {
+fn put_types<'a>(
+    text: &mut Vec<u8>,
+    parent: &Object,
+    version: HookVersion,
+    found: impl Iterator<Item = (&'a Resource, &'a Vec<Arc<Object>>)>,
+) {
     let mut types: BTreeMap<String, Vec<(String, &Arc<Object>)>> = BTreeMap::new();
-    for ObservedType { resource, objects, .. } in told.children {
-        let keyed =
-            |object: &'a Arc<Object>| Some((object_key(version, told.parent, object)?, object));
+    for (resource, objects) in found {
+        let keyed = |object: &'a Arc<Object>| Some((object_key(version, parent, object)?, object));
         types.entry(type_key(&resource.gvk)).or_default().extend(objects.iter().filter_map(keyed));
     }
     put_map(text, types.into_iter(), |text, objects| {
@@ -101,7 +122,6 @@ fn put_map<T>(
 #[cfg(test)]
 mod tests {
     use api::controller::UpdateMethod;
-    use k8s::Resource;
     use serde_json::{Value, json};
 
     use super::*;
@@ -126,6 +146,7 @@ mod tests {
             controller: &controller,
             parent: &parent,
             children: &children,
+            related: &[],
             finalizing: false,
         };
         let sent: Value = serde_json::from_slice(&body(told, version)).unwrap();
@@ -145,6 +166,7 @@ mod tests {
             controller: &controller,
             parent: &parent,
             children: &children,
+            related: &[],
             finalizing: false,
         };
         let sent: Value = serde_json::from_slice(&body(told, HookVersion::V2)).unwrap();

@@ -17,6 +17,7 @@ use crate::{
     hook::Webhook,
     parent::settle_finalizer,
     plan::ObservedType,
+    related::RelatedType,
     request::{self, Told},
 };
 
@@ -72,10 +73,11 @@ pub(crate) async fn ask(
     call: Call<'_>,
     parent: &Object,
     observed: &[ObservedType],
+    related: &[RelatedType],
 ) -> Result<Answer, SyncError> {
     let Call { name: hook, webhook, finalizing } = call;
     let (form, controller) = (ctx.controller.form, ctx.controller.object.as_ref());
-    let told = Told { form, controller, parent, children: observed, finalizing };
+    let told = Told { form, controller, parent, children: observed, related, finalizing };
     let body = request::body(told, webhook.version);
     let request = HookRequest { url: webhook.url.clone(), body, timeout: webhook.timeout };
     let reply = ctx.means.hook.call(request).await;

@@ -13,6 +13,7 @@ mod flow_decorator;
 mod flow_failure;
 mod flow_faults;
 mod flow_lifecycle;
+mod flow_related;
 mod flow_seams;
 mod kubectl;
 mod servers;
