@@ -29,6 +29,11 @@ impl UpdateMethod {
     pub fn is_rolling(self) -> bool {
         matches!(self, Self::RollingRecreate | Self::RollingInPlace)
     }
+
+    /// Returns whether a child that differs is deleted and created again.
+    pub fn recreates(self) -> bool {
+        matches!(self, Self::Recreate | Self::RollingRecreate)
+    }
 }
 
 /// A selector of labels.

@@ -14,6 +14,11 @@ pub const COMPONENT: &str = "metacontroller";
 /// The annotation that ties attachments to their DecoratorController.
 pub const DECORATOR_CONTROLLER: &str = "metacontroller.k8s.io/decorator-controller";
 
+/// The label of a ControllerRevision that says the group of its parent's type.
+pub const REVISION_API_GROUP: &str = "metacontroller.k8s.io/apiGroup";
+/// The label of a ControllerRevision that says the plural of its parent's type.
+pub const REVISION_RESOURCE: &str = "metacontroller.k8s.io/resource";
+
 /// Returns the finalizer that a controller of a kind, in lower case, puts on its parents.
 pub fn finalizer(kind: &str, controller: &str) -> String {
     format!("metacontroller.io/{kind}-{controller}")
@@ -70,4 +75,6 @@ pub mod reasons {
 pub mod conditions {
     /// Whether a controller runs.
     pub const READY: &str = "Ready";
+    /// Whether all children of a parent are in its latest version.
+    pub const UPDATED: &str = "Updated";
 }

@@ -228,6 +228,7 @@ impl Dev {
                 report: Arc::clone(&ledger) as Arc<dyn Report>,
                 workers: WORKERS,
                 targets: Selector::default(),
+                namespace: "default".to_owned(),
             },
         );
         let applied = Applied::new(client.clone());

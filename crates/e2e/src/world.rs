@@ -194,6 +194,21 @@ impl World {
         patched.unwrap_or_else(|error| panic!("failed to patch {name}: {error}")).to_value()
     }
 
+    /// Changes the status of an object by a merge patch.
+    pub async fn patch_status(&self, resource: &Resource, name: &str, patch: &Value) {
+        let (key, how) = (self.key(resource, name), (Part::Status, PatchType::Merge));
+        let patched = self.client.patch(resource, &key, how, patch.to_string()).await;
+        patched.unwrap_or_else(|error| panic!("failed to patch the status of {name}: {error}"));
+    }
+
+    /// Returns the objects of a type in the world's namespace, or in the cluster.
+    pub async fn list(&self, resource: &Resource) -> Vec<Value> {
+        let path = resource.collection_path(self.namespace(resource));
+        let list = self.client.get_raw(&path).await.unwrap();
+        let mut list: Value = serde_json::from_slice(&list).unwrap();
+        list["items"].take().as_array().cloned().unwrap_or_default()
+    }
+
     /// Changes an object by a JSON patch and returns it.
     pub async fn patch_json(&self, resource: &Resource, name: &str, patch: &Value) -> Value {
         let (key, how) = (self.key(resource, name), (Part::Main, PatchType::Json));
@@ -310,6 +325,7 @@ fn start(client: &Client, hook: &PlayedHook, story: &str) -> Engine {
         report: Arc::new(NoReport),
         workers: 5,
         targets: Selector::parse(&format!("story={story}")).unwrap(),
+        namespace: "default".to_owned(),
     };
     Engine::start(client, options)
 }

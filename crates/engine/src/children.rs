@@ -13,7 +13,7 @@ use crate::{
     error::{SyncError, call},
     plan::{Action, ObservedType, Plan, Settled, Trial, plan},
     selector::ChildSelector,
-    trial,
+    trial::{self, Question},
 };
 
 /// What a sync did.
@@ -95,7 +95,11 @@ async fn decide(
     };
     ctx.drop_old_trials();
     let mut planned = plan();
-    if trial::ask(ctx, &planned.actions).await {
+    let question = |action: &Action| {
+        let recreation = action.recreates.clone()?;
+        Some(Question { resource: action.write.resource.clone(), wish: action.wish, recreation })
+    };
+    if trial::ask(ctx, planned.actions.iter().filter_map(question).collect()).await {
         planned = plan();
     }
     let Plan { mut actions, settled } = planned;

@@ -12,9 +12,10 @@ use crate::{
     error::SyncError,
     observe::observe,
     parent::{Finalizer, change_finalizer, write_status},
+    rolling,
     selector::child_selector,
     status,
-    sync::{Call, ask, is_managed},
+    sync::{Call, ask, heed, is_managed},
 };
 
 /// Syncs one parent whose finalizer is settled.
@@ -28,8 +29,14 @@ pub(crate) async fn sync(
     let Some(observed) = observe(ctx, &parent, &selector).await? else {
         return Ok(Synced::default());
     };
-    let related = related(ctx, &parent).await?;
-    let answer = ask(ctx, call, &parent, &observed, &related).await?;
+    let answer = if ctx.controller.rolls() && is_managed(ctx, &parent) {
+        rolling::answer(ctx, (call, &selector), &parent, &observed).await?
+    } else {
+        let related = related(ctx, &parent).await?;
+        Some(ask(ctx, call, &parent, &observed, &related).await?)
+    };
+    let Some(answer) = answer else { return Ok(Synced::default()) };
+    heed(ctx, &parent, &answer);
     let Answer { status, children, finalized, .. } = answer;
     let mut synced = Synced::default();
     let mut parent = parent;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use api::{SharedHook, SharedReport, controller::UpdateMethod};
+use api::{SharedHook, SharedReport};
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp};
 use runtime::{
     Applier, Cache, Caches, Client, Discovery, Events, Expectations, Shown, Write, Written,
@@ -14,7 +14,7 @@ use runtime::{
 use tokio::task::AbortHandle;
 
 use crate::{
-    controller::{Controller, ParentRule},
+    controller::{ChildRule, Controller, ParentRule},
     customize::Customized,
     plan::{ObservedType, SettledChildren, Trial, Trials},
     queue::ParentQueue,
@@ -33,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) has_status: bool,
     pub(crate) parents: Arc<Cache>,
     pub(crate) children: Vec<ChildType>,
+    /// The versions of parents, if any children roll.
+    pub(crate) revisions: Option<Arc<Cache>>,
     pub(crate) queue: ParentQueue,
     pub(crate) means: Means,
     pub(crate) memory: Mutex<Memory>,
@@ -45,13 +47,15 @@ pub(crate) struct Context {
 /// A type of children and the copy of its objects.
 #[derive(Clone)]
 pub(crate) struct ChildType {
-    pub(crate) method: UpdateMethod,
+    pub(crate) rule: ChildRule,
     pub(crate) cache: Arc<Cache>,
 }
 
 /// What controllers act through; clones share it.
 #[derive(Clone)]
 pub(crate) struct Means {
+    /// Where the engine keeps what belongs to no namespace.
+    pub(crate) namespace: String,
     pub(crate) caches: Caches,
     pub(crate) client: Client,
     pub(crate) applier: Applier,
@@ -125,8 +129,13 @@ impl Memory {
 impl Context {
     /// Returns the cache of a type, if it is the parents' or among the children's.
     fn cache(&self, resource: &Resource) -> Option<&Arc<Cache>> {
+        self.caches().find(|cache| cache.resource() == resource)
+    }
+
+    /// Returns the caches of all types that the controller writes to and sees again.
+    pub(crate) fn caches(&self) -> impl Iterator<Item = &Arc<Cache>> {
         let children = self.children.iter().map(|child| &child.cache);
-        children.chain([&self.parents]).find(|cache| cache.resource() == resource)
+        children.chain([&self.parents]).chain(&self.revisions)
     }
 
     /// Expects the caches to show a write before the parent is synced again.

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{
-    composite::{ChildResource, CompositeControllerSpec, ParentResource},
+    composite::{
+        ChildResource, CompositeControllerSpec, ConditionCheck, ParentResource, UpdateStrategy,
+    },
     controller::{HookSpec, LabelSelector, UpdateMethod},
     decorator::{AnnotationSelector, AttachmentResource, DecoratorControllerSpec, TargetResource},
     names::{self, reasons},
@@ -67,6 +69,8 @@ pub struct ParentRule {
     pub annotations: Selector,
     /// Whether changes of status alone are ignored.
     pub ignore_status_changes: bool,
+    /// The paths of the fields that make a new version of a parent.
+    pub revision_fields: Vec<String>,
 }
 
 /// A type of children.
@@ -78,6 +82,8 @@ pub struct ChildRule {
     pub plural: String,
     /// What is done to a child that differs from what is wanted.
     pub method: UpdateMethod,
+    /// What a child must show before the next one is rolled.
+    pub status_checks: Arc<[ConditionCheck]>,
 }
 
 /// Why a controller cannot be run as it is written.
@@ -134,6 +140,11 @@ impl ControllerError {
 }
 
 impl Controller {
+    /// Returns whether any children are moved to their new form one at a time.
+    pub fn rolls(&self) -> bool {
+        self.form != Form::Decorator && self.children.iter().any(|child| child.method.is_rolling())
+    }
+
     /// Returns the controller's name.
     pub fn name(&self) -> &str {
         &self.object.meta().name
@@ -246,12 +257,15 @@ fn hooks(given: [Option<HookSpec>; 3]) -> Result<Hooks, ControllerError> {
 }
 
 fn parent(rule: ParentResource) -> Result<ParentRule, ControllerError> {
+    let fields = rule.revision_history.unwrap_or_default().field_paths;
+    let revision_fields = if fields.is_empty() { vec!["spec".to_owned()] } else { fields };
     Ok(ParentRule {
         labels: labels(&rule.resource, rule.label_selector)?,
         api_version: rule.api_version,
         plural: rule.resource,
         annotations: Selector::default(),
         ignore_status_changes: rule.ignore_status_changes,
+        revision_fields,
     })
 }
 
@@ -267,6 +281,7 @@ fn target(rule: TargetResource) -> Result<ParentRule, ControllerError> {
         api_version: rule.api_version,
         plural: rule.resource,
         ignore_status_changes: rule.ignore_status_changes,
+        revision_fields: Vec::new(),
     })
 }
 
@@ -277,14 +292,12 @@ fn labels(plural: &str, selector: Option<LabelSelector>) -> Result<Selector, Con
 }
 
 fn child(rule: ChildResource) -> Result<ChildRule, ControllerError> {
-    let method = rule.update_strategy.map(|strategy| strategy.method).unwrap_or_default();
-    if method.is_rolling() {
-        return Err(not_supported(&format!("the update method `{method:?}`")));
-    }
     if rule.controller_ref == Some(false) {
         return Err(not_supported("`controllerRef: false`"));
     }
-    Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method })
+    let UpdateStrategy { method, status_checks } = rule.update_strategy.unwrap_or_default();
+    let status_checks = status_checks.conditions.into();
+    Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method, status_checks })
 }
 
 fn attachment(rule: AttachmentResource) -> Result<ChildRule, ControllerError> {
@@ -297,7 +310,8 @@ fn attachment(rule: AttachmentResource) -> Result<ChildRule, ControllerError> {
         UpdateMethod::RollingInPlace => UpdateMethod::InPlace,
         method => method,
     };
-    Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method })
+    let status_checks = Arc::default();
+    Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method, status_checks })
 }
 
 fn resync(seconds: i32) -> Duration {

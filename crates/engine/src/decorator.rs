@@ -13,7 +13,7 @@ use crate::{
     error::{SyncError, call},
     observe::observe,
     selector::ChildSelector,
-    sync::{Call, ask, is_managed},
+    sync::{Call, ask, heed, is_managed},
     target::{self, TargetChange},
 };
 
@@ -37,6 +37,7 @@ pub(crate) async fn sync(
     };
     let related = related(ctx, &target).await?;
     let answer = ask(ctx, call, &target, &observed, &related).await?;
+    heed(ctx, &target, &answer);
     // As it was when the sync began: the attachments of a target that goes are dealt with once more.
     let is_managed = is_managed(ctx, &target);
     let mut released = Vec::new();

@@ -18,8 +18,8 @@ pub(crate) struct Desired {
     pub(crate) key: ObjectKey,
     /// The object, with namespace and generated label, without owner reference.
     pub(crate) value: Value,
-    /// Whether its type is among the controller's rules, so that it will be seen again.
-    pub(crate) declared: bool,
+    /// Its position in the hook's answer.
+    pub(crate) position: usize,
 }
 
 /// Something that is wrong with one child and leaves the others alone.
@@ -74,7 +74,7 @@ pub(crate) fn check(
 ) -> Result<(Vec<Desired>, Vec<Problem>), LabelMismatch> {
     let mut desired = BTreeMap::new();
     let mut problems = Vec::new();
-    for mut child in children {
+    for (position, mut child) in children.into_iter().enumerate() {
         let gvk = gvk(&child);
         let checked = find(types, &gvk).and_then(|(resource, declared)| {
             Ok((place(parent, resource, &mut child)?, resource, declared))
@@ -96,7 +96,7 @@ pub(crate) fn check(
             let message = format!("child {} {key}: its type is not among childResources", gvk.kind);
             problems.push(Problem { reason: reasons::UNDECLARED_CHILD, message });
         }
-        let each = Desired { resource: resource.clone(), key: key.clone(), value: child, declared };
+        let each = Desired { resource: resource.clone(), key: key.clone(), value: child, position };
         if desired.insert((resource.gvk.clone(), key.clone()), each).is_some() {
             let message = format!("child {} {key}: desired twice, the last one counts", gvk.kind);
             problems.push(Problem { reason: reasons::DUPLICATE_CHILD, message });

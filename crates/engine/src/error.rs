@@ -7,7 +7,8 @@ use runtime::{ApiError, DiscoveryError, ListError};
 use thiserror::Error;
 
 use crate::{
-    answer::AnswerError, desired::LabelMismatch, related::RuleError, selector::ChildSelectorError,
+    answer::AnswerError, desired::LabelMismatch, related::RuleError, revision::RevisionError,
+    selector::ChildSelectorError,
 };
 
 /// Why a sync failed.
@@ -55,6 +56,15 @@ pub(crate) enum SyncError {
         /// What it said.
         source: ApiError,
     },
+    /// The versions of the parent cannot be told.
+    #[error(transparent)]
+    Versions(#[from] RevisionError),
+    /// A version of the parent cannot be kept, because a foreign object has its name.
+    #[error("ControllerRevision {0} exists and is another parent's, or says something else")]
+    Revision(String),
+    /// Somebody else changed a version of the parent meanwhile.
+    #[error("a ControllerRevision changed meanwhile")]
+    Outdated,
     /// Some children were not written; the others were.
     #[error("{}", .0.join("; "))]
     Children(Vec<String>),
@@ -82,15 +92,17 @@ impl SyncError {
                 Remedy::WaitFor(*after)
             }
             Self::Hook { source: HookError::Overloaded, .. } => Remedy::WaitFor(OVERLOADED),
-            Self::Answer { source: AnswerError::Throttled { after: None }, .. } | Self::Filling => {
-                Remedy::Retry
-            }
+            Self::Answer { source: AnswerError::Throttled { after: None }, .. }
+            | Self::Filling
+            | Self::Outdated => Remedy::Retry,
             Self::Selector(_)
             | Self::Hook { .. }
             | Self::Answer { .. }
             | Self::Labels(_)
             | Self::Rule(_)
             | Self::Related(_)
+            | Self::Versions(_)
+            | Self::Revision(_)
             | Self::Discovery(_)
             | Self::Call { .. }
             | Self::Children(_) => Remedy::TellAndRetry,

@@ -7,8 +7,8 @@ use std::{
 
 use api::{
     Happening, Outcome,
-    controller::UpdateMethod,
     names::{self, reasons},
+    revision,
 };
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp, in_one_line};
 use runtime::{Change, EventKind, ListError, Subscription};
@@ -18,7 +18,7 @@ use tracing::{Instrument, debug, info_span};
 use crate::{
     children::Synced,
     context::{ChildType, Context, Means},
-    controller::{Controller, Form},
+    controller::{ChildRule, Controller, Form},
     error::{Remedy, SyncError},
     queue::ParentQueue,
     selector::child_selector,
@@ -56,8 +56,8 @@ impl Instance {
         let controller = Arc::new(controller);
         let workers = controller.workers.unwrap_or(workers);
         let queue = queue(&controller, &means);
-        let child = |(resource, method): &(Resource, UpdateMethod)| ChildType {
-            method: *method,
+        let child = |(resource, rule): &(Resource, ChildRule)| ChildType {
+            rule: rule.clone(),
             cache: means.caches.get(resource),
         };
         let children: Vec<_> = types.children.iter().map(child).collect();
@@ -68,6 +68,7 @@ impl Instance {
                 has_status: parent.has_status,
                 parents: means.caches.get(&parent.resource),
                 children: children.clone(),
+                revisions: controller.rolls().then(|| means.caches.get(&revision::resource())),
                 queue: queue.at(position),
                 means: means.clone(),
                 memory: Mutex::default(),
@@ -77,8 +78,7 @@ impl Instance {
         };
         let contexts: Arc<[_]> = types.parents.iter().enumerate().map(context).collect();
         let subscriptions = contexts.iter().flat_map(subscribe).collect();
-        let parents = contexts.iter().map(|ctx| &ctx.parents);
-        for cache in parents.chain(children.iter().map(|child| &child.cache)) {
+        for cache in contexts.iter().flat_map(|ctx| ctx.caches()) {
             cache.filled().await?;
         }
         let mut tasks = JoinSet::new();
@@ -153,8 +153,7 @@ fn subscribe(ctx: &Arc<Context>) -> Vec<Subscription> {
             }
         }));
     }
-    let caches = ctx.children.iter().map(|child| &child.cache);
-    for cache in caches.chain([&ctx.parents]) {
+    for cache in ctx.caches() {
         let ctx = Arc::downgrade(ctx);
         subscriptions.push(cache.on_seen(move || {
             if let Some(ctx) = ctx.upgrade() {

@@ -36,6 +36,8 @@ pub struct EngineOptions {
     pub workers: usize,
     /// The labels of the controller objects that are run; others are left alone.
     pub targets: Selector,
+    /// The engine's own namespace, where the versions of cluster-scoped parents are kept.
+    pub namespace: String,
 }
 
 /// The engine: starts, restarts and stops controllers as their objects come, change and go.
@@ -87,11 +89,12 @@ impl StartError {
 impl Engine {
     /// Starts the engine. It needs the resources of controllers to be served, now or later.
     pub fn start(client: &Client, options: EngineOptions) -> Self {
-        let EngineOptions { hook, report, workers, targets } = options;
+        let EngineOptions { hook, report, workers, targets, namespace } = options;
         let caches = Caches::new(client.clone());
         let controllers =
             [composite::resource(), decorator::resource()].map(|kind| caches.get(&kind));
         let means = Means {
+            namespace,
             caches: caches.clone(),
             client: client.clone(),
             applier: Applier::new(client.clone()),

@@ -16,8 +16,10 @@ use crate::{
 
 /// What becomes of the parent's reference in an object.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Change {
+pub(crate) enum Change {
+    /// It is put there.
     Adopt,
+    /// It is taken away.
     Release,
 }
 
@@ -30,7 +32,7 @@ pub(crate) async fn observe(
 ) -> Result<Option<Vec<ObservedType>>, SyncError> {
     let mut observed = Vec::new();
     let mut may_adopt = false;
-    for ChildType { method, cache } in &ctx.children {
+    for ChildType { rule, cache } in &ctx.children {
         let orphans = match selector {
             ChildSelector::Attached { .. } => Vec::new(),
             ChildSelector::Generated { .. } | ChildSelector::Own(_) => {
@@ -54,13 +56,15 @@ pub(crate) async fn observe(
             reclaim(ctx, (parent, selector), resource, object, Change::Release).await?;
         }
         objects.sort_by_key(|object| object.key());
-        observed.push(ObservedType { resource: resource.clone(), method: *method, objects });
+        let (resource, method) = (resource.clone(), rule.method);
+        let status_checks = Arc::clone(&rule.status_checks);
+        observed.push(ObservedType { resource, method, status_checks, objects });
     }
     Ok(Some(observed))
 }
 
 /// Reads the parent live: only one that exists and stays may adopt.
-async fn is_alive(ctx: &Context, parent: &Object) -> Result<bool, SyncError> {
+pub(crate) async fn is_alive(ctx: &Context, parent: &Object) -> Result<bool, SyncError> {
     match ctx.means.client.get(ctx.parents.resource(), &parent.key()).await {
         Ok(live) => Ok(live.meta().uid == parent.meta().uid && !live.meta().is_deleting()),
         Err(error) if error.is_not_found() => Ok(false),
@@ -70,7 +74,7 @@ async fn is_alive(ctx: &Context, parent: &Object) -> Result<bool, SyncError> {
 
 /// Adopts or releases an object and returns it if it is the parent's now. One that somebody else changes
 /// meanwhile is judged again as it is then; one that is gone is left alone.
-async fn reclaim(
+pub(crate) async fn reclaim(
     ctx: &Context,
     (parent, selector): (&Object, &ChildSelector),
     resource: &Resource,

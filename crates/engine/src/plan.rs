@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use api::{controller::UpdateMethod, names};
+use api::{composite::ConditionCheck, controller::UpdateMethod, names};
 use k8s::{Object, Resource, apply, json::same};
 use runtime::{Write, WriteKind};
 use serde_json::{Value, json};
@@ -66,6 +66,8 @@ pub(crate) struct ObservedType {
     pub(crate) resource: Resource,
     /// What is done to one that differs from what is wanted.
     pub(crate) method: UpdateMethod,
+    /// What a child must show before the next one is rolled.
+    pub(crate) status_checks: Arc<[ConditionCheck]>,
     /// Those that the parent owns.
     pub(crate) objects: Vec<Arc<Object>>,
 }
@@ -152,7 +154,7 @@ pub(crate) fn plan(
 }
 
 /// Returns the hash by which a desired object is known again.
-fn wish(desired: &Desired) -> u64 {
+pub(crate) fn wish(desired: &Desired) -> u64 {
     let mut hasher = DefaultHasher::new();
     desired.value.to_string().hash(&mut hasher);
     hasher.finish()
@@ -169,7 +171,7 @@ fn create(parent: &Object, desired: &Desired) -> Action {
 }
 
 /// Returns a desired child as it is created: with its owner and its last applied configuration.
-fn new_child(parent: &Object, desired: &Desired) -> Value {
+pub(crate) fn new_child(parent: &Object, desired: &Desired) -> Value {
     let mut value = desired.value.clone();
     annotate(&mut value, &apply::last_applied(&desired.value));
     let owners = &mut value["metadata"]["ownerReferences"];
@@ -202,18 +204,8 @@ fn update(
     method: UpdateMethod,
     trials: &Trials,
 ) -> Option<Action> {
-    let shape = match trials.get(&wish) {
-        Some(Trial::Accepted(shape)) => shape,
-        Some(Trial::Refused(_) | Trial::Unknown) | None => &desired.value,
-    };
     let before = observed.to_value();
-    let last = last_applied(&before);
-    let mut after = apply::three_way(&before, &last, &with_owner(parent, shape, &last));
-    // A hook that drops its annotations must not seem to drop the engine's own, which it never sets.
-    if let Some(text) = annotation_of(&before) {
-        annotate(&mut after, text);
-    }
-    let differs = first_difference(&before, &after, &mut Vec::new());
+    let (mut after, differs) = compare(parent, (desired, wish), &before, trials);
     let annotation = apply::last_applied(&desired.value);
     let same_annotation = annotation_of(&before).is_some_and(|text| means_same(text, &annotation));
     if differs.is_none() && same_annotation {
@@ -223,16 +215,52 @@ fn update(
         || "the last applied configuration differs".to_owned(),
         |path| format!("{path} differs"),
     );
-    if method == UpdateMethod::Recreate && differs.is_some() {
+    if method.recreates() && differs.is_some() {
         let reason = format!("{reason}, to be recreated");
-        let child = new_child(parent, desired);
-        let recreates = Some(Recreation { child, desired: desired.value.clone() });
+        let recreates = Some(recreation(parent, desired));
         return Some(Action { recreates, ..delete(&desired.resource, observed, &reason, wish) });
     }
     annotate(&mut after, &annotation);
     let kind = WriteKind::Update(after.to_string().into());
     let write = Write { resource: desired.resource.clone(), key: desired.key.clone(), kind };
     Some(Action { write, reason, wish, recreates: None })
+}
+
+/// Merges a desired child into what was observed; returns that, and the path of the first field that differs.
+fn compare(
+    parent: &Object,
+    (desired, wish): (&Desired, u64),
+    before: &Value,
+    trials: &Trials,
+) -> (Value, Option<String>) {
+    let shape = match trials.get(&wish) {
+        Some(Trial::Accepted(shape)) => shape,
+        Some(Trial::Refused(_) | Trial::Unknown) | None => &desired.value,
+    };
+    let last = last_applied(before);
+    let mut after = apply::three_way(before, &last, &with_owner(parent, shape, &last));
+    // A hook that drops its annotations must not seem to drop the engine's own, which it never sets.
+    if let Some(text) = annotation_of(before) {
+        annotate(&mut after, text);
+    }
+    let differs = first_difference(before, &after, &mut Vec::new());
+    (after, differs)
+}
+
+/// Returns whether an observed child differs from the desired one.
+pub(crate) fn differs(
+    parent: &Object,
+    desired: &Desired,
+    observed: &Object,
+    trials: &Trials,
+) -> bool {
+    let before = observed.to_value();
+    compare(parent, (desired, wish(desired)), &before, trials).1.is_some()
+}
+
+/// Returns what is created in the place of a child that differs.
+pub(crate) fn recreation(parent: &Object, desired: &Desired) -> Recreation {
+    Recreation { child: new_child(parent, desired), desired: desired.value.clone() }
 }
 
 /// Returns the desired object for merging: where the hook names owners, or named some before, the parent

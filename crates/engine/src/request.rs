@@ -131,7 +131,12 @@ mod tests {
     }
 
     fn observed(resource: Resource, objects: Vec<Arc<Object>>) -> ObservedType {
-        ObservedType { resource, method: UpdateMethod::InPlace, objects }
+        ObservedType {
+            resource,
+            method: UpdateMethod::InPlace,
+            status_checks: Arc::default(),
+            objects,
+        }
     }
 
     fn children(version: HookVersion, parent_namespace: &str) -> Vec<String> {

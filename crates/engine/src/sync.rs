@@ -66,8 +66,7 @@ pub(crate) fn is_managed(ctx: &Context, parent: &Object) -> bool {
             && !meta.has_finalizer("orphan")
 }
 
-/// Calls the hook, reads its answer, and does what it asks for apart from objects: events, and another
-/// look later. What fails afterwards does not take these back.
+/// Calls the hook and reads its answer.
 pub(crate) async fn ask(
     ctx: &Context,
     call: Call<'_>,
@@ -82,8 +81,13 @@ pub(crate) async fn ask(
     let request = HookRequest { url: webhook.url.clone(), body, timeout: webhook.timeout };
     let reply = ctx.means.hook.call(request).await;
     let reply = reply.map_err(|source| SyncError::Hook { hook, source })?;
-    let answer = answer::read(&reply, form, webhook.mode, finalizing)
-        .map_err(|source| SyncError::Answer { hook, source })?;
+    answer::read(&reply, form, webhook.mode, finalizing)
+        .map_err(|source| SyncError::Answer { hook, source })
+}
+
+/// Does what an answer asks for apart from objects: events, and another look later. What fails afterwards
+/// does not take these back.
+pub(crate) fn heed(ctx: &Context, parent: &Object, answer: &Answer) {
     for event in &answer.events {
         let kind = if event.r#type == "Warning" { EventKind::Warning } else { EventKind::Normal };
         ctx.means.events.tell(parent, kind, &event.reason, event.message.clone());
@@ -91,5 +95,4 @@ pub(crate) async fn ask(
     if let Some(after) = answer.resync_after {
         ctx.look_again(parent.key(), after);
     }
-    Ok(answer)
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     context::Context,
-    plan::{Action, Recreation, Trial},
+    plan::{Recreation, Trial},
 };
 
 /// How long an answer counts.
@@ -20,26 +20,36 @@ const NAME: usize = 46;
 /// What only one object of a cluster can hold: a second one would be refused for that alone.
 const FIXED: [&str; 4] = ["clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort"];
 
-/// Asks about the children that a plan wants to recreate and that nobody asked about lately. Returns
-/// whether that told anything new.
-pub(crate) async fn ask(ctx: &Context, actions: &[Action]) -> bool {
+/// A child that the server is asked about.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    /// Its type.
+    pub(crate) resource: Resource,
+    /// The hash of the desired object.
+    pub(crate) wish: u64,
+    /// As it would be created.
+    pub(crate) recreation: Recreation,
+}
+
+/// Asks about children that nobody asked about lately. Returns whether that told anything new.
+pub(crate) async fn ask(ctx: &Context, questions: Vec<Question>) -> bool {
     let mut asked = false;
-    for action in actions {
-        let Some(recreation) = action.recreates.as_ref() else { continue };
-        if ctx.memory().trials.contains_key(&action.wish) {
+    for question in questions {
+        if ctx.memory().trials.contains_key(&question.wish) {
             continue;
         }
-        let trial = one(ctx, &action.write.resource, recreation, action.wish).await;
+        let trial = one(ctx, &question).await;
         let wait = SignedDuration::try_from(KEPT).unwrap_or(SignedDuration::ZERO);
         let until = ctx.means.client.clock().now().checked_add(wait).unwrap_or(Timestamp::MAX);
-        ctx.keep_trial(action.wish, trial, until);
+        ctx.keep_trial(question.wish, trial, until);
         asked = true;
     }
     asked
 }
 
-async fn one(ctx: &Context, resource: &Resource, recreation: &Recreation, wish: u64) -> Trial {
-    let candidate = candidate(resource, &recreation.child, wish);
+async fn one(ctx: &Context, question: &Question) -> Trial {
+    let Question { resource, wish, recreation } = question;
+    let candidate = candidate(resource, &recreation.child, *wish);
     let text = |value: &Value, field: &str| {
         value["metadata"][field].as_str().unwrap_or_default().to_owned()
     };

@@ -1,19 +1,19 @@
 //! The types of a controller, as the API server has them.
 
-use api::{controller::UpdateMethod, names::reasons};
+use api::names::reasons;
 use k8s::Resource;
 use runtime::{Discovery, DiscoveryError};
 use thiserror::Error;
 
-use crate::controller::{Controller, Form};
+use crate::controller::{ChildRule, Controller, Form};
 
 /// The types a controller works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Types {
     /// The types of the parents, in the order of the rules.
     pub(crate) parents: Vec<ParentType>,
-    /// The types of the children, and what is done to those that differ.
-    pub(crate) children: Vec<(Resource, UpdateMethod)>,
+    /// The types of the children, with their rules.
+    pub(crate) children: Vec<(Resource, ChildRule)>,
 }
 
 /// A type of parents.
@@ -75,7 +75,7 @@ pub(crate) async fn find(
     for rule in &controller.children {
         let child = discovery.by_plural(&rule.api_version, &rule.plural).await?;
         children.retain(|(resource, _)| *resource != child.resource);
-        children.push((child.resource, rule.method));
+        children.push((child.resource, rule.clone()));
     }
     Ok(Types { parents, children })
 }

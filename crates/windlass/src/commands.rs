@@ -1,6 +1,7 @@
 //! The commands: each wires parts together and turns how it ended into an exit code.
 
 use std::{
+    fs,
     io::{self, Write},
     process::ExitCode,
     sync::Arc,
@@ -102,6 +103,7 @@ pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
             report: Arc::new(NoReport),
             workers: args.workers,
             targets,
+            namespace: own_namespace(),
         },
     );
     match httpd::signals() {
@@ -110,6 +112,12 @@ pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
     }
     engine.stop().await;
     ExitCode::SUCCESS
+}
+
+/// Returns the namespace of the pod that this process runs in; out of a cluster, `default`.
+fn own_namespace() -> String {
+    let mounted = fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace");
+    mounted.map_or_else(|_| "default".to_owned(), |namespace| namespace.trim().to_owned())
 }
 
 pub(crate) fn manifests(args: &ManifestsArgs) -> ExitCode {

@@ -21,7 +21,7 @@ fn desired(name: &str, value: &str) -> Desired {
         key: k8s::ObjectKey::new("n", name),
         value: json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": name, "namespace": "n"}, "data": {"k": value}}),
-        declared: true,
+        position: 0,
     }
 }
 
@@ -43,7 +43,7 @@ fn stored(wish: &Desired) -> Object {
 
 fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
     let objects = wishes(text).iter().map(|wish| Arc::new(stored(wish))).collect();
-    vec![ObservedType { resource: resource(), method, objects }]
+    vec![ObservedType { resource: resource(), method, status_checks: Arc::default(), objects }]
 }
 
 fn plan_text(have: &str, want: &str, method: UpdateMethod) -> String {
@@ -83,7 +83,12 @@ fn a_child_that_is_going_away_is_waited_for() {
     value["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     let going = Arc::new(Object::from_value(&value).unwrap());
     let method = UpdateMethod::Recreate;
-    let observed = vec![ObservedType { resource: resource(), method, objects: vec![going] }];
+    let observed = vec![ObservedType {
+        resource: resource(),
+        method,
+        status_checks: Arc::default(),
+        objects: vec![going],
+    }];
     for want in ["web=2", ""] {
         let plan =
             plan(&parent(), &observed, &wishes(want), &SettledChildren::new(), &Trials::new());
@@ -96,7 +101,12 @@ fn a_lost_annotation_is_written_in_place_even_under_recreate() {
     let mut value = stored(&desired("web", "1")).to_value();
     value["metadata"]["annotations"] = json!({});
     let objects = vec![Arc::new(Object::from_value(&value).unwrap())];
-    let observed = [ObservedType { resource: resource(), method: UpdateMethod::Recreate, objects }];
+    let observed = [ObservedType {
+        resource: resource(),
+        method: UpdateMethod::Recreate,
+        status_checks: Arc::default(),
+        objects,
+    }];
     let plan =
         plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
     assert_eq!(
@@ -133,7 +143,12 @@ fn tried(observed: &Value, wish: &Value, trial: Trial) -> (String, String) {
     let mut have = stored(&desired).to_value();
     have["data"] = observed.clone();
     let objects = vec![Arc::new(Object::from_value(&have).unwrap())];
-    let types = [ObservedType { resource: resource(), method: UpdateMethod::Recreate, objects }];
+    let types = [ObservedType {
+        resource: resource(),
+        method: UpdateMethod::Recreate,
+        status_checks: Arc::default(),
+        objects,
+    }];
     let hash = super::wish(&desired);
     let wishes = [desired];
     let plan = |trials| plan(&parent(), &types, &wishes, &SettledChildren::new(), &trials);
@@ -164,7 +179,12 @@ fn a_hook_that_drops_all_its_annotations_does_not_drop_the_engine_s() {
     let mut before = desired("web", "1");
     before.value["metadata"]["annotations"] = json!({});
     let objects = vec![Arc::new(stored(&before))];
-    let observed = [ObservedType { resource: resource(), method: UpdateMethod::Recreate, objects }];
+    let observed = [ObservedType {
+        resource: resource(),
+        method: UpdateMethod::Recreate,
+        status_checks: Arc::default(),
+        objects,
+    }];
     let plan =
         plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
     assert_eq!(
@@ -179,7 +199,12 @@ fn an_owner_that_the_hook_no_longer_names_goes_alone() {
     before.value["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "o"}]);
     let objects = vec![Arc::new(stored(&before))];
-    let observed = [ObservedType { resource: resource(), method: UpdateMethod::InPlace, objects }];
+    let observed = [ObservedType {
+        resource: resource(),
+        method: UpdateMethod::InPlace,
+        status_checks: Arc::default(),
+        objects,
+    }];
     let plan =
         plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
     let WriteKind::Update(body) = &plan.actions[0].write.kind else { unreachable!() };

@@ -1,0 +1,158 @@
+//! Children move to a new version of their parent one at a time.
+
+use e2e::{World, story};
+use k8s::Resource;
+use serde_json::{Value, json};
+
+use crate::{controller, thing};
+
+/// Pods whose readiness the story itself says; no node runs them.
+fn pods() -> Resource {
+    Resource::namespaced("v1", "Pod", "pods")
+}
+
+fn revisions() -> Resource {
+    api::revision::resource()
+}
+
+fn rolling(things: &Resource, method: &str) -> Value {
+    let mut spec = controller(things, "InPlace");
+    spec["childResources"] = json!([{"apiVersion": "v1", "resource": "pods",
+        "updateStrategy": {"method": method,
+            "statusChecks": {"conditions": [{"type": "Ready", "status": "True"}]}}}]);
+    spec
+}
+
+/// Answers with three pods, the last of the alphabet first, whose image is what the parent says.
+fn three_pods(request: &Value) -> Value {
+    let image = &request["parent"]["spec"]["value"];
+    let pod = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"schedulerName": "nobody", "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": "c", "image": image}]}})
+    };
+    json!({"status": {}, "children": [pod("c"), pod("b"), pod("a")]})
+}
+
+/// Starts three pods of version `1` that are all ready.
+async fn started(world: &World, method: &str) -> Resource {
+    let things = world.things().await;
+    world.hook.answer(three_pods);
+    world.control("c", &rolling(&things, method)).await;
+    world.create(&things, thing("p", "1")).await;
+    world.settle().await;
+    for name in ["a", "b", "c"] {
+        ready(world, name).await;
+    }
+    world.settle().await;
+    things
+}
+
+async fn ready(world: &World, name: &str) {
+    let status = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    world.patch_status(&pods(), name, &status).await;
+}
+
+/// Returns the images of the pods `a`, `b` and `c`, in this order.
+async fn images(world: &World) -> String {
+    let mut images = String::new();
+    for name in ["a", "b", "c"] {
+        let pod = world.get(&pods(), name).await;
+        images += pod["spec"]["containers"][0]["image"].as_str().unwrap_or("-");
+    }
+    images
+}
+
+async fn updated(world: &World, things: &Resource) -> Value {
+    let parent = world.get(things, "p").await;
+    let conditions = parent["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.into_iter().find(|each| each["type"] == "Updated").unwrap_or_default()
+}
+
+async fn versions(world: &World) -> usize {
+    world.list(&revisions()).await.len()
+}
+
+/// Breaks when `advance` passes over children that are not as they should be.
+async fn acceptance_22_one_child_is_recreated_at_a_time(world: &World) {
+    let things = started(world, "RollingRecreate").await;
+    assert_eq!(updated(world, &things).await["reason"], "OnLatestRevision");
+    assert_eq!(versions(world).await, 1);
+    world.patch(&things, "p", &json!({"spec": {"value": "2"}})).await;
+    world.settle().await;
+    for (images_then, waiting, next) in [("112", "c", "b"), ("122", "b", "a")] {
+        assert_eq!(images(world).await, images_then);
+        let condition = updated(world, &things).await;
+        assert_eq!(condition["reason"], "RolloutWaiting");
+        let why = format!("child Pod {waiting} failed status check");
+        assert!(condition["message"].as_str().unwrap().starts_with(&why), "{condition}");
+        assert_eq!(versions(world).await, 2, "{next} follows the older one");
+        ready(world, waiting).await;
+        world.settle().await;
+    }
+    assert_eq!(images(world).await, "222");
+    ready(world, "a").await;
+    world.settle().await;
+    let condition = updated(world, &things).await;
+    assert_eq!(
+        (&condition["status"], &condition["reason"]),
+        (&json!("True"), &json!("OnLatestRevision"))
+    );
+    assert_eq!(versions(world).await, 1);
+    let calls = world.hook.calls();
+    world.settle().await;
+    assert_eq!(world.hook.calls(), calls);
+}
+story!(acceptance_22_one_child_is_recreated_at_a_time);
+
+/// Breaks when `merged` gives all children the latest version's form.
+async fn acceptance_23_a_rollout_goes_on_where_it_was(world: &World) {
+    let things = started(world, "RollingRecreate").await;
+    world.patch(&things, "p", &json!({"spec": {"value": "2"}})).await;
+    world.settle().await;
+    assert_eq!(images(world).await, "112");
+    world.restart_engine().await;
+    world.settle().await;
+    assert_eq!(images(world).await, "112");
+    world.delete(&pods(), "a").await;
+    let is_back = || async { images(world).await == "112" };
+    world.eventually("a pod that was not rolled comes back in its old form", is_back).await;
+    world.settle().await;
+    for name in ["a", "c", "b", "a"] {
+        ready(world, name).await;
+        world.settle().await;
+    }
+    assert_eq!(images(world).await, "222");
+    assert_eq!(updated(world, &things).await["status"], "True");
+}
+story!(acceptance_23_a_rollout_goes_on_where_it_was);
+
+story!(fields_outside_the_revision_change_at_once);
+async fn fields_outside_the_revision_change_at_once(world: &World) {
+    let things = world.things().await;
+    world.hook.answer(|request| {
+        let spec = &request["parent"]["spec"];
+        let pod = |name: &str| {
+            json!({"apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": name, "labels": {"color": spec["color"]}},
+                "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": spec["value"]}]}})
+        };
+        json!({"children": [pod("a"), pod("b"), pod("c")]})
+    });
+    let mut spec = rolling(&things, "RollingInPlace");
+    spec["parentResource"]["revisionHistory"] = json!({"fieldPaths": ["spec.value"]});
+    world.control("c", &spec).await;
+    let mut parent = thing("p", "1");
+    parent["spec"]["color"] = json!("red");
+    world.create(&things, parent).await;
+    world.settle().await;
+    world.patch(&things, "p", &json!({"spec": {"color": "blue"}})).await;
+    world.settle().await;
+    for name in ["a", "b", "c"] {
+        let pod = world.get(&pods(), name).await;
+        assert_eq!(pod["metadata"]["labels"]["color"], "blue", "{name}");
+    }
+    assert_eq!(versions(world).await, 1);
+    let patch = world.list(&revisions()).await[0]["parentPatch"].clone();
+    assert_eq!(patch, json!({"spec": {"value": "1"}}));
+}

@@ -1,0 +1,165 @@
+//! Rollouts as text: what is there, which version claims it, what each version wants.
+
+use std::sync::Arc;
+
+use k8s::Resource;
+
+use super::*;
+use crate::plan::new_child;
+
+fn parent() -> Object {
+    let value = json!({"apiVersion": "example.com/v1", "kind": "Thing",
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"}});
+    Object::from_value(&value).unwrap()
+}
+
+/// Reads `a=1 b=2`.
+fn wishes(text: &str) -> Vec<Desired> {
+    let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
+    let wish = |(position, (name, value)): (usize, (&str, &str))| Desired {
+        resource: Resource::namespaced("v1", "Pod", "pods"),
+        key: ObjectKey::new("n", name),
+        value: json!({"apiVersion": "v1", "kind": "Pod", "spec": {"value": value},
+            "metadata": {"name": name, "namespace": "n"}}),
+        position,
+    };
+    pairs.enumerate().map(wish).collect()
+}
+
+fn pods() -> GroupKind {
+    (String::new(), "Pod".to_owned())
+}
+
+/// Reads `latest: a b / a=2 b=2`: a name, what it claims, what it wants.
+fn version(text: &str) -> Version {
+    let (name, rest) = text.split_once(": ").unwrap();
+    let (claims, wants) = rest.split_once('/').unwrap();
+    let names: Vec<_> = claims.split_whitespace().map(ToOwned::to_owned).collect();
+    let mut revision = Revision::new(&wishes("x=1")[0].resource, &parent(), json!({}));
+    name.clone_into(&mut revision.name);
+    if !names.is_empty() {
+        revision.claims.insert(pods(), names);
+    }
+    Version { revision, desired: wishes(wants) }
+}
+
+/// Returns what is there, each `Ready` but those whose name ends with a question mark.
+fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
+    let object = |wish: &Desired| {
+        let mut value = new_child(&parent(), wish);
+        let name = wish.key.name.trim_end_matches('?');
+        let ready = if wish.key.name == name { "True" } else { "False" };
+        value["metadata"]["name"] = json!(name);
+        value["status"] = json!({"conditions": [{"type": "Ready", "status": ready}]});
+        Arc::new(Object::from_value(&value).unwrap())
+    };
+    let check = ConditionCheck {
+        r#type: "Ready".to_owned(),
+        status: Some("True".to_owned()),
+        reason: None,
+    };
+    vec![ObservedType {
+        resource: Resource::namespaced("v1", "Pod", "pods"),
+        method,
+        status_checks: [check].into(),
+        objects: wishes(text).iter().map(object).collect(),
+    }]
+}
+
+/// Returns the claims of each version after one step, and how far the rollout is.
+fn step(have: &str, versions: &[&str]) -> String {
+    let observed = observed(have, UpdateMethod::RollingRecreate);
+    let mut versions: Vec<_> = versions.iter().map(|text| version(text)).collect();
+    let (parent, trials) = (parent(), Trials::new());
+    let view = View { parent: &parent, observed: &observed, trials: &trials };
+    let progress = match advance(&mut versions, view) {
+        Progress::Waiting(why) => why,
+        Progress::Moving { kind, name } => format!("moves {kind} {name}"),
+        Progress::Done(name) => format!("done at {name}"),
+    };
+    let claims = versions.iter().map(|version| {
+        let names = version.revision.claims.get(&pods()).cloned().unwrap_or_default();
+        format!("{}[{}]", version.revision.name, names.join(" "))
+    });
+    format!("{} {progress}", claims.collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn the_first_version_gets_all_children() {
+    assert_eq!(step("", &["new: / a=1 b=1"]), "new[a b] done at new");
+}
+
+#[test]
+fn one_child_moves_at_a_time_in_the_order_of_the_latest_list() {
+    let old = "old: b a c / a=1 b=1 c=1";
+    assert_eq!(step("a=1 b=1 c=1", &["new: / b=2 a=2 c=2", old]), "new[b] old[a c] moves Pod b");
+    assert_eq!(
+        step("a=1 b=2 c=1", &["new: b / b=2 a=2 c=2", "old: a c / a=1 b=1 c=1"]),
+        "new[b a] old[c] moves Pod a"
+    );
+    assert_eq!(step("a=2 b=2", &["new: a b / a=2 b=2"]), "new[a b] done at new");
+}
+
+#[test]
+fn a_rollout_waits_for_what_moved_before() {
+    for (have, why) in [
+        ("b=1", "missing child Pod a"),
+        ("a=1 b=1", "child Pod a is not updated yet"),
+        (
+            "a?=2 b=1",
+            "child Pod a failed status check: \"Ready\" condition status is \"False\" (want \"True\")",
+        ),
+    ] {
+        let versions = ["new: a / a=2 b=2", "old: b / a=1 b=1"];
+        assert_eq!(step(have, &versions), format!("new[a] old[b] {why}"));
+    }
+}
+
+#[test]
+fn what_needs_no_change_moves_at_once() {
+    assert_eq!(
+        step("a=1 b=2 c=2", &["new: / a=2 b=2 c=2", "old: a b c / a=1 b=1 c=1"]),
+        "new[b c a] old[] moves Pod a"
+    );
+}
+
+#[test]
+fn claims_that_mean_nothing_any_more_are_dropped() {
+    assert_eq!(
+        step("a=2", &["new: a gone / a=2", "old: a gone / a=1 gone=1"]),
+        "new[a] old[] done at new"
+    );
+}
+
+#[test]
+fn children_keep_the_form_of_the_version_they_follow() {
+    let versions = [version("new: b / b=2 a=2"), version("old: a / a=1 b=1")];
+    let latest = wishes("b=2 a=2").into_iter().map(|wish| wish.value).collect();
+    let values: Vec<_> = merged(latest, &versions, &parent())
+        .iter()
+        .map(|child| format!("{}={}", child["metadata"]["name"], child["spec"]["value"]))
+        .collect();
+    assert_eq!(values, [r#""b"="2""#, r#""a"="1""#]);
+}
+
+#[test]
+fn the_condition_of_the_engine_replaces_one_of_the_hook() {
+    let status = json!({"conditions": [{"type": "Updated", "stale": true}, {"type": "Other"}]});
+    let mut status = status.as_object().cloned().unwrap();
+    note(&mut status, &Progress::Waiting("x".to_owned()));
+    assert_eq!(
+        Value::Object(status),
+        json!({"conditions": [{"type": "Updated", "status": "False", "reason": "RolloutWaiting",
+            "message": "x"}, {"type": "Other"}]})
+    );
+    let mut status = Map::new();
+    note(&mut status, &Progress::Done("r".to_owned()));
+    assert_eq!(status["conditions"][0]["message"], "latest ControllerRevision: r");
+}
+
+#[test]
+fn children_elsewhere_are_known_by_their_namespace() {
+    let cluster = Object::from_value(&json!({"metadata": {"name": "p"}})).unwrap();
+    assert_eq!(relative(&cluster, &ObjectKey::new("n", "a")), "n/a");
+    assert_eq!(relative(&parent(), &ObjectKey::new("n", "a")), "a");
+}
