@@ -1,5 +1,7 @@
 //! Pure: normalises, defaults and validates what is about to be written, by the rules of its kind.
 
+pub(crate) mod pods;
+
 use serde_json::{Number, Value};
 
 use crate::{

@@ -286,6 +286,11 @@ impl Backend {
         self.0.entropy.uid()
     }
 
+    /// Returns the certificate that clients trust.
+    pub(crate) fn ca_certificate(&self) -> &str {
+        &self.0.ca_certificate
+    }
+
     pub(crate) fn stop(&self) {
         self.0.stopping.send_replace(true);
     }

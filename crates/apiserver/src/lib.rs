@@ -19,6 +19,7 @@ mod entropy;
 mod error;
 mod faults;
 mod field;
+mod furniture;
 mod http;
 mod kubeconfig;
 mod lifecycle;

@@ -61,6 +61,7 @@ impl Backend {
         lifecycle::give_birth(registered, &mut value, &self.0.entropy.uid(), self.now());
         let managed =
             self.complete_new(registered, (&mut value, ungifted.as_ref()), (ownership, sent));
+        self.admit(registered, &mut value)?;
         let name = text(&value, "name").to_owned();
         let mut errors = self.assign(registered, &mut value, None);
         errors.extend(self.check(registered, Part::Main, &value, None));

@@ -1,4 +1,4 @@
-//! What some kinds need beyond the rules of all: namespaces and their first content, definitions.
+//! What some kinds need beyond the rules of all: namespaces and their first content, definitions, pods.
 
 use std::sync::Arc;
 
@@ -7,12 +7,16 @@ use serde_json::{Value, json};
 
 use crate::{
     addresses::{self, Taken},
-    admission,
+    admission::{
+        self,
+        pods::{self, Facts},
+    },
     backend::{Backend, Part, WriteOptions, text},
     crd::{self, CustomVersion, TakenNames},
     error::ApiError,
     field::FieldError,
-    lifecycle::{rfc3339, update},
+    furniture,
+    lifecycle::{self, rfc3339, update},
     registry::{Registered, Registry},
     rules,
 };
@@ -56,6 +60,25 @@ impl Backend {
             errors.retain(|error| !rules::is_about_loopback(error));
         }
         errors
+    }
+
+    /// Gives a new pod what it is given by what else is kept, or refuses it.
+    pub(super) fn admit(&self, registered: &Registered, value: &mut Value) -> Result<(), ApiError> {
+        if !registered.is("", "pods") {
+            return Ok(());
+        }
+        let key = ObjectKey::new(text(value, "namespace"), pods::account_name(value));
+        let account = self.0.store.get(&accounts(), &key).map(|it| it.to_value());
+        let classes = self.0.store.list(&priority_classes(), "").objects;
+        let classes: Vec<_> = classes.iter().map(|it| it.to_value()).collect();
+        let volume = lifecycle::generated_name(pods::TOKEN_VOLUME, &self.0.entropy.bytes());
+        let facts = Facts { account: account.as_ref(), classes: &classes, volume: &volume };
+        pods::admit(value, &facts).map_err(|why| {
+            // The reference refuses a pod before it makes up its name.
+            let (name, base) = (text(value, "name"), text(value, "generateName"));
+            let is_generated = !base.is_empty() && name.starts_with(base);
+            ApiError::forbidden(registered, if is_generated { base } else { name }, &why)
+        })
     }
 
     /// Does what must be done before a checked object is written.
@@ -165,25 +188,24 @@ impl Backend {
 
     /// Creates what every namespace has from the start.
     fn furnish(&self, namespace: &str) -> Result<(), ApiError> {
-        let account = Resource::namespaced("v1", "ServiceAccount", "serviceaccounts");
         let map = Resource::namespaced("v1", "ConfigMap", "configmaps");
-        let ca = json!({"ca.crt": self.0.ca_certificate});
-        let about = json!({"kubernetes.io/description": "Contains a CA bundle that can be used to verify \
-            the kube-apiserver when using internal endpoints such as the internal service IP or \
-            kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes \
-            clusters."});
         for (resource, value) in [
-            (account, json!({"metadata": {"name": "default"}})),
-            (
-                map,
-                json!({"metadata": {"name": "kube-root-ca.crt", "annotations": about}, "data": ca}),
-            ),
+            (accounts(), furniture::account()),
+            (map, furniture::certificate(&self.0.ca_certificate)),
         ] {
             let registered = self.registered(&resource)?;
             self.create_locked(&registered, namespace, value, WriteOptions::default())?;
         }
         Ok(())
     }
+}
+
+fn accounts() -> Resource {
+    Resource::namespaced("v1", "ServiceAccount", "serviceaccounts")
+}
+
+fn priority_classes() -> Resource {
+    Resource::cluster("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses")
 }
 
 fn definitions() -> Resource {

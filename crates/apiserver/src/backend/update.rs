@@ -6,7 +6,7 @@ use k8s::{Object, ObjectKey};
 use serde_json::Value;
 
 use crate::{
-    admission,
+    admission::{self, pods},
     backend::{Backend, Part, WriteOptions, Written, text},
     convert,
     error::ApiError,
@@ -81,6 +81,9 @@ impl Backend {
         let places = (Some(&before), held.as_ref());
         let managed = self.owners(registered, options.ownership, places, (&value, sent));
         update::revert(registered, part, &before, &mut value);
+        if part == Part::Main && registered.is("", "pods") {
+            pods::readmit(&mut value, &before);
+        }
         let mut errors = self.assign(registered, &mut value, Some(&before));
         errors.extend(self.check(registered, part, &value, Some(&before)));
         if !errors.is_empty() {

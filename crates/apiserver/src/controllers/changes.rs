@@ -12,6 +12,7 @@ use super::{
     queue::Work,
     world::{Entry, View, World},
 };
+use crate::furniture;
 
 /// One committed write: the object before and after it, where it was or is.
 pub(crate) struct Change<'a> {
@@ -64,6 +65,7 @@ pub(crate) fn work(world: &World, change: &Change<'_>) -> BTreeSet<Work> {
             work.insert(Work::CustomResource(key.name));
         }
     }
+    add_furniture(change, &mut work);
     add_garbage(world, change, &mut work);
     add_waiting(world, change, &mut work);
     add_executor(world, change, &mut work);
@@ -108,6 +110,17 @@ fn claimants(world: &World, object: &Object, resource: &Shared) -> Vec<ObjectKey
         claimant.claim(object.meta()) != Claim::Foreign
     });
     claiming.map(|entry| entry.object.key()).collect()
+}
+
+/// Adds the namespace whose own content went, or is no longer what it was.
+fn add_furniture(change: &Change<'_>, work: &mut BTreeSet<Work>) {
+    let Some(Meta { name, namespace, .. }) = change.old.map(Object::meta) else { return };
+    let (resource, is_gone) = (change.resource, change.new.is_none());
+    let is_account = *resource == *kinds::SERVICE_ACCOUNTS && name == furniture::ACCOUNT;
+    let is_certificate = *resource == *kinds::CONFIG_MAPS && name == furniture::CERTIFICATE;
+    if is_account && is_gone || is_certificate {
+        work.insert(Work::Furniture(namespace.clone()));
+    }
 }
 
 /// Adds the objects whose owners or finalizers matter now.

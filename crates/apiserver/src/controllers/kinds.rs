@@ -18,6 +18,8 @@ kinds! {
     PODS: namespaced "v1" "Pod" "pods";
     SERVICES: namespaced "v1" "Service" "services";
     ENDPOINTS: namespaced "v1" "Endpoints" "endpoints";
+    SERVICE_ACCOUNTS: namespaced "v1" "ServiceAccount" "serviceaccounts";
+    CONFIG_MAPS: namespaced "v1" "ConfigMap" "configmaps";
     EVENTS: namespaced "v1" "Event" "events";
     NODES: cluster "v1" "Node" "nodes";
     NAMESPACES: cluster "v1" "Namespace" "namespaces";

@@ -1,6 +1,7 @@
 //! Pure: gathers what a piece of work needs from the world, and has it planned.
 
 use k8s::{ObjectKey, Timestamp};
+use serde_json::Value;
 
 use super::{
     action::{Action, Note, Plan, Severity, Target},
@@ -12,12 +13,15 @@ use super::{
     replicaset, scheduler, service, sim, statefulset,
     world::{Entry, World},
 };
+use crate::furniture;
 
 /// What plans are made from, besides the work itself.
 pub(crate) struct Context<'a> {
     pub(crate) world: &'a World,
     pub(crate) addresses: &'a mut Addresses,
     pub(crate) known: Discovery<'a>,
+    /// The certificate that clients trust, as namespaces show it.
+    pub(crate) certificate: &'a str,
     /// The store's revision, from which names are made.
     pub(crate) revision: u64,
     pub(crate) now: Timestamp,
@@ -29,6 +33,7 @@ impl<'a> Context<'a> {
         let plan = match work {
             Work::Garbage(uid) => return self.garbage(uid),
             Work::Unclaimed(uid) => self.unclaimed(uid),
+            Work::Furniture(namespace) => self.furniture(namespace),
             Work::Pod(key) => self.pod(key),
             Work::ReplicaSet(key) => self.replica_set(key).as_ref().map(replicaset::plan),
             Work::Deployment(key) => self.deployment(key),
@@ -66,6 +71,37 @@ impl<'a> Context<'a> {
             message: format!("no executor `{executor}` is registered; the object is left alone"),
         };
         Some(Plan { actions: vec![Action::Note(note)], look_again: None })
+    }
+
+    /// Plans to give a namespace back what it lost of its own content.
+    fn furniture(&self, namespace: &str) -> Option<Plan> {
+        self.world.get(&kinds::NAMESPACES, &ObjectKey::new("", namespace))?;
+        if self.world.is_ending(namespace) {
+            return None;
+        }
+        let find = |resource: &kinds::Shared, name: &str| {
+            self.world.get(resource, &ObjectKey::new(namespace, name))
+        };
+        let mut plan = Plan::default();
+        let mut create = |resource: &kinds::Shared, mut object: Value| {
+            fields::set(&mut object, &["metadata", "namespace"], namespace);
+            plan.push(Action::Create { resource: resource.clone(), object });
+        };
+        if find(&kinds::SERVICE_ACCOUNTS, furniture::ACCOUNT).is_none() {
+            create(&kinds::SERVICE_ACCOUNTS, furniture::account());
+        }
+        match find(&kinds::CONFIG_MAPS, furniture::CERTIFICATE) {
+            None => create(&kinds::CONFIG_MAPS, furniture::certificate(self.certificate)),
+            Some(entry) => {
+                let repaired = furniture::repaired(&entry.object.to_value(), self.certificate);
+                plan.actions.extend(repaired.map(|object| Action::Update {
+                    resource: kinds::CONFIG_MAPS.clone(),
+                    object,
+                    what: "certificate".to_owned(),
+                }));
+            }
+        }
+        Some(plan)
     }
 
     fn pod(&mut self, key: &ObjectKey) -> Option<Plan> {

@@ -16,6 +16,8 @@ pub(crate) enum Work {
     Garbage(String),
     /// An object, by its UID, that names an executor nobody registered.
     Unclaimed(String),
+    /// A namespace that lost what every namespace holds.
+    Furniture(String),
     Pod(ObjectKey),
     ReplicaSet(ObjectKey),
     Deployment(ObjectKey),

@@ -146,7 +146,9 @@ impl Shell {
                 self.world.put(&resource, object);
             }
         }
-        let mut work = BTreeSet::new();
+        let namespaces = self.world.of(&kinds::NAMESPACES, "");
+        let mut work: BTreeSet<_> =
+            namespaces.map(|it| Work::Furniture(it.object.meta().name.clone())).collect();
         for (target, entry) in self.world.all() {
             if let Some(pod) = entry.pod() {
                 self.addresses.note(&target.uid, &pod.ip);
@@ -206,6 +208,7 @@ impl Shell {
             world: &self.world,
             addresses: &mut self.addresses,
             known: &|gvk| scope(&registry, gvk),
+            certificate: self.backend.ca_certificate(),
             revision: self.backend.revision(),
             now: self.backend.clock().now(),
         })
