@@ -9,7 +9,7 @@ use crate::{
     crd, defaults,
     error::ApiError,
     field::FieldError,
-    lifecycle::{self, metadata},
+    lifecycle::{self, metadata, template_generation},
     registry::Registered,
     rules, typed,
 };
@@ -29,6 +29,9 @@ pub(crate) fn normalise(
             .map_err(|error| lifecycle::undecodable(registered, &error.to_string()))?,
     };
     unknown.extend(lifecycle::tidy(registered, value)?);
+    template_generation::check(registered, value)
+        .map_err(|why| lifecycle::undecodable(registered, &why))?;
+    template_generation::show(registered, value);
     let unknown: Vec<_> = unknown.iter().map(|it| format!("unknown field \"{it}\"")).collect();
     let mut warnings = metadata::warnings(registered, value);
     match validation {
@@ -51,6 +54,7 @@ pub(crate) fn complete(registered: &Registered, value: &mut Value, is_new: bool)
     }
     if is_new {
         defaults::give_birth(gvk, value);
+        template_generation::start(registered, value);
     }
     defaults::apply(gvk, value);
     if is_definition(registered) {

@@ -126,6 +126,24 @@ impl FieldError {
         Self::new(FieldReason::NotSupported, field, Some(&value.into()), detail)
     }
 
+    /// Returns the error of a malformed value that is shown in a form of its own.
+    pub(crate) fn shown_invalid(field: impl fmt::Display, shown: &str, detail: &str) -> Self {
+        let message = format!("Invalid value: {shown}: {detail}");
+        Self { reason: FieldReason::Invalid, field: field.to_string(), message }
+    }
+
+    /// Returns the error of a value that is none of the `supported` ones and is shown in a form of its own.
+    pub(crate) fn shown_not_supported(
+        field: impl fmt::Display,
+        shown: &str,
+        supported: &[&str],
+    ) -> Self {
+        let supported: Vec<_> = supported.iter().map(|each| quote(each)).collect();
+        let message =
+            format!("Unsupported value: {shown}: supported values: {}", supported.join(", "));
+        Self { reason: FieldReason::NotSupported, field: field.to_string(), message }
+    }
+
     /// Returns the error of a value that names something that is not there.
     pub(crate) fn not_found(field: impl fmt::Display, value: impl Into<Value>) -> Self {
         Self::new(FieldReason::NotFound, field, Some(&value.into()), "")

@@ -3,6 +3,7 @@
 mod config;
 mod container;
 mod endpoint;
+mod job;
 mod pod;
 mod service;
 #[cfg(test)]
@@ -37,7 +38,8 @@ pub(crate) fn validate(
         ("apps", "ReplicaSet") => workload::replica_set(&spec, new, old, &mut errors),
         ("apps", "DaemonSet") => workload::daemon_set(&spec, new, old, &mut errors),
         ("apps", "StatefulSet") => workload::stateful_set(&spec, new, old, &mut errors),
-        ("batch", "Job") => workload::job(&spec, new, old, &mut errors),
+        ("apps", "ControllerRevision") => workload::controller_revision(new, old, &mut errors),
+        ("batch", "Job") => job::job(&spec, new, old, &mut errors),
         ("coordination.k8s.io", "Lease") => config::lease(new, &mut errors),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => config::role(new, &mut errors),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {

@@ -11,7 +11,7 @@ use crate::{
     convert,
     error::ApiError,
     field::FieldError,
-    lifecycle::{self, deletion, update},
+    lifecycle::{self, deletion, template_generation, update},
     managed,
     registry::Registered,
 };
@@ -81,6 +81,7 @@ impl Backend {
         let places = (Some(&before), held.as_ref());
         let managed = self.owners(registered, options.ownership, places, (&value, sent));
         update::revert(registered, part, &before, &mut value);
+        template_generation::count(registered, &before, &mut value);
         if part == Part::Main && registered.is("", "pods") {
             pods::readmit(&mut value, &before);
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::defaults::{is_true, map, pod, set, text, within};
+use crate::defaults::{each, is_true, map, pod, set, text, within};
 
 pub(super) fn deployment(spec: &mut Map<String, Value>) {
     set(spec, "replicas", 1);
@@ -28,7 +28,7 @@ pub(super) fn stateful_set(spec: &mut Map<String, Value>) {
     let retention = map(spec, "persistentVolumeClaimRetentionPolicy");
     set(retention, "whenDeleted", "Retain");
     set(retention, "whenScaled", "Retain");
-    super::each(spec, "volumeClaimTemplates", |claim| {
+    each(spec, "volumeClaimTemplates", |claim| {
         within(claim, "spec", |spec| set(spec, "volumeMode", "Filesystem"));
         set(map(claim, "status"), "phase", "Pending");
         set(claim, "apiVersion", "v1");
@@ -104,6 +104,11 @@ fn job_spec(spec: &mut Map<String, Value>) {
     set(spec, "completionMode", "NonIndexed");
     set(spec, "suspend", false);
     set(spec, "manualSelector", false);
+    within(spec, "podFailurePolicy", |policy| {
+        each(policy, "rules", |rule| {
+            each(rule, "onPodConditions", |condition| set(condition, "status", "True"));
+        });
+    });
     let replaced =
         if spec.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
     set(spec, "podReplacementPolicy", replaced);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s::{Object, ObjectKey};
+use k8s::ObjectKey;
 use serde_json::{Value, json};
 
 use crate::{
@@ -42,7 +42,7 @@ pub(crate) fn list(
     shape::list(call, registered, &page.objects, &metadata(&page, snapshot.revision))
 }
 
-/// Deletes what a list would show and answers with it.
+/// Deletes what a list would show and answers with that list, as it was before.
 pub(crate) fn delete(
     call: &Call,
     registered: &Arc<Registered>,
@@ -51,20 +51,18 @@ pub(crate) fn delete(
     let filter = Filter::parse(registered, namespace, "", &call.query)?;
     let options = write::delete_options(call, registered)?;
     let backend = call.backend();
-    let Snapshot { objects, .. } = backend.store().list(&registered.storage, namespace);
+    let Snapshot { objects, revision } = backend.store().list(&registered.storage, namespace);
     let objects = objects.iter().map(|it| convert::served(registered, it)).collect();
     let Page { objects, .. } = list::page(objects, &filter, None, 0);
-    let mut deleted: Vec<Arc<Object>> = vec![];
-    for object in objects {
+    for object in &objects {
         match backend.delete_with(registered, &object.key(), &options) {
-            Ok(done) => deleted.push(done.object().clone()),
             // Somebody else was faster.
             Err(error) if error.code() == 404 => {}
-            Err(error) => return Err(error),
+            result => drop(result?),
         }
     }
-    let metadata = json!({"resourceVersion": backend.revision().to_string()});
-    shape::list(call, registered, &deleted, &metadata)
+    let metadata = json!({"resourceVersion": revision.to_string()});
+    shape::list(call, registered, &objects, &metadata)
 }
 
 fn snapshot(

@@ -1,24 +1,29 @@
 //! Pure: the rules of what makes pods.
 
+use std::{borrow::Cow, collections::BTreeSet};
+
 use k8s::selector::Selector;
 use serde_json::{Value, json};
 
 use crate::{
+    dns,
     field::{FieldError, FieldPath},
-    rules::{Errors, given, number, pod, text},
+    rules::{Errors, given, list, number, pod, text},
 };
 
 pub(super) fn deployment(path: &FieldPath, new: &Value, old: Option<&Value>, errors: &mut Errors) {
     let spec = &new["spec"];
     errors.not_negative(path, spec, "replicas");
     selector_and_template(path, spec, "deployment", errors);
-    always_restarts(path, spec, errors);
+    always_restarts(path, spec, "ReplicaSet", errors);
     strategy(&path.child("strategy"), &spec["strategy"], errors);
     for name in ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] {
         errors.not_negative(path, spec, name);
     }
     let deadline = number(spec, "/progressDeadlineSeconds");
-    if deadline <= number(spec, "/minReadySeconds") {
+    if given(spec, "progressDeadlineSeconds").is_some()
+        && deadline <= number(spec, "/minReadySeconds")
+    {
         let path = path.child("progressDeadlineSeconds");
         errors.invalid(&path, deadline, "must be greater than minReadySeconds");
     }
@@ -30,17 +35,17 @@ pub(super) fn replica_set(path: &FieldPath, new: &Value, old: Option<&Value>, er
     errors.not_negative(path, spec, "replicas");
     errors.not_negative(path, spec, "minReadySeconds");
     selector_and_template(path, spec, "deployment", errors);
-    always_restarts(path, spec, errors);
+    always_restarts(path, spec, "ReplicaSet", errors);
     immutable_selector(path, new, old, errors);
 }
 
 pub(super) fn daemon_set(path: &FieldPath, new: &Value, old: Option<&Value>, errors: &mut Errors) {
     let spec = &new["spec"];
     selector_and_template(path, spec, "daemonset", errors);
-    always_restarts(path, spec, errors);
-    let kinds = ["RollingUpdate", "OnDelete"];
-    let kind = text(spec, "/updateStrategy/type");
-    errors.one_of(&path.child("updateStrategy").child("type"), kind, &kinds);
+    always_restarts(path, spec, "DaemonSet", errors);
+    errors.not_negative(path, spec, "minReadySeconds");
+    daemon_set_strategy(&path.child("updateStrategy"), &spec["updateStrategy"], errors);
+    errors.not_negative(path, spec, "revisionHistoryLimit");
     immutable_selector(path, new, old, errors);
 }
 
@@ -51,12 +56,26 @@ pub(super) fn stateful_set(
     errors: &mut Errors,
 ) {
     let spec = &new["spec"];
-    errors.not_negative(path, spec, "replicas");
-    selector_and_template(path, spec, "statefulset", errors);
-    always_restarts(path, spec, errors);
-    let policies = ["OrderedReady", "Parallel"];
     let policy = text(spec, "/podManagementPolicy");
-    errors.one_of(&path.child("podManagementPolicy"), policy, &policies);
+    if !["OrderedReady", "Parallel"].contains(&policy) {
+        let detail = "must be 'OrderedReady' or 'Parallel'";
+        errors.invalid(&path.child("podManagementPolicy"), policy, detail);
+    }
+    stateful_set_strategy(&path.child("updateStrategy"), &spec["updateStrategy"], errors);
+    let retention = path.child("persistentVolumeClaimRetentionPolicy");
+    for name in ["whenDeleted", "whenScaled"] {
+        let policy = text(&spec["persistentVolumeClaimRetentionPolicy"], &format!("/{name}"));
+        errors.one_of(&retention.child(name), policy, &["Retain", "Delete"]);
+    }
+    errors.not_negative(path, spec, "replicas");
+    errors.not_negative(path, spec, "minReadySeconds");
+    errors.not_negative(&path.child("ordinals"), &spec["ordinals"], "start");
+    let service = text(spec, "/serviceName");
+    if !service.is_empty() {
+        errors.name(&path.child("serviceName"), service, dns::label);
+    }
+    selector_and_template(path, &with_claims(spec), "statefulset", errors);
+    always_restarts(path, spec, "StatefulSet", errors);
     let Some(old) = old else { return };
     let frozen = |object: &Value| {
         let mut spec = object["spec"].clone();
@@ -83,30 +102,31 @@ pub(super) fn stateful_set(
     }
 }
 
-pub(super) fn job(path: &FieldPath, new: &Value, old: Option<&Value>, errors: &mut Errors) {
-    let spec = &new["spec"];
-    for name in ["parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished"] {
-        errors.not_negative(path, spec, name);
+pub(super) fn controller_revision(new: &Value, old: Option<&Value>, errors: &mut Errors) {
+    errors.not_negative(&FieldPath::default(), new, "revision");
+    let data = FieldPath::new("data");
+    match (given(new, "data"), old) {
+        (None, _) => errors.push(FieldError::required(&data, "data is mandatory")),
+        (sent, Some(old)) => errors.immutable(&data, sent, old.get("data")),
+        (Some(_), None) => {}
     }
-    if text(spec, "/completionMode") == "Indexed" && given(spec, "completions").is_none() {
-        let detail = "when completion mode is Indexed";
-        errors.push(FieldError::required(path.child("completions"), detail));
+}
+
+/// Returns a spec whose template has the volumes that its pods get from the claims.
+fn with_claims(spec: &Value) -> Cow<'_, Value> {
+    let claims = list(spec, "/volumeClaimTemplates").iter().map(|it| text(it, "/metadata/name"));
+    let claims: BTreeSet<_> = claims.collect();
+    if claims.is_empty() {
+        return Cow::Borrowed(spec);
     }
-    let template = path.child("template");
-    pod::template(&template, spec.get("template"), errors);
-    let policy = text(spec, "/template/spec/restartPolicy");
-    if policy == "Always" {
-        let path = template.child("spec").child("restartPolicy");
-        errors.one_of(&path, policy, &["OnFailure", "Never"]);
-    }
-    let Some(old) = old else { return };
-    let suspended = old["spec"]["suspend"] == json!(true);
-    for name in ["selector", "completionMode", "template"] {
-        // What schedules the pods of a suspended job may still change.
-        if name != "template" || !suspended {
-            errors.immutable(&path.child(name), spec.get(name), old["spec"].get(name));
-        }
-    }
+    let claimed = claims
+        .iter()
+        .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+    let own = list(spec, "/template/spec/volumes").iter();
+    let own = own.filter(|it| !claims.contains(text(it, "/name"))).cloned();
+    let mut extended = spec.clone();
+    extended["template"]["spec"]["volumes"] = claimed.chain(own).collect();
+    Cow::Owned(extended)
 }
 
 /// Checks a required selector, the template and that they fit.
@@ -114,7 +134,10 @@ fn selector_and_template(path: &FieldPath, spec: &Value, kind: &str, errors: &mu
     let selector_path = path.child("selector");
     let parsed = match given(spec, "selector") {
         None => {
-            errors.required(&selector_path);
+            // The reference does not ask DaemonSets for one: the template says then that nothing selects it.
+            if kind != "daemonset" {
+                errors.required(&selector_path);
+            }
             None
         }
         Some(selector) => match Selector::from_label_selector(selector) {
@@ -142,12 +165,13 @@ fn selector_and_template(path: &FieldPath, spec: &Value, kind: &str, errors: &mu
     pod::template(&template, spec.get("template"), errors);
 }
 
-fn always_restarts(path: &FieldPath, spec: &Value, errors: &mut Errors) {
+/// Checks that pods run for ever; `kind` is what the reference calls their maker, whatever makes that one.
+fn always_restarts(path: &FieldPath, spec: &Value, kind: &str, errors: &mut Errors) {
     let path = path.child("template").child("spec");
     let policy = text(spec, "/template/spec/restartPolicy");
     errors.one_of(&path.child("restartPolicy"), policy, &["Always"]);
     if spec.pointer("/template/spec/activeDeadlineSeconds").is_some() {
-        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        let detail = format!("activeDeadlineSeconds in {kind} is not Supported");
         errors.push(FieldError::forbidden(path.child("activeDeadlineSeconds"), detail));
     }
 }
@@ -168,7 +192,7 @@ fn strategy(path: &FieldPath, strategy: &Value, errors: &mut Errors) {
             errors.push(FieldError::forbidden(rolling_path, detail));
         }
         ("RollingUpdate", Some(rolling)) => {
-            for name in ["maxUnavailable", "maxSurge"] {
+            for name in ["maxSurge", "maxUnavailable"] {
                 int_or_percent(&rolling_path.child(name), &rolling[name], errors);
             }
             let is_zero = |name: &str| [json!(0), json!("0%")].contains(&rolling[name]);
@@ -179,11 +203,81 @@ fn strategy(path: &FieldPath, strategy: &Value, errors: &mut Errors) {
             }
         }
         ("Recreate" | "RollingUpdate", None) => {}
-        (_, _) => {
-            let supported = ["Recreate", "RollingUpdate"];
-            errors.push(FieldError::not_supported(path, strategy.clone(), &supported));
+        (kind, _) => {
+            let shown = shown(kind, rolling, ["MaxUnavailable", "MaxSurge"]);
+            errors.push(FieldError::shown_not_supported(
+                path,
+                &shown,
+                &["Recreate", "RollingUpdate"],
+            ));
         }
     }
+}
+
+fn daemon_set_strategy(path: &FieldPath, strategy: &Value, errors: &mut Errors) {
+    let rolling = given(strategy, "rollingUpdate");
+    let kind = text(strategy, "/type");
+    if !["OnDelete", "RollingUpdate"].contains(&kind) {
+        let shown = shown(kind, rolling, ["MaxUnavailable", "MaxSurge"]);
+        errors.push(FieldError::shown_not_supported(path, &shown, &["RollingUpdate", "OnDelete"]));
+    }
+    let (Some(rolling), "RollingUpdate") = (rolling, kind) else { return };
+    let path = path.child("rollingUpdate");
+    for name in ["maxUnavailable", "maxSurge"] {
+        int_or_percent(&path.child(name), &rolling[name], errors);
+    }
+    let is_zero = |name: &str| [json!(0), json!("0%")].contains(&rolling[name]);
+    match (is_zero("maxUnavailable"), is_zero("maxSurge")) {
+        (true, true) => {
+            let detail = "cannot be 0 when maxSurge is 0";
+            errors.push(FieldError::required(path.child("maxUnavailable"), detail));
+        }
+        (false, false) => {
+            let detail = "may not be set when maxUnavailable is non-zero";
+            errors.invalid(&path.child("maxSurge"), rolling["maxSurge"].clone(), detail);
+        }
+        _ => {}
+    }
+}
+
+fn stateful_set_strategy(path: &FieldPath, strategy: &Value, errors: &mut Errors) {
+    let rolling = given(strategy, "rollingUpdate");
+    let names = ["Partition", "MaxUnavailable"];
+    let rolling_path = path.child("rollingUpdate");
+    match (text(strategy, "/type"), rolling) {
+        ("OnDelete", Some(rolling)) => {
+            let detail = "only allowed for updateStrategy 'RollingUpdate'";
+            errors.push(FieldError::shown_invalid(rolling_path, &fields(rolling, names), detail));
+        }
+        ("RollingUpdate", Some(rolling)) => {
+            errors.not_negative(&rolling_path, rolling, "partition");
+            int_or_percent(
+                &rolling_path.child("maxUnavailable"),
+                rolling.get("maxUnavailable").unwrap_or(&Value::Null),
+                errors,
+            );
+        }
+        ("OnDelete" | "RollingUpdate", None) => {}
+        (kind, rolling) => {
+            let detail = "must be 'RollingUpdate' or 'OnDelete'";
+            errors.push(FieldError::shown_invalid(path, &shown(kind, rolling, names), detail));
+        }
+    }
+}
+
+/// Writes a strategy as the reference shows it: as its Go fields, all of them.
+fn shown(kind: &str, rolling: Option<&Value>, names: [&str; 2]) -> String {
+    let rolling = rolling.map_or("null".to_owned(), |rolling| fields(rolling, names));
+    format!("{{\"Type\":{},\"RollingUpdate\":{rolling}}}", json!(kind))
+}
+
+fn fields(rolling: &Value, names: [&str; 2]) -> String {
+    let field = |name: &str| {
+        let (first, rest) = name.split_at(1);
+        let value = rolling.get(format!("{}{rest}", first.to_lowercase()));
+        format!("\"{name}\":{}", value.unwrap_or(&Value::Null))
+    };
+    format!("{{{}}}", names.map(field).join(","))
 }
 
 fn int_or_percent(path: &FieldPath, value: &Value, errors: &mut Errors) {
@@ -194,7 +288,9 @@ fn int_or_percent(path: &FieldPath, value: &Value, errors: &mut Errors) {
                 let detail = "a valid percent string must be a numeric string followed by an ending \
                               '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
                 errors.invalid(path, text.as_str(), detail);
-            } else if percent > Some(100) && path.to_string().ends_with("maxUnavailable") {
+            } else if percent > Some(100)
+                && !path.to_string().starts_with("spec.strategy.rollingUpdate.maxSurge")
+            {
                 errors.invalid(path, text.as_str(), "must not be greater than 100%");
             }
         }
