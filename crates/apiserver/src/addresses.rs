@@ -1,5 +1,8 @@
 //! Pure: gives Services their cluster addresses and node ports.
 
+mod ports;
+mod release;
+
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
@@ -25,7 +28,7 @@ impl Taken {
         let mut taken = Self::default();
         for service in services {
             taken.addresses.extend(address(service).parse::<Ipv4Addr>());
-            taken.node_ports.extend(ports(service).iter().filter_map(node_port));
+            taken.node_ports.extend(ports::held(service));
         }
         taken
     }
@@ -40,10 +43,11 @@ pub(crate) fn assign(
 ) -> Vec<FieldError> {
     if let Some(old) = old {
         keep(service, old);
+        release::release(service, old);
     }
     complete(service);
     let mut errors = assign_address(service, old, taken, networks.services);
-    errors.extend(assign_node_ports(service, taken, networks));
+    errors.extend(ports::assign(service, &taken.node_ports, &networks.node_ports));
     errors
 }
 
@@ -56,18 +60,7 @@ fn keep(service: &mut Value, old: &Value) {
         service["spec"]["clusterIP"] = old["spec"]["clusterIP"].clone();
         service["spec"]["clusterIPs"] = old["spec"]["clusterIPs"].clone();
     }
-    if !has_node_ports(service) {
-        return;
-    }
-    let before = ports(old).clone();
-    for port in ports_mut(service) {
-        let same = before
-            .iter()
-            .find(|it| it["port"] == port["port"] && it["protocol"] == port["protocol"]);
-        if let (None, Some(number)) = (node_port(port), same.and_then(node_port)) {
-            port["nodePort"] = json!(number);
-        }
-    }
+    ports::keep(service, old);
 }
 
 /// Fills in what follows from the address; it is handed out with it, and so nobody's.
@@ -126,45 +119,24 @@ fn assign_address(
     vec![FieldError::invalid("spec.clusterIPs", json!([wanted]), why)]
 }
 
-fn assign_node_ports(service: &mut Value, taken: &Taken, networks: &Networks) -> Vec<FieldError> {
-    let range = &networks.node_ports;
-    if !has_node_ports(service) {
-        for port in ports_mut(service) {
-            port.as_object_mut().map(|port| port.remove("nodePort"));
-        }
-        return vec![];
-    }
-    let mut errors = vec![];
-    let mut used = taken.node_ports.clone();
-    for (index, port) in ports(service).iter().enumerate() {
-        let Some(number) = node_port(port) else { continue };
-        let field = format!("spec.ports[{index}].nodePort");
-        if !range.contains(&number) {
-            let why = format!(
-                "provided port is not in the valid range. The range of valid ports is {}-{}",
-                range.start(),
-                range.end()
-            );
-            errors.push(FieldError::invalid(field, number, why));
-        } else if !used.insert(number) {
-            let why = "provided port is already allocated";
-            errors.push(FieldError::invalid(field, number, why));
-        }
-    }
-    for port in ports_mut(service) {
-        if node_port(port).is_none()
-            && let Some(free) = range.clone().find(|each| !used.contains(each))
-        {
-            used.insert(free);
-            port["nodePort"] = json!(free);
-        }
-    }
-    errors
-}
-
 fn has_node_ports(service: &Value) -> bool {
     let allocates = service["spec"]["allocateLoadBalancerNodePorts"] != json!(false);
     matches!(kind(service), "NodePort") || (kind(service) == "LoadBalancer" && allocates)
+}
+
+/// Returns whether nodes are asked over a port of its own whether they have a backend.
+pub(crate) fn needs_health_check(service: &Value) -> bool {
+    kind(service) == "LoadBalancer" && service["spec"]["externalTrafficPolicy"] == "Local"
+}
+
+/// Returns whether a Service has addresses besides the one in the cluster.
+pub(crate) fn is_reached_from_outside(service: &Value) -> bool {
+    let has_more = service["spec"]["externalIPs"].as_array().is_some_and(|it| !it.is_empty());
+    match kind(service) {
+        "LoadBalancer" | "NodePort" => true,
+        "ClusterIP" => has_more,
+        _ => false,
+    }
 }
 
 fn kind(service: &Value) -> &str {
@@ -219,6 +191,44 @@ mod tests {
             "clusterIPs": ["10.96.0.3"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
             "ports": [{"port": 80, "nodePort": 30001}]});
         assert_eq!(assigned(new, None, &[other]), Ok(expected));
+    }
+
+    #[test]
+    fn local_balancers_are_checked_over_a_port_that_stays_theirs() {
+        let local = |health: Value| {
+            service(json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local",
+                "clusterIP": "10.96.0.9", "healthCheckNodePort": health}))
+        };
+        let first = assigned(local(Value::Null), None, &[]).unwrap();
+        assert_eq!(first["healthCheckNodePort"], 30000);
+        let other = service(json!({"healthCheckNodePort": 30000}));
+        let second = assigned(local(Value::Null), None, &[other]).unwrap();
+        assert_eq!(second["healthCheckNodePort"], 30001);
+        let kept = assigned(local(Value::Null), Some(&local(json!(31000))), &[]).unwrap();
+        assert_eq!(kept["healthCheckNodePort"], 31000);
+    }
+
+    #[test]
+    fn what_the_new_type_has_no_use_for_goes_unless_it_was_changed() {
+        let old = json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local",
+            "allocateLoadBalancerNodePorts": true, "clusterIP": "10.96.0.9",
+            "clusterIPs": ["10.96.0.9"], "healthCheckNodePort": 31000, "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "ports": [{"port": 80, "nodePort": 30000}]});
+        let turned = |kind: &str, more: Value| {
+            let mut new = service(old.clone());
+            k8s::patch::merge(&mut new, &json!({"spec": {"type": kind}}));
+            k8s::patch::merge(&mut new, &json!({"spec": more}));
+            assigned(new, Some(&service(old.clone())), &[]).unwrap()
+        };
+        let plain = json!({"type": "ClusterIP", "clusterIP": "10.96.0.9",
+            "clusterIPs": ["10.96.0.9"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+            "ports": [{"port": 80}]});
+        assert_eq!(turned("ClusterIP", json!({})), plain);
+        let name = json!({"type": "ExternalName", "ports": [{"port": 80}]});
+        assert_eq!(turned("ExternalName", json!({})), name);
+        let changed = turned("ClusterIP", json!({"healthCheckNodePort": 31001}));
+        assert_eq!(changed["healthCheckNodePort"], 31001);
     }
 
     #[test]

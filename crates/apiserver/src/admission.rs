@@ -92,6 +92,14 @@ pub(crate) fn validate(
     errors
 }
 
+/// Returns what the writer of an object is told although nothing is wrong with it.
+pub(crate) fn warnings(registered: &Registered, part: Part, value: &Value) -> Vec<String> {
+    if registered.is_custom() || part != Part::Main {
+        return vec![];
+    }
+    rules::warnings(&registered.resource.gvk, value)
+}
+
 /// Returns whether objects of the resource define other resources.
 pub(crate) fn is_definition(registered: &Registered) -> bool {
     registered.is("apiextensions.k8s.io", "customresourcedefinitions")

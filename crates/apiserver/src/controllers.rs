@@ -27,14 +27,12 @@ mod service;
 mod shell;
 mod sim;
 mod statefulset;
+mod volume;
 mod world;
 
 use tokio::task::JoinHandle;
 
-use crate::{
-    backend::{Backend, Part},
-    error::ApiError,
-};
+use crate::{backend::Backend, error::ApiError};
 
 /// The running controllers. They stop when it is dropped, and when the server stops.
 #[derive(Debug)]
@@ -64,8 +62,5 @@ fn register_node(backend: &Backend) -> Result<(), ApiError> {
     if backend.get(&kinds::NODES, &name).is_ok() {
         return Ok(());
     }
-    let node = node::simulated(backend.clock().now());
-    let mut created = backend.create(&kinds::NODES, node.clone())?.to_value();
-    fields::set(&mut created, &["status"], node["status"].clone());
-    backend.update(&kinds::NODES, created, Part::Status).map(|_| ())
+    backend.create(&kinds::NODES, node::simulated(backend.clock().now())).map(|_| ())
 }

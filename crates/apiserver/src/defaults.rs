@@ -18,6 +18,7 @@ pub(crate) fn apply(gvk: &GroupVersionKind, object: &mut Value) {
     let Value::Object(object) = object else { return };
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Namespace") => namespace(object),
+        ("", "Node") => node(object),
         ("", "Pod") => pod::pod(object),
         ("", "PodTemplate") => within(object, "template", pod::template),
         ("", "Service") => networking::service(object),
@@ -71,6 +72,15 @@ fn namespace(object: &mut Map<String, Value>) {
         map(metadata, "labels").insert("kubernetes.io/metadata.name".to_owned(), name);
     }
     set(map(object, "status"), "phase", "Active");
+}
+
+/// A node that does not say otherwise gives everything it has.
+fn node(object: &mut Map<String, Value>) {
+    within(object, "status", |status| {
+        if let Some(capacity) = status.get("capacity").cloned() {
+            set(status, "allocatable", capacity);
+        }
+    });
 }
 
 fn secret(object: &mut Map<String, Value>) {

@@ -29,6 +29,7 @@ mod managed;
 mod network;
 mod openapi;
 mod pack;
+mod prepare;
 mod protobuf;
 mod quantity;
 mod registry;

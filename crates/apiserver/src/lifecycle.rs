@@ -99,7 +99,9 @@ pub(crate) fn tidy(registered: &Registered, value: &mut Value) -> Result<Vec<Str
 
 /// Removes what only the server may set in a new object.
 pub(crate) fn wipe(registered: &Registered, value: &mut Value) {
-    if let (true, Some(fields)) = (registered.status, value.as_object_mut()) {
+    // Nodes tell what they are as they come.
+    let is_reset = registered.status && !registered.is("", "nodes");
+    if let (true, Some(fields)) = (is_reset, value.as_object_mut()) {
         fields.remove("status");
     }
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {

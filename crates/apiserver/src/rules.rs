@@ -8,11 +8,13 @@ mod pod;
 mod service;
 #[cfg(test)]
 mod tests;
+mod warnings;
 mod workload;
 
 use k8s::GroupVersionKind;
 use serde_json::{Map, Value};
 
+pub(crate) use self::warnings::warnings;
 use crate::field::{FieldError, FieldPath};
 
 /// Returns what is wrong with an object, and with turning `old` into it.

@@ -90,10 +90,21 @@ impl Walk {
         }
         self.names.pop();
         self.path.truncate(length);
-        if !(field.omit_empty && !field.pointer && is_empty(&field.shape, &value)) {
+        if field.pointer || !is_empty(&field.shape, &value) {
             fields.insert(field.name.to_owned(), value);
+        } else if !field.omit_empty {
+            fields.insert(field.name.to_owned(), self.emptied(&field.shape, value));
         }
         Ok(())
+    }
+
+    /// Returns what comes back of an empty value: protobuf, in which most kinds are kept, has no empty lists.
+    fn emptied(&self, shape: &Shape, value: Value) -> Value {
+        let is_kept_as_json = self.owner.starts_with("apiextensions.");
+        match shape {
+            Shape::List(_) | Shape::Map(_) if !is_kept_as_json => Value::Null,
+            _ => value,
+        }
     }
 
     fn value(&mut self, shape: &'static Shape, value: &mut Value) -> Result<(), TypedError> {
@@ -284,6 +295,17 @@ mod tests {
         assert_eq!(object["eventTime"], "2026-01-01T00:00:00.500000Z");
         assert_eq!(object.get("firstTimestamp"), Some(&Value::Null));
         assert_eq!(object.get("reportingComponent"), Some(&json!("")));
+    }
+
+    #[test]
+    fn empty_lists_are_nothing_where_they_are_written_always() {
+        let slice = json!({"metadata": {}, "addressType": "IPv4", "endpoints": [], "ports": null});
+        let (slice, _) = normalised("discovery.k8s.io/v1", "EndpointSlice", slice);
+        assert_eq!((&slice["endpoints"], &slice["ports"]), (&Value::Null, &Value::Null));
+        let version = "apiextensions.k8s.io/v1";
+        let definition = json!({"metadata": {}, "spec": {"versions": []}});
+        let (definition, _) = normalised(version, "CustomResourceDefinition", definition);
+        assert_eq!(definition["spec"]["versions"], json!([]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     backend::{Backend, Ownership, Part, WriteOptions, Written, text},
     convert,
     error::ApiError,
-    lifecycle, managed,
+    lifecycle, managed, prepare,
     registry::Registered,
     store::TooLarge,
 };
@@ -63,11 +63,13 @@ impl Backend {
             self.complete_new(registered, (&mut value, ungifted.as_ref()), (ownership, sent));
         self.admit(registered, &mut value)?;
         let name = text(&value, "name").to_owned();
+        prepare::prepare(registered, Part::Main, (&mut value, None), self.now());
         let mut errors = self.assign(registered, &mut value, None);
         errors.extend(self.check(registered, Part::Main, &value, None));
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, &name, &errors));
         }
+        warnings.extend(admission::warnings(registered, Part::Main, &value));
         let key = ObjectKey::new(namespace, &name);
         if let Some(existing) = self.0.store.get(&registered.storage, &key) {
             let deleting = existing.meta().is_deleting();

@@ -12,7 +12,7 @@ use crate::{
     error::ApiError,
     field::FieldError,
     lifecycle::{self, deletion, template_generation, update},
-    managed,
+    managed, prepare,
     registry::Registered,
 };
 
@@ -85,11 +85,13 @@ impl Backend {
         if part == Part::Main && registered.is("", "pods") {
             pods::readmit(&mut value, &before);
         }
+        prepare::prepare(registered, part, (&mut value, Some(&before)), self.now());
         let mut errors = self.assign(registered, &mut value, Some(&before));
         errors.extend(self.check(registered, part, &value, Some(&before)));
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, name, &errors));
         }
+        warnings.extend(admission::warnings(registered, part, &value));
         if part == Part::Main {
             update::count_generation(registered, &before, &mut value);
         }

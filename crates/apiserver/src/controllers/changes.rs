@@ -57,6 +57,10 @@ pub(crate) fn work(world: &World, change: &Change<'_>) -> BTreeSet<Work> {
             let service = object.meta().labels.get(super::service::SERVICE_NAME);
             let named = service.map(|it| ObjectKey::new(&object.meta().namespace, it));
             work.extend(named.map(Work::Service));
+        } else if is(&kinds::VOLUMES) {
+            work.insert(Work::Volume(key.name));
+        } else if is(&kinds::CLAIMS) {
+            work.insert(Work::Claim(key));
         } else if is(&kinds::NODES) {
             work.extend(world.homeless().cloned().map(Work::Pod));
         } else if is(&kinds::NAMESPACES) {
@@ -90,6 +94,9 @@ fn add_pod(world: &World, pod: &Object, work: &mut BTreeSet<Work>) {
     let services = services
         .filter(|entry| entry.service().is_some_and(|service| service.selects(&meta.labels)));
     work.extend(services.map(|entry| Work::Service(entry.object.key())));
+    let claims = world.of(&kinds::CLAIMS, &meta.namespace);
+    let waiting = claims.filter(|entry| entry.object.meta().is_deleting());
+    work.extend(waiting.map(|entry| Work::Claim(entry.object.key())));
 }
 
 /// Returns who of a resource owns an object or, if nobody does, would adopt it.

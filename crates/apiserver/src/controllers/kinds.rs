@@ -27,6 +27,7 @@ kinds! {
     DEPLOYMENTS: namespaced "apps/v1" "Deployment" "deployments";
     STATEFUL_SETS: namespaced "apps/v1" "StatefulSet" "statefulsets";
     CONTROLLER_REVISIONS: namespaced "apps/v1" "ControllerRevision" "controllerrevisions";
+    VOLUMES: cluster "v1" "PersistentVolume" "persistentvolumes";
     CLAIMS: namespaced "v1" "PersistentVolumeClaim" "persistentvolumeclaims";
     JOBS: namespaced "batch/v1" "Job" "jobs";
     ENDPOINT_SLICES: namespaced "discovery.k8s.io/v1" "EndpointSlice" "endpointslices";

@@ -10,7 +10,7 @@ use super::{
     garbage::{self, Discovery, Verdict},
     job, kinds, namespace, node,
     queue::Work,
-    replicaset, scheduler, service, sim, statefulset,
+    replicaset, scheduler, service, sim, statefulset, volume,
     world::{Entry, World},
 };
 use crate::furniture;
@@ -40,6 +40,8 @@ impl<'a> Context<'a> {
             Work::StatefulSet(key) => self.stateful_set(key),
             Work::Job(key) => self.job(key),
             Work::Service(key) => self.service(key),
+            Work::Volume(name) => self.volume(name),
+            Work::Claim(key) => self.claim(key),
             Work::CustomResource(name) => self.definition(name),
             Work::Namespace(name) => self.namespace(name),
         };
@@ -190,6 +192,17 @@ impl<'a> Context<'a> {
             slices: slices.collect(),
         };
         Some(service::plan(&observed))
+    }
+
+    fn volume(&self, name: &str) -> Option<Plan> {
+        let entry = self.world.get(&kinds::VOLUMES, &ObjectKey::new("", name))?;
+        Some(volume::plan(&entry.object))
+    }
+
+    fn claim(&self, key: &ObjectKey) -> Option<Plan> {
+        let claim = self.world.get(&kinds::CLAIMS, key)?;
+        let pods = self.world.of(&kinds::PODS, &key.namespace).filter_map(Entry::pod);
+        Some(volume::plan_claim(&claim.object, pods))
     }
 
     fn definition(&self, name: &str) -> Option<Plan> {

@@ -24,6 +24,8 @@ pub(crate) enum Work {
     StatefulSet(ObjectKey),
     Job(ObjectKey),
     Service(ObjectKey),
+    Volume(String),
+    Claim(ObjectKey),
     CustomResource(String),
     Namespace(String),
 }

@@ -196,6 +196,10 @@ fn bring_to(resource: &kinds::Shared, present: Option<&Object>, wanted: Value, p
                 &["metadata", "labels"],
                 value.get("labels").cloned().unwrap_or_default(),
             ),
+            // What is kept has no empty lists.
+            _ if value.as_array().is_some_and(Vec::is_empty) => {
+                fields::set(&mut object, &[field], Value::Null);
+            }
             _ => fields::set(&mut object, &[field], value.clone()),
         }
     }

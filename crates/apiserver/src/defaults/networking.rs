@@ -17,7 +17,9 @@ pub(super) fn service(object: &mut Map<String, Value>) {
         set(spec, "type", "ClusterIP");
         each(spec, "ports", service_port);
         let kind = text(spec, "type").to_owned();
-        if ["NodePort", "LoadBalancer"].contains(&kind.as_str()) {
+        let has_more = spec.get("externalIPs").and_then(Value::as_array).is_some();
+        if ["NodePort", "LoadBalancer"].contains(&kind.as_str()) || kind == "ClusterIP" && has_more
+        {
             set(spec, "externalTrafficPolicy", "Cluster");
         }
         if kind == "LoadBalancer" {
@@ -27,6 +29,15 @@ pub(super) fn service(object: &mut Map<String, Value>) {
             set(spec, "internalTrafficPolicy", "Cluster");
         }
     });
+    within(object, "status", |status| {
+        within(status, "loadBalancer", |balancer| each(balancer, "ingress", ingress));
+    });
+}
+
+fn ingress(ingress: &mut Map<String, Value>) {
+    if !text(ingress, "ip").is_empty() {
+        set(ingress, "ipMode", "VIP");
+    }
 }
 
 fn service_port(port: &mut Map<String, Value>) {

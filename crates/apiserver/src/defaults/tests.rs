@@ -97,7 +97,8 @@ fn services_get_ports_and_policies() {
     assert_eq!(
         service["spec"],
         json!({"type": "ClusterIP", "sessionAffinity": "None", "clusterIP": "None",
-            "internalTrafficPolicy": "Cluster", "ports": [{"port": 80, "targetPort": 80, "protocol": "TCP"}]})
+            "internalTrafficPolicy": "Cluster",
+            "ports": [{"port": 80, "targetPort": 80, "protocol": "TCP"}]})
     );
 }
 

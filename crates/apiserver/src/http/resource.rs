@@ -40,12 +40,17 @@ pub(crate) fn handle(call: &Call, target: &Target) -> Result<Answer, ApiError> {
     let registered = find(call, target)?;
     let verb = verb(&call.method, target, &call.query);
     let key = ObjectKey::new(&target.namespace, &target.name);
-    let mut answer = if target.subresource.is_empty() {
+    let answer = if target.subresource.is_empty() {
         object(call, &registered, &key, verb)
     } else {
         part(call, target, &registered, &key, verb)
-    }?;
-    respond::warn(&mut answer, &deprecations(&registered));
+    };
+    let deprecations = deprecations(&registered);
+    if deprecations.is_empty() {
+        return answer;
+    }
+    let mut answer = answer.unwrap_or_else(|error| respond::error(&error, call.wanted));
+    respond::warn_first(&mut answer, &deprecations);
     Ok(answer)
 }
 

@@ -98,6 +98,16 @@ pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
     }
 }
 
+/// Adds warnings before those of the answer: what was known before the request was looked into.
+pub(crate) fn warn_first(answer: &mut Answer, warnings: &[String]) {
+    let others: Vec<_> = answer.headers().get_all(header::WARNING).iter().cloned().collect();
+    answer.headers_mut().remove(header::WARNING);
+    warn(answer, warnings);
+    for warning in others {
+        answer.headers_mut().append(header::WARNING, warning);
+    }
+}
+
 fn respond(code: u16, media_type: &str, body: Body) -> Answer {
     let mut answer = Response::new(body);
     *answer.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -93,6 +93,11 @@ pub(crate) fn finalizers(old: &Value, new: &Value) -> Option<FieldError> {
 }
 
 fn differs(registered: &Registered, old: &Value, new: &Value) -> bool {
+    // Controllers find what slices are for by their labels.
+    let is_slice = registered.is("discovery.k8s.io", "endpointslices");
+    if is_slice && old.pointer("/metadata/labels") != new.pointer("/metadata/labels") {
+        return true;
+    }
     let has_spec = old.get("spec").is_some() || new.get("spec").is_some();
     if !registered.is_custom() && has_spec {
         return !same_field(old, new, "spec");

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    dns,
+    addresses, dns,
     field::{FieldError, FieldPath},
-    rules::{Errors, list, number, text},
+    rules::{Errors, given, list, number, text},
 };
 
 pub(super) fn service(new: &Value, old: Option<&Value>, errors: &mut Errors) {
@@ -43,9 +43,7 @@ pub(super) fn service(new: &Value, old: Option<&Value>, errors: &mut Errors) {
     errors.one_of(&path.child("sessionAffinity"), affinity, &affinities);
     let kinds = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
     errors.one_of(&path.child("type"), kind, &kinds);
-    if let Some(old) = old {
-        keeps_address(&path, spec, &old["spec"], errors);
-    }
+    traffic(&path, new, old, errors);
 }
 
 fn service_port<'a>(
@@ -70,12 +68,64 @@ fn service_port<'a>(
     }
 }
 
-/// Refuses another cluster IP, unless the service is or was one of an external name.
-fn keeps_address(path: &FieldPath, new: &Value, old: &Value, errors: &mut Errors) {
-    let external = [new, old].iter().any(|spec| text(spec, "/type") == "ExternalName");
-    let had = text(old, "/clusterIP");
-    if !external && !had.is_empty() && text(new, "/clusterIP") != had {
-        let value = new.get("clusterIPs").cloned().unwrap_or_default();
-        errors.invalid(&path.child("clusterIPs").index(0), value, "may not change once set");
+/// Checks what makes sense for services of some types only.
+fn traffic(path: &FieldPath, service: &Value, old: Option<&Value>, errors: &mut Errors) {
+    let spec = &service["spec"];
+    let kind = text(spec, "/type");
+    if kind == "ExternalName" {
+        for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            if given(spec, field).is_some() {
+                let why = "may not be set for ExternalName services";
+                errors.push(FieldError::forbidden(path.child(field), why));
+            }
+        }
+    }
+    if kind == "ClusterIP" {
+        let lent = list(spec, "/ports").iter().enumerate();
+        for (index, _) in lent.filter(|(_, port)| number(port, "/nodePort") != 0) {
+            let field = path.child("ports").index(index).child("nodePort");
+            let why = "may not be used when `type` is 'ClusterIP'";
+            errors.push(FieldError::forbidden(field, why));
+        }
+    }
+    if kind != "LoadBalancer" {
+        let why = "may only be used when `type` is 'LoadBalancer'";
+        // The first letter of the field is the reference's.
+        for (field, name) in [
+            ("loadBalancerSourceRanges", "LoadBalancerSourceRanges"),
+            ("allocateLoadBalancerNodePorts", "allocateLoadBalancerNodePorts"),
+            ("loadBalancerClass", "loadBalancerClass"),
+        ] {
+            if given(spec, field).is_some() {
+                errors.push(FieldError::forbidden(path.child(name), why));
+            }
+        }
+    }
+    let policy = text(spec, "/externalTrafficPolicy");
+    let field = path.child("externalTrafficPolicy");
+    if addresses::is_reached_from_outside(service) {
+        errors.one_of(&field, policy, &["Cluster", "Local"]);
+    } else if !policy.is_empty() {
+        let why = "may only be set for externally-accessible services";
+        errors.invalid(&field, policy, why);
+    }
+    let (port, field) = (number(spec, "/healthCheckNodePort"), path.child("healthCheckNodePort"));
+    if addresses::needs_health_check(service) {
+        errors.port(&field, port);
+        let before = old.filter(|old| addresses::needs_health_check(old));
+        if before.is_some_and(|old| number(old, "/spec/healthCheckNodePort") != port) {
+            errors.push(FieldError::forbidden(&field, "field is immutable"));
+        }
+    } else if port != 0 {
+        let why =
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.invalid(&field, port, why);
+    }
+    if let Some(policy) = given(spec, "internalTrafficPolicy").and_then(Value::as_str) {
+        errors.one_of(&path.child("internalTrafficPolicy"), policy, &["Cluster", "Local"]);
+    }
+    if let Some(spread) = given(spec, "trafficDistribution").and_then(Value::as_str) {
+        let known = ["PreferClose", "PreferSameZone", "PreferSameNode"];
+        errors.one_of(&path.child("trafficDistribution"), spread, &known);
     }
 }

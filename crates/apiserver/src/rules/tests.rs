@@ -209,16 +209,28 @@ fn services_are_checked() {
             "spec.ports[1].name: Required value",
         ),
         (json!({"type": "ExternalName"}), "spec.externalName: Required value"),
+        (
+            json!({"ports": [{"port": 1, "nodePort": 30000}]}),
+            "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+        ),
+        (
+            json!({"ports": [{"port": 1}], "externalTrafficPolicy": "Local"}),
+            "spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for \
+             externally-accessible services",
+        ),
+        (
+            json!({"ports": [{"port": 1}], "healthCheckNodePort": 30000}),
+            "spec.healthCheckNodePort: Invalid value: 30000: may only be set when `type` is \
+             'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+        ),
+        (
+            json!({"ports": [{"port": 1}], "loadBalancerClass": "a"}),
+            "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        ),
     ] {
         let errors = wrong("v1", "Service", json!({"spec": spec}));
         assert_eq!(errors[0], error);
     }
-    let service =
-        |ip: &str| json!({"spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": [{"port": 1}]}});
-    assert_eq!(
-        wrong_update("v1", "Service", service("10.0.0.1"), service("10.0.0.2")),
-        [r#"spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set"#]
-    );
 }
 
 #[test]
