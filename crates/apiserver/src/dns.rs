@@ -34,6 +34,16 @@ pub(crate) fn subdomain(text: &str) -> Vec<String> {
     too_long(text, 253).into_iter().chain(wrong(!good, SUBDOMAIN)).collect()
 }
 
+/// Returns why a text is no DNS-1123 subdomain below any name.
+pub(crate) fn wildcard(text: &str) -> Vec<String> {
+    const WILDCARD: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid \
+        DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end \
+        with an alphanumeric character (e.g. '*.example.com', regex used for validation is \
+        '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+    let good = text.strip_prefix("*.").is_some_and(|rest| rest.split('.').all(is_label));
+    too_long(text, 253).into_iter().chain(wrong(!good, WILDCARD)).collect()
+}
+
 /// Returns what is wrong with a kind.
 pub(crate) fn kind(path: &FieldPath, kind: &str) -> Option<FieldError> {
     let errors = label_1035(&kind.to_lowercase());

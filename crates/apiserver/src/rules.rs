@@ -1,10 +1,13 @@
 //! Pure: what objects of built-in kinds must and may not say, once their defaults are filled in.
 
+mod access;
 mod config;
 mod container;
 mod endpoint;
+mod ingress;
 mod job;
 mod pod;
+mod selector;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -42,16 +45,26 @@ pub(crate) fn validate(
         ("apps", "StatefulSet") => workload::stateful_set(&spec, new, old, &mut errors),
         ("apps", "ControllerRevision") => workload::controller_revision(new, old, &mut errors),
         ("batch", "Job") => job::job(&spec, new, old, &mut errors),
+        ("networking.k8s.io", "Ingress") => ingress::ingress(new, old, &mut errors),
+        ("networking.k8s.io", "IngressClass") => ingress::class(new, old, &mut errors),
         ("coordination.k8s.io", "Lease") => config::lease(new, &mut errors),
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => config::role(new, &mut errors),
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            config::role_binding(new, old, &mut errors);
-        }
+        ("rbac.authorization.k8s.io", kind) => access(kind, new, old, &mut errors),
         ("policy", "PodDisruptionBudget") => config::disruption_budget(new, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => config::priority_class(new, old, &mut errors),
         _ => {}
     }
     errors.0
+}
+
+fn access(kind: &str, new: &Value, old: Option<&Value>, errors: &mut Errors) {
+    use access::Scope::{Cluster, Namespace};
+    match kind {
+        "Role" => access::role(Namespace, new, errors),
+        "ClusterRole" => access::role(Cluster, new, errors),
+        "RoleBinding" => access::binding(Namespace, new, old, errors),
+        "ClusterRoleBinding" => access::binding(Cluster, new, old, errors),
+        _ => {}
+    }
 }
 
 /// Returns whether all that is wrong is that an endpoint is on this machine.

@@ -61,7 +61,7 @@ fn name(registered: &Registered, metadata: &Value) -> Vec<FieldError> {
     why.into_iter().map(|why| FieldError::invalid("metadata.name", name, why)).collect()
 }
 
-fn path_segment(name: &str) -> Vec<String> {
+pub(crate) fn path_segment(name: &str) -> Vec<String> {
     if name == "." || name == ".." {
         return vec![format!("may not be '{name}'")];
     }
@@ -104,7 +104,9 @@ fn owners(metadata: &Value) -> Vec<FieldError> {
     let path = "metadata.ownerReferences";
     let Some(references) = metadata.get("ownerReferences") else { return vec![] };
     let owners = Vec::<OwnerReference>::deserialize(references).unwrap_or_default();
-    let mut errors: Vec<_> = owners.iter().flat_map(|it| owner(path, it)).collect();
+    let sent = references.as_array().into_iter().flatten();
+    let mut errors: Vec<_> =
+        owners.iter().zip(sent).flat_map(|(it, sent)| owner(path, it, sent)).collect();
     let mut managing = owners.iter().filter(|owner| owner.is_controller());
     if let (Some(first), Some(second)) = (managing.next(), managing.next()) {
         let why = format!(
@@ -117,7 +119,7 @@ fn owners(metadata: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn owner(path: &str, owner: &OwnerReference) -> Vec<FieldError> {
+fn owner(path: &str, owner: &OwnerReference, sent: &Value) -> Vec<FieldError> {
     let mut errors = vec![];
     for (field, value, why) in [
         ("apiVersion", &owner.api_version, "version must not be empty"),
@@ -130,8 +132,12 @@ fn owner(path: &str, owner: &OwnerReference) -> Vec<FieldError> {
         }
     }
     if owner.kind == "Event" && ["v1", "events.k8s.io/v1"].contains(&owner.api_version.as_str()) {
-        let why = format!("{} {} is disallowed from being an owner", owner.api_version, owner.kind);
-        errors.push(FieldError::invalid_without_value(path, why));
+        let slash = if owner.api_version.contains('/') { "" } else { "/" };
+        let why = format!(
+            "{slash}{}, Kind={} is disallowed from being an owner",
+            owner.api_version, owner.kind
+        );
+        errors.push(FieldError::invalid(path, sent.clone(), why));
     }
     errors
 }
@@ -154,7 +160,7 @@ fn finalizers(registered: &Registered, metadata: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn qualified_name(text: &str) -> Vec<String> {
+pub(crate) fn qualified_name(text: &str) -> Vec<String> {
     if 1 < text.matches('/').count() {
         let prefix = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
         return vec![format!("a valid label key {QUALIFIED} {prefix}")];
@@ -183,7 +189,7 @@ fn qualified_name(text: &str) -> Vec<String> {
     errors
 }
 
-fn label_value(text: &str) -> Vec<String> {
+pub(crate) fn label_value(text: &str) -> Vec<String> {
     let mut errors = vec![];
     if 63 < text.len() {
         errors.push("must be no more than 63 characters".to_owned());

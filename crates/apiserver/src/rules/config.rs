@@ -1,10 +1,12 @@
-//! Pure: the rules of configuration, events, leases and access.
+//! Pure: the rules of configuration, events and leases.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use k8s::json::JsonError;
 use serde_json::Value;
 
 use crate::{
     field::{FieldError, FieldPath},
-    rules::{Errors, entries, given, list, number, text},
+    rules::{Errors, entries, given, number, text},
 };
 
 /// How many bytes the values of a config map or secret may have together.
@@ -55,10 +57,34 @@ pub(super) fn secret(new: &Value, old: Option<&Value>, errors: &mut Errors) {
     for key in needed.iter().filter(|key| !has(key)) {
         errors.required(&data.key(key));
     }
+    for key in [".dockercfg", ".dockerconfigjson"].iter().filter(|key| needed.contains(key)) {
+        docker(&data.key(key), new.pointer("/data").and_then(|data| data.get(key)), errors);
+    }
     if let Some(old) = old {
         errors.immutable(&FieldPath::new("type"), new.get("type"), old.get("type"));
     }
     frozen(new, old, &["data"], errors);
+}
+
+/// Checks that what logs in to a registry is JSON; the text itself is not to be shown.
+fn docker(path: &FieldPath, encoded: Option<&Value>, errors: &mut Errors) {
+    let Some(encoded) = encoded.and_then(Value::as_str) else { return };
+    let bytes = BASE64_STANDARD.decode(encoded).unwrap_or_default();
+    if let Err(why) = k8s::json::parse(&bytes) {
+        errors.invalid(path, "<secret contents redacted>", unread(&bytes, &why));
+    }
+}
+
+/// Returns what Go says of a text that does not even start like JSON; of others, what we say.
+fn unread(bytes: &[u8], why: &JsonError) -> String {
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => "unexpected end of JSON input".to_owned(),
+        Some(first) if !br#"{["-0123456789tfn"#.contains(first) => {
+            let first = char::from(*first);
+            format!("invalid character '{first}' looking for beginning of value")
+        }
+        Some(_) => why.to_string(),
+    }
 }
 
 pub(super) fn event(new: &Value, errors: &mut Errors) {
@@ -78,26 +104,6 @@ pub(super) fn lease(new: &Value, errors: &mut Errors) {
         errors.invalid(&spec.child("leaseDurationSeconds"), seconds, "must be greater than 0");
     }
     errors.not_negative(&spec, &new["spec"], "leaseTransitions");
-}
-
-pub(super) fn role(new: &Value, errors: &mut Errors) {
-    for (index, rule) in list(new, "/rules").iter().enumerate() {
-        if list(rule, "/verbs").is_empty() {
-            let path = FieldPath::new("rules").index(index).child("verbs");
-            errors.push(FieldError::required(path, "verbs must contain at least one value"));
-        }
-    }
-}
-
-pub(super) fn role_binding(new: &Value, old: Option<&Value>, errors: &mut Errors) {
-    let role = FieldPath::new("roleRef");
-    errors.one_of(&role.child("kind"), text(new, "/roleRef/kind"), &["ClusterRole", "Role"]);
-    if text(new, "/roleRef/name").is_empty() {
-        errors.required(&role.child("name"));
-    }
-    if old.is_some_and(|old| old["roleRef"] != new["roleRef"]) {
-        errors.invalid(&role, new["roleRef"].clone(), "cannot change roleRef");
-    }
 }
 
 pub(super) fn disruption_budget(new: &Value, errors: &mut Errors) {

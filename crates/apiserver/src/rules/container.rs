@@ -62,7 +62,7 @@ fn ports(path: &FieldPath, container: &Value, errors: &mut Errors) {
     }
 }
 
-fn port_name(path: &FieldPath, name: &str, errors: &mut Errors) {
+pub(super) fn port_name(path: &FieldPath, name: &str, errors: &mut Errors) {
     if name.len() > 15 {
         errors.invalid(path, name, "must be no more than 15 characters");
     }

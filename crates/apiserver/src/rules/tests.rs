@@ -265,7 +265,11 @@ fn configuration_is_checked() {
         ["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"]
     );
     assert_eq!(
-        wrong("rbac.authorization.k8s.io/v1", "Role", json!({"rules": [{}]})),
+        wrong(
+            "rbac.authorization.k8s.io/v1",
+            "Role",
+            json!({"rules": [{"apiGroups": [""], "resources": ["pods"]}]})
+        ),
         ["rules[0].verbs: Required value: verbs must contain at least one value"]
     );
 }

@@ -129,6 +129,9 @@ impl Seen {
         static GENERATED: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"\b(gen|kube-api-access)-[bcdfghjklmnpqrstvwxz2456789]{5}\b").unwrap()
         });
+        // What an update of a pod or a volume changed is shown as lines of the reference's internal types.
+        static LINES: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"\n@@ .*\n(?:[ +@-].*\n)*").unwrap());
         let mut text = text.replace(&self.run, "$RUN");
         text =
             UID.replace_all(&text, |found: &regex::Captures<'_>| self.uid(&found[0])).into_owned();
@@ -136,6 +139,7 @@ impl Seen {
         text = TIME.replace_all(&text, "(time)").into_owned();
         text = ADDRESS.replace_all(&text, "(address)").into_owned();
         text = GENERATED.replace_all(&text, "$1-(suffix)").into_owned();
+        text = LINES.replace_all(&text, "").into_owned();
         if text.to_lowercase().replace(' ', "").contains("resourceversion") {
             static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b\d+\b").unwrap());
             text = NUMBER.replace_all(&text, "(number)").into_owned();
@@ -239,6 +243,14 @@ mod tests {
             .collect();
         let expected = ["version 1", "version 1", "version 2"];
         assert_eq!(texts, expected.map(|version| format!("$RUN-x {version} (uid 1)")));
+    }
+
+    #[test]
+    fn what_is_shown_of_internal_types_is_not_compared() {
+        let mut seen = Seen { run: "run".to_owned(), ..Seen::default() };
+        let text =
+            "[spec: Forbidden: no\n@@ -1,2 +1,2 @@\n {\n- \"A\": 1\n+ \"A\": 2\n, b: Required]";
+        assert_eq!(seen.text(text), "[spec: Forbidden: no, b: Required]");
     }
 
     #[test]
