@@ -1,6 +1,6 @@
 //! How a hook is called: bytes in, bytes out, over any transport.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -18,6 +18,34 @@ pub struct HookRequest {
     pub body: Bytes,
     /// How long the whole exchange may take.
     pub timeout: Duration,
+    /// Headers to send with it, such as credentials; transports without headers leave them out.
+    pub headers: HeaderMap,
+    /// How HTTPS is spoken, if not as the system does.
+    pub tls: Option<Arc<HookTls>>,
+}
+
+impl HookRequest {
+    /// Returns a call without credentials.
+    pub fn new(url: &str, body: Bytes, timeout: Duration) -> Self {
+        Self { url: url.to_owned(), body, timeout, headers: HeaderMap::new(), tls: None }
+    }
+}
+
+/// What a hook's certificate is checked against, and what is shown to the hook.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct HookTls {
+    /// The certificates that count instead of the system's, as PEM.
+    pub roots: Option<String>,
+    /// The certificate that is shown and its private key, as PEM.
+    pub identity: Option<(String, String)>,
+}
+
+impl fmt::Debug for HookTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A private key must not get into a log.
+        let (roots, identity) = (self.roots.is_some(), self.identity.is_some());
+        write!(f, "HookTls {{ roots: {roots}, identity: {identity} }}")
+    }
 }
 
 /// What a hook answered.
@@ -74,6 +102,11 @@ pub trait Hook: Send + Sync {
     /// Calls the hook and returns its answer, whatever its status.
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>>;
 
+    /// Checks that HTTPS can be spoken in this way; the error says what is wrong.
+    fn check_tls(&self, _: &HookTls) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Returns how `url` is reached, in the words that views show, such as `jsonnet hooks/sync.jsonnet`.
     fn describe(&self, url: &str) -> String {
         format!("webhook {url}")
@@ -83,6 +116,10 @@ pub trait Hook: Send + Sync {
 impl<H: Hook + ?Sized> Hook for Arc<H> {
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
         self.as_ref().call(request)
+    }
+
+    fn check_tls(&self, tls: &HookTls) -> Result<(), String> {
+        self.as_ref().check_tls(tls)
     }
 
     fn describe(&self, url: &str) -> String {

@@ -11,5 +11,5 @@ pub mod names;
 mod report;
 pub mod revision;
 
-pub use hook::{Hook, HookError, HookReply, HookRequest, SharedHook};
+pub use hook::{Hook, HookError, HookReply, HookRequest, HookTls, SharedHook};
 pub use report::{Happening, NoReport, Outcome, Report, SharedReport};

@@ -63,6 +63,8 @@ pub mod reasons {
     pub const RESOURCE_UNREADABLE: &str = "ResourceUnreadable";
     /// The parent type has no status subresource.
     pub const STATUS_SUBRESOURCE_MISSING: &str = "StatusSubresourceMissing";
+    /// The certificates or credentials of a hook cannot be read.
+    pub const CREDENTIALS_UNRESOLVED: &str = "CredentialsUnresolved";
     /// A selector does not parse.
     pub const SELECTOR_INVALID: &str = "SelectorInvalid";
     /// A finalizer cannot be formed from the controller's name.

@@ -8,7 +8,7 @@ use std::{
 use api::{Hook, HookError, HookReply, HookRequest};
 use futures::{FutureExt, future::BoxFuture};
 use http::HeaderMap;
-use k8s::{Activity, SharedClock, SignedDuration, TimerKind};
+use k8s::{Activity, SharedClock, SignedDuration, TimerKind, Timestamp};
 use serde_json::Value;
 
 type Play = Box<dyn Fn(&Value) -> HookReply + Send + Sync>;
@@ -20,6 +20,9 @@ pub struct PlayedHook(Arc<Mutex<State>>);
 struct State {
     play: Arc<Play>,
     asked: Vec<Value>,
+    headers: Vec<HeaderMap>,
+    times: Vec<Timestamp>,
+    clock: SharedClock,
     pause: Option<Pause>,
 }
 
@@ -31,14 +34,20 @@ struct Pause {
     activity: Activity,
 }
 
-impl Default for PlayedHook {
-    fn default() -> Self {
-        let play: Play = Box::new(|_| reply(200, "{}"));
-        Self(Arc::new(Mutex::new(State { play: Arc::new(play), asked: Vec::new(), pause: None })))
-    }
-}
-
 impl PlayedHook {
+    /// Returns a hook that answers `{}` and sees the time by this clock.
+    pub(crate) fn new(clock: SharedClock) -> Self {
+        let play: Play = Box::new(|_| reply(200, "{}"));
+        Self(Arc::new(Mutex::new(State {
+            play: Arc::new(play),
+            asked: Vec::new(),
+            headers: Vec::new(),
+            times: Vec::new(),
+            clock,
+            pause: None,
+        })))
+    }
+
     /// Answers with the value that `play` makes of each request.
     pub fn answer(&self, play: impl Fn(&Value) -> Value + Send + Sync + 'static) {
         self.play(move |request| reply(200, &play(request).to_string()));
@@ -60,6 +69,19 @@ impl PlayedHook {
         self.state().asked.clone()
     }
 
+    /// Returns the value of a header in each request so far, empty where it was not sent.
+    pub fn sent(&self, header: &str) -> Vec<String> {
+        let sent = |headers: &HeaderMap| {
+            headers.get(header).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        self.state().headers.iter().map(sent).collect()
+    }
+
+    /// Returns when each request came.
+    pub fn times(&self) -> Vec<Timestamp> {
+        self.state().times.clone()
+    }
+
     /// Returns how many calls there were.
     pub fn calls(&self) -> usize {
         self.state().asked.len()
@@ -72,10 +94,14 @@ impl PlayedHook {
 
 impl Hook for PlayedHook {
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
+        let headers = request.headers;
         let request: Value = serde_json::from_slice(&request.body).unwrap();
         let (play, pause) = {
             let mut state = self.state();
             state.asked.push(request.clone());
+            state.headers.push(headers);
+            let now = state.clock.now();
+            state.times.push(now);
             (Arc::clone(&state.play), state.pause.clone())
         };
         let answered = async move {

@@ -87,7 +87,7 @@ impl World {
         let name = story.replace('_', "-");
         let short: String = name.chars().take(30).collect();
         let id = format!("{}-{}-{number}", short.trim_end_matches('-'), std::process::id());
-        let hook = PlayedHook::default();
+        let hook = PlayedHook::new(Arc::clone(engine_client.clock()));
         let engine = start(&engine_client, &hook, &id);
         let engine = tokio::sync::Mutex::new(engine);
         let world = Self { server, hook, client: admin, id, engine_client, engine, api };

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use crate::{
     controller::{ChildRule, Controller, ParentRule},
     customize::Customized,
+    exchange::Exchanges,
     plan::{ObservedType, SettledChildren, Trial, Trials},
     queue::ParentQueue,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) memory: Mutex<Memory>,
     /// What customize hooks asked for.
     pub(crate) customized: Mutex<Customized>,
+    /// How hooks are called.
+    pub(crate) exchanges: Arc<Exchanges>,
     /// For handlers of changes, which must not keep a stopped controller alive.
     pub(crate) myself: Weak<Context>,
 }

@@ -6,7 +6,7 @@ use api::{
     composite::{
         ChildResource, CompositeControllerSpec, ConditionCheck, ParentResource, UpdateStrategy,
     },
-    controller::{HookSpec, LabelSelector, UpdateMethod},
+    controller::{EndpointConfig, HookSpec, LabelSelector, UpdateMethod},
     decorator::{AnnotationSelector, AttachmentResource, DecoratorControllerSpec, TargetResource},
     names::{self, reasons},
 };
@@ -108,6 +108,14 @@ pub enum ControllerError {
         /// What is wrong with it.
         cause: String,
     },
+    /// A hook's credentials are contradictory.
+    #[error("hook `{hook}`: {cause}")]
+    Credentials {
+        /// The hook's name.
+        hook: &'static str,
+        /// What is wrong with them.
+        cause: String,
+    },
     /// The selector of parents does not parse.
     #[error("invalid selector of the resource {plural}")]
     Selector {
@@ -132,6 +140,7 @@ impl ControllerError {
         match self {
             Self::Decode { .. } | Self::Hook { .. } => reasons::HOOK_CONFIG_INVALID,
             Self::HooksMissing => reasons::HOOKS_MISSING,
+            Self::Credentials { .. } => reasons::CREDENTIALS_UNRESOLVED,
             Self::Selector { .. } => reasons::SELECTOR_INVALID,
             Self::NameTooLong => reasons::NAME_TOO_LONG,
             Self::NotSupported(_) => reasons::NOT_SUPPORTED,
@@ -210,15 +219,12 @@ fn composite(
     spec: CompositeControllerSpec,
 ) -> Result<Controller, ControllerError> {
     let given = spec.hooks.ok_or(ControllerError::HooksMissing)?;
-    if !spec.endpoint_configs.is_empty() {
-        return Err(not_supported("`endpointConfigs`"));
-    }
     Ok(Controller {
         object: Arc::clone(object),
         form: Form::Composite { generate_selector: spec.generate_selector },
         parents: vec![parent(spec.parent_resource)?],
         children: spec.child_resources.into_iter().map(child).collect::<Result<_, _>>()?,
-        hooks: hooks([given.sync, given.finalize, given.customize])?,
+        hooks: hooks([given.sync, given.finalize, given.customize], &spec.endpoint_configs)?,
         resync: spec.resync_period_seconds.map(resync),
         workers: spec.workers.map(workers),
         namespaces: spec.namespaces,
@@ -230,26 +236,26 @@ fn decorator(
     spec: DecoratorControllerSpec,
 ) -> Result<Controller, ControllerError> {
     let given = spec.hooks.ok_or(ControllerError::HooksMissing)?;
-    if !spec.endpoint_configs.is_empty() {
-        return Err(not_supported("`endpointConfigs`"));
-    }
     Ok(Controller {
         object: Arc::clone(object),
         form: Form::Decorator,
         parents: spec.resources.into_iter().map(target).collect::<Result<_, _>>()?,
         children: spec.attachments.into_iter().map(attachment).collect::<Result<_, _>>()?,
-        hooks: hooks([given.sync, given.finalize, given.customize])?,
+        hooks: hooks([given.sync, given.finalize, given.customize], &spec.endpoint_configs)?,
         resync: spec.resync_period_seconds.map(resync),
         workers: spec.workers.map(workers),
         namespaces: spec.namespaces,
     })
 }
 
-fn hooks(given: [Option<HookSpec>; 3]) -> Result<Hooks, ControllerError> {
+fn hooks(
+    given: [Option<HookSpec>; 3],
+    configs: &[EndpointConfig],
+) -> Result<Hooks, ControllerError> {
     let [sync, finalize, customize] = given;
-    let sync = sync.map(|hook| hook::check("sync", hook)).transpose()?;
-    let finalize = finalize.map(|hook| hook::check("finalize", hook)).transpose()?;
-    let customize = customize.map(|hook| hook::check("customize", hook)).transpose()?;
+    let sync = sync.map(|hook| hook::check("sync", hook, configs)).transpose()?;
+    let finalize = finalize.map(|hook| hook::check("finalize", hook, configs)).transpose()?;
+    let customize = customize.map(|hook| hook::check("customize", hook, configs)).transpose()?;
     if sync.is_none() && finalize.is_none() && customize.is_none() {
         return Err(ControllerError::HooksMissing);
     }

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use api::HookRequest;
 use futures::future::poll_immediate;
 use k8s::{Object, ObjectKey, Resource, SignedDuration, Timestamp};
 use runtime::{Cache, Change, Subscription};
@@ -16,6 +15,7 @@ use crate::{
     answer,
     context::Context,
     error::SyncError,
+    exchange::exchange,
     hook::Webhook,
     related::{Namespaces, RelatedType, Rule},
     request,
@@ -85,9 +85,7 @@ async fn rules(
     }
     let hook = "customize";
     let body = request::customize_body(&ctx.controller.object, parent);
-    let request = HookRequest { url: webhook.url.clone(), body, timeout: webhook.timeout };
-    let reply = ctx.means.hook.call(request).await;
-    let reply = reply.map_err(|source| SyncError::Hook { hook, source })?;
+    let reply = exchange(ctx, (hook, webhook), parent, body).await?;
     let specs = answer::read_rules(&reply, webhook.mode)
         .map_err(|source| SyncError::Answer { hook, source })?;
     let mut rules = Vec::new();

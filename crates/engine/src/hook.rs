@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use api::controller::{HookSpec, HookVersion, UnmarshallMode, Webhook as WebhookSpec};
+use api::controller::{
+    EndpointConfig, HookSpec, HookVersion, UnmarshallMode, Webhook as WebhookSpec,
+};
 use k8s::parse_duration;
 
-use crate::controller::{ControllerError, not_supported};
+use crate::{
+    controller::{ControllerError, not_supported},
+    credentials::{self, Credentials},
+};
 
 /// How long a hook call may take if its controller does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +37,15 @@ pub struct Webhook {
     pub version: HookVersion,
     /// How unknown keys of the answer are met.
     pub mode: UnmarshallMode,
+    /// Where its credentials are.
+    pub credentials: Credentials,
+    /// Whether answers are kept by their ETag.
+    pub etag: Option<Lifetime>,
 }
+
+/// How long answers are kept by their ETag; for ever if there is no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime(pub Option<Duration>);
 
 impl Hooks {
     /// Returns those that are set, with their names.
@@ -43,8 +56,12 @@ impl Hooks {
     }
 }
 
-/// Checks the hook of a name.
-pub(crate) fn check(name: &'static str, spec: HookSpec) -> Result<Webhook, ControllerError> {
+/// Checks the hook of a name; `configs` are the credentials by host.
+pub(crate) fn check(
+    name: &'static str,
+    spec: HookSpec,
+    configs: &[EndpointConfig],
+) -> Result<Webhook, ControllerError> {
     let invalid = |cause: &str| ControllerError::Hook { hook: name, cause: cause.to_owned() };
     for (form, given) in
         [("jsonnet", spec.jsonnet.is_some()), ("function", spec.function.is_some())]
@@ -54,17 +71,6 @@ pub(crate) fn check(name: &'static str, spec: HookSpec) -> Result<Webhook, Contr
         }
     }
     let webhook = spec.webhook.ok_or_else(|| invalid("no `webhook`"))?;
-    let credentials = &webhook.credentials;
-    let later = [
-        ("etag", webhook.etag.as_ref().is_some_and(|etag| etag.enabled)),
-        ("caBundle", credentials.ca_bundle.is_some()),
-        ("clientTLS", credentials.client_tls.is_some()),
-        ("authorization", credentials.authorization.is_some()),
-        ("basicAuth", credentials.basic_auth.is_some()),
-    ];
-    if let Some((field, _)) = later.iter().find(|(_, given)| *given) {
-        return Err(not_supported(&format!("`{field}` of hook `{name}`")));
-    }
     let timeout = match webhook.timeout.as_deref().filter(|timeout| !timeout.is_empty()) {
         Some(text) => parse_duration(text).map_err(|error| invalid(&error.to_string()))?,
         None => TIMEOUT,
@@ -74,7 +80,15 @@ pub(crate) fn check(name: &'static str, spec: HookSpec) -> Result<Webhook, Contr
         HookVersion::V2 => UnmarshallMode::Strict,
     });
     let timeout = if timeout.is_zero() { TIMEOUT } else { timeout };
-    Ok(Webhook { url: url(webhook).map_err(invalid)?, timeout, version: spec.version, mode })
+    let etag = webhook.etag.as_ref().filter(|etag| etag.enabled).map(|etag| {
+        let seconds = etag.cache_timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        Lifetime(seconds.filter(|seconds| 0 < *seconds).map(Duration::from_secs))
+    });
+    let own = webhook.credentials.clone();
+    let url = url(webhook).map_err(invalid)?;
+    let credentials = credentials::check(&url, own, configs)
+        .map_err(|cause| ControllerError::Credentials { hook: name, cause })?;
+    Ok(Webhook { url, timeout, version: spec.version, mode, credentials, etag })
 }
 
 /// Returns where a webhook is: its own URL, or that of its Service.
@@ -102,7 +116,7 @@ mod tests {
 
     fn url(webhook: &Value) -> Result<String, String> {
         let spec = serde_json::from_value(json!({"webhook": webhook})).unwrap();
-        check("sync", spec).map(|hook| hook.url).map_err(|error| error.to_string())
+        check("sync", spec, &[]).map(|hook| hook.url).map_err(|error| error.to_string())
     }
 
     #[test]

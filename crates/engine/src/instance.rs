@@ -12,14 +12,16 @@ use api::{
 };
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp, in_one_line};
 use runtime::{Change, EventKind, ListError, Subscription};
+use thiserror::Error;
 use tokio::task::JoinSet;
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
     children::Synced,
     context::{ChildType, Context, Means},
     controller::{ChildRule, Controller, Form},
     error::{Remedy, SyncError},
+    exchange::{AccessError, Exchanges},
     queue::ParentQueue,
     selector::child_selector,
     status::is_news,
@@ -29,6 +31,20 @@ use crate::{
 
 /// How often all parents are synced again if the controller does not say so more often.
 const FLUSH: Duration = Duration::from_mins(30);
+
+/// How often credentials are read again.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// Why a controller does not start though it is well-formed.
+#[derive(Debug, Error)]
+pub(crate) enum StartError {
+    /// The objects of a type cannot be listed.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// The credentials of its hooks cannot be read.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+}
 
 /// A controller at work, until it is dropped or stopped.
 pub(crate) struct Instance {
@@ -46,15 +62,17 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// [`ListError`] if the objects of a type cannot be listed.
+    /// [`StartError`] if the objects of a type cannot be listed, or credentials cannot be read.
     pub(crate) async fn start(
         controller: Controller,
         types: Types,
         means: Means,
         workers: usize,
-    ) -> Result<Self, ListError> {
+    ) -> Result<Self, StartError> {
         let controller = Arc::new(controller);
         let workers = controller.workers.unwrap_or(workers);
+        let exchanges = Arc::new(Exchanges::default());
+        exchanges.refresh(&controller.hooks, &means.client, &means.hook).await?;
         let queue = queue(&controller, &means);
         let child = |(resource, rule): &(Resource, ChildRule)| ChildType {
             rule: rule.clone(),
@@ -73,6 +91,7 @@ impl Instance {
                 means: means.clone(),
                 memory: Mutex::default(),
                 customized: Mutex::default(),
+                exchanges: Arc::clone(&exchanges),
                 myself: Weak::clone(myself),
             })
         };
@@ -86,6 +105,7 @@ impl Instance {
             ctx.sync_all();
             tasks.spawn(Arc::clone(ctx).flush());
         }
+        tasks.spawn(refresh(Arc::clone(&controller), means, exchanges));
         for _ in 0..workers {
             tasks.spawn(work(queue.clone(), Arc::clone(&contexts)));
         }
@@ -123,6 +143,27 @@ fn queue(controller: &Controller, means: &Means) -> ParentQueue {
     let kind = &controller.object.gvk().kind;
     let (clock, activity) = (means.client.clock().clone(), means.client.activity().clone());
     ParentQueue::new(&format!("sync for {kind} {}", controller.name()), clock, activity)
+}
+
+/// Reads the credentials of hooks again and again, if there are any: they may be renewed.
+async fn refresh(controller: Arc<Controller>, means: Means, exchanges: Arc<Exchanges>) {
+    let mut hooks = controller.hooks.all();
+    if hooks.all(|(_, webhook)| webhook.credentials.is_empty()) {
+        return;
+    }
+    let (clock, activity) = (means.client.clock(), means.client.activity());
+    let wait = SignedDuration::try_from(REFRESH).unwrap_or(SignedDuration::ZERO);
+    loop {
+        let at = clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        let due = activity.sleep_until(clock.as_ref(), at, TimerKind::Periodic, "credentials");
+        let token = due.await;
+        let read = exchanges.refresh(&controller.hooks, &means.client, &means.hook).await;
+        if let Err(error) = read {
+            let (controller, error) = (controller.name(), in_one_line(&error));
+            warn!(controller, error, "failed to read credentials again");
+        }
+        drop(token);
+    }
 }
 
 /// Works off parents until the queue is closed.

@@ -9,8 +9,7 @@ use api::{
 use futures::future::join_all;
 use k8s::{Object, Timestamp, in_one_line, selector::Selector};
 use runtime::{
-    ApiError, Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, ListError,
-    Part, Queue,
+    ApiError, Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, Part, Queue,
 };
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -20,7 +19,7 @@ use tracing::{info, warn};
 use crate::{
     context::Means,
     controller::{ControllerError, check},
-    instance::Instance,
+    instance::{self, Instance},
     queue::Place,
     types::{self, TypesError},
 };
@@ -72,7 +71,7 @@ enum StartError {
     #[error(transparent)]
     Types(#[from] TypesError),
     #[error(transparent)]
-    List(#[from] ListError),
+    Instance(#[from] instance::StartError),
 }
 
 impl StartError {
@@ -81,7 +80,12 @@ impl StartError {
         match self {
             Self::Controller(error) => (reasons::CREATE_ERROR, error.reason()),
             Self::Types(error) => error.reasons(),
-            Self::List(_) => (reasons::CREATE_ERROR, reasons::RESOURCE_UNREADABLE),
+            Self::Instance(instance::StartError::List(_)) => {
+                (reasons::CREATE_ERROR, reasons::RESOURCE_UNREADABLE)
+            }
+            Self::Instance(instance::StartError::Access(_)) => {
+                (reasons::CREATE_ERROR, reasons::CREDENTIALS_UNRESOLVED)
+            }
         }
     }
 }
@@ -257,7 +261,7 @@ impl Shared {
         self.report(object, Outcome::Failed(cause));
         // What is wrong with the object itself is mended by a change of the object alone.
         match error {
-            StartError::Types(_) | StartError::List(_) => self.queue.add_failed(place.clone()),
+            StartError::Types(_) | StartError::Instance(_) => self.queue.add_failed(place.clone()),
             StartError::Controller(_) => self.queue.forget(place),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use api::HookRequest;
 use k8s::Object;
 use runtime::EventKind;
 
@@ -14,6 +13,7 @@ use crate::{
     controller::Form,
     decorator,
     error::SyncError,
+    exchange::exchange,
     hook::Webhook,
     parent::settle_finalizer,
     plan::ObservedType,
@@ -78,9 +78,7 @@ pub(crate) async fn ask(
     let (form, controller) = (ctx.controller.form, ctx.controller.object.as_ref());
     let told = Told { form, controller, parent, children: observed, related, finalizing };
     let body = request::body(told, webhook.version);
-    let request = HookRequest { url: webhook.url.clone(), body, timeout: webhook.timeout };
-    let reply = ctx.means.hook.call(request).await;
-    let reply = reply.map_err(|source| SyncError::Hook { hook, source })?;
+    let reply = exchange(ctx, (hook, webhook), parent, body).await?;
     answer::read(&reply, form, webhook.mode, finalizing)
         .map_err(|source| SyncError::Answer { hook, source })
 }

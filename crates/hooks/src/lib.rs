@@ -3,6 +3,7 @@
 //! The engine knows only the trait `api::Hook`; which transport a call takes is decided here, by URL.
 
 mod router;
+mod tls;
 mod webhook;
 
 pub use router::Router;

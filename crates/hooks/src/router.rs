@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use api::{Hook, HookError, HookReply, HookRequest};
+use api::{Hook, HookError, HookReply, HookRequest, HookTls};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri};
 use jsonnet::{CallError, ErrorKind, Form, Runtime};
@@ -40,6 +40,10 @@ impl Hook for Router {
             (Some(route), Some(runtime)) => evaluate(runtime, route, request).boxed(),
             _ => self.webhooks.call(request),
         }
+    }
+
+    fn check_tls(&self, tls: &HookTls) -> Result<(), String> {
+        self.webhooks.check_tls(tls)
     }
 
     fn describe(&self, url: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Hook, HookError, HookReply, HookRequest};
+use api::{Hook, HookError, HookReply, HookRequest, HookTls};
 use bytes::Bytes;
 use futures::{
     FutureExt,
@@ -11,14 +11,11 @@ use futures::{
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use k8s::{
     Activity, Reached, ServicePort, Services, SharedClock, SignedDuration, Timestamp, Unreachable,
 };
+
+use crate::tls::{Clients, config};
 
 /// The largest answer that is read.
 const LARGEST: usize = 32 << 20;
@@ -28,19 +25,17 @@ const REDIRECTS: usize = 5;
 /// Calls hooks over HTTP. Connections are kept and shared.
 #[derive(Clone, Debug)]
 pub struct Webhooks {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    clients: Clients,
     clock: SharedClock,
     activity: Activity,
     services: Option<Arc<dyn Services>>,
 }
 
 impl Webhooks {
-    /// Returns a caller of webhooks. HTTPS is checked against the system's certificates.
+    /// Returns a caller of webhooks. HTTPS is checked against the system's certificates, unless a call
+    /// brings its own.
     pub fn new(clock: SharedClock, activity: Activity) -> std::io::Result<Self> {
-        let connector = HttpsConnectorBuilder::new().with_native_roots()?;
-        let connector = connector.https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, clock, activity, services: None })
+        Ok(Self { clients: Clients::new()?, clock, activity, services: None })
     }
 
     /// Has hosts in the form of a Service's name looked up here: without a cluster's DNS they mean nothing.
@@ -52,15 +47,23 @@ impl Webhooks {
     async fn exchange(&self, request: &HookRequest) -> Result<HookReply, HookError> {
         let unreachable = |source| HookError::Unreachable { url: request.url.clone(), source };
         let mut url: Uri = request.url.parse().map_err(|error| unreachable(Box::new(error)))?;
+        let home = url.clone();
         for _ in 0..=REDIRECTS {
             let reached = self.find(&url).map_err(|error| unreachable(Box::new(error)))?;
-            let call = call(&url, reached.as_ref(), &request.body)
+            let mut call = call(&url, reached.as_ref(), &request.body)
                 .map_err(|error| unreachable(Box::new(error)))?;
+            // Credentials are meant for the host that the controller names, not for where it sends us.
+            let is_home = url.authority() == home.authority() && url.scheme() == home.scheme();
+            let tls = request.tls.as_ref().filter(|_| is_home);
+            if is_home {
+                call.headers_mut().extend(request.headers.clone());
+            }
             if let Some(Reached::Handler(handler)) = reached {
                 let (head, body) = handler.handle(call).await.into_parts();
                 return Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body });
             }
-            let response = self.client.request(call.map(Full::new)).await;
+            let client = self.clients.get(tls).map_err(|error| unreachable(error.into()))?;
+            let response = client.request(call.map(Full::new)).await;
             let response = response.map_err(|error| unreachable(Box::new(error)))?;
             match elsewhere(&url, &response) {
                 Some(other) => url = other,
@@ -92,6 +95,10 @@ impl Hook for Webhooks {
             }
         }
         .boxed()
+    }
+
+    fn check_tls(&self, tls: &HookTls) -> Result<(), String> {
+        config(tls).map(|_| ())
     }
 }
 

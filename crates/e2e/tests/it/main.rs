@@ -10,6 +10,7 @@ mod differential;
 mod discovery;
 mod flow_composite;
 mod flow_decorator;
+mod flow_exchange;
 mod flow_failure;
 mod flow_faults;
 mod flow_lifecycle;
