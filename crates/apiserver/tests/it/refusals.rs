@@ -1,16 +1,17 @@
 //! What requests are told that came at the wrong time, took too long, or want what is left out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt as _;
 use k8s::{Settle, SignedDuration};
 use serde_json::{Value, json};
 
-use crate::{objects::deployment, world::World};
+use crate::world::World;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const PODS: &str = "/api/v1/namespaces/default/pods";
-const WEB: &str = "/apis/apps/v1/namespaces/default/deployments/web";
 
 /// Sends a request and returns the headers and the body of the answer.
 async fn exchange(
@@ -118,6 +119,9 @@ async fn requests_that_take_too_long_are_given_up() {
         let pass = async {
             tokio::task::yield_now().await;
             world.clock.advance(SignedDuration::from_secs(seconds));
+            // What is not given up by now is done in the end, so that the test fails instead of hanging.
+            let settle = Settle::within(Duration::from_mins(5));
+            world.activity.settle(&world.clock, settle).await.unwrap();
         };
         tokio::join!(sent, pass).0
     };
@@ -136,11 +140,11 @@ async fn requests_that_take_too_long_are_given_up() {
     assert_eq!(odd, status(400, "BadRequest", message, Value::Null));
 }
 
-/// Breaks when a watch is given no more time than other requests.
+/// Breaks when `time_limit` looks at watches too.
 #[tokio::test]
 async fn watches_go_on_for_more_than_a_minute() {
     let world = World::new().await;
-    let mut watch = world.watch(&format!("{MAPS}?watch=1&resourceVersion=0&timeout=1s")).await;
+    let mut watch = world.watch(&format!("{MAPS}?watch=1&resourceVersion=0&timeout=abc")).await;
     assert_eq!(watch.texts(1).await, ["ADDED kube-root-ca.crt"]);
     world.clock.advance(SignedDuration::from_secs(120));
     world.post(MAPS, json!({"metadata": {"name": "a"}})).await;
@@ -162,7 +166,7 @@ async fn revisions_from_the_future_are_not_waited_for_for_ever() {
         "/api/v1/namespaces/default?resourceVersion=999999".to_owned(),
     ] {
         let read = exchange(&world, (Method::GET, &path), &[], String::new());
-        let settle = Settle::within(std::time::Duration::from_secs(4));
+        let settle = Settle::within(Duration::from_secs(4));
         let ((headers, body), settled) =
             tokio::join!(read, world.activity.settle(&world.clock, settle));
         settled.unwrap();
@@ -242,20 +246,4 @@ async fn the_log_of_one_container_must_be_asked_for_by_name() {
     let reply = world.get(&format!("{PODS}/a/log?container=x")).await.body;
     let message = "container x is not valid for pod a";
     assert_eq!(reply, status(400, "BadRequest", message, Value::Null));
-}
-
-/// Breaks when an injected failure is answered with other words than it was given.
-#[tokio::test]
-async fn failures_of_the_server_are_told_as_such() {
-    let world = World::new().await;
-    world.post(&WEB[..WEB.len() - 4], deployment("web")).await;
-    let failure = json!({"code": 500, "reason": "InternalError"});
-    world
-        .post(
-            "/windlass/v1/faults",
-            json!({"match": {"verb": "get"}, "action": {"status": failure}}),
-        )
-        .await;
-    let (_, body) = exchange(&world, (Method::GET, WEB), &[], String::new()).await;
-    assert_eq!((&body["code"], &body["reason"]), (&json!(500), &json!("InternalError")));
 }

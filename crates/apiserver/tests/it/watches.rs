@@ -17,7 +17,7 @@ fn map(name: &str, app: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"app": app}}})
 }
 
-/// Breaks when a watch starts with the event of the revision it names, or with the one after the next.
+/// Breaks when a watch starts with the one after the next event.
 #[tokio::test]
 async fn acceptance_10_a_watch_resumes_without_gaps() {
     let world = world().await;
@@ -52,7 +52,7 @@ async fn a_watch_without_revision_starts_with_what_is_there() {
     assert_eq!(watch.texts(2).await, ["MODIFIED a", "DELETED a"]);
 }
 
-/// Breaks when `watch.rs` does not look at what an object was before the change.
+/// Breaks when `watch::change` does not look at what an object was before the change.
 #[tokio::test]
 async fn acceptance_10_selectors_turn_changes_into_births_and_deaths() {
     let world = world().await;

@@ -1,6 +1,6 @@
 //! A server under test and requests to it, in process.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use apiserver::{ApiServer, ApiService, Body, Builder};
 use bytes::Bytes;
@@ -8,7 +8,11 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use k8s::{Activity, VirtualClock};
 use serde_json::Value;
+use tokio::time::timeout;
 use tower::ServiceExt as _;
+
+/// How long a test waits for an event, so that one that does not come fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server without controllers, on a clock that stands still.
 pub(crate) struct World {
@@ -142,7 +146,8 @@ impl Watch {
                 self.text = String::from(rest);
                 return Some(event);
             }
-            let piece = self.body.frame().await?.unwrap().into_data().unwrap();
+            let piece = timeout(PATIENCE, self.body.frame()).await.expect("no event comes");
+            let piece = piece?.unwrap().into_data().unwrap();
             self.text.push_str(std::str::from_utf8(&piece).unwrap());
         }
     }
