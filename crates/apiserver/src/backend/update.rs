@@ -125,8 +125,7 @@ fn check_name(name: &str, value: &Value) -> Result<(), ApiError> {
 
 /// Some resources may only be overwritten by those who know what they overwrite.
 fn check_version(registered: &Registered, value: &Value) -> Result<(), ApiError> {
-    let versioned = registered.is_custom() || registered.update.is_versioned();
-    if versioned && text(value, "resourceVersion").is_empty() {
+    if registered.update.is_versioned() && text(value, "resourceVersion").is_empty() {
         let why = "must be specified for an update";
         let error = FieldError::invalid("metadata.resourceVersion", 0, why);
         return Err(ApiError::invalid(registered, text(value, "name"), &[error]));

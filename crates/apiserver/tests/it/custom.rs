@@ -86,7 +86,7 @@ async fn acceptance_17_status_and_scale_are_apart() {
     );
 }
 
-/// Breaks when `check_version` in `backend/update.rs` does not look for custom resources.
+/// Breaks when `check_version` in `backend/update.rs` is not asked.
 #[tokio::test]
 async fn acceptance_8_an_update_must_name_its_version() {
     let world = world().await;
