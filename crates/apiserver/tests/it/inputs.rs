@@ -109,7 +109,7 @@ fn escaped(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| format!("{text}%{byte:02x}"))
 }
 
-/// Breaks when what the parser of rules says of a place is cut in the middle of a letter.
+/// Breaks when a panic of the thread that compiles rules is not caught.
 #[test]
 fn any_rule_is_compiled_or_refused() {
     let rules = [
@@ -140,7 +140,7 @@ fn any_rule_is_compiled_or_refused() {
     });
 }
 
-/// Breaks when the nesting of rules is not bounded.
+/// Breaks when neither the length nor the nesting of rules is bounded: the stack runs out.
 #[tokio::test]
 async fn rules_that_are_deep_or_long_are_refused() {
     let world = world().await;
@@ -166,7 +166,7 @@ async fn rules_that_are_deep_or_long_are_refused() {
     }
 }
 
-/// Breaks when the key in a token is taken for one that was given out.
+/// Breaks when the key in a token is taken for ASCII.
 #[test]
 fn edited_tokens_are_answered() {
     let tokens = [
@@ -205,7 +205,7 @@ fn base64url(bytes: &[u8]) -> String {
     text
 }
 
-/// Breaks when a selector is cut in the middle of a letter, or compared with a field that is no text.
+/// Breaks when a selector is taken for ASCII.
 #[test]
 fn edited_selectors_are_answered() {
     let selectors = [
@@ -231,7 +231,7 @@ fn edited_selectors_are_answered() {
     });
 }
 
-/// Breaks when numbers of seconds or revisions are taken for granted.
+/// Breaks when numbers of seconds or objects are taken for granted.
 #[test]
 fn edited_options_are_answered() {
     let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 30,
@@ -280,7 +280,7 @@ fn edited_options_are_answered() {
     });
 }
 
-/// Breaks when a parameter of a media type is cut in the middle of a letter.
+/// Breaks when a quality is taken for a number.
 #[test]
 fn edited_media_types_are_answered() {
     let accepts = [
@@ -321,7 +321,7 @@ fn edited_media_types_are_answered() {
     });
 }
 
-/// Breaks when a segment of a path is taken for granted.
+/// Breaks when a segment of a path is taken for ASCII.
 #[test]
 fn edited_paths_are_answered() {
     let paths = [
@@ -352,7 +352,7 @@ fn nested(depth: usize) -> String {
 
 /// What is sent with so many levels is read, with one more it is refused, whatever it is a patch of.
 ///
-/// Breaks when one of the patches is parsed without the limit.
+/// Breaks when the limit of `k8s::json` is another.
 #[tokio::test]
 async fn patches_are_as_deep_as_objects() {
     let world = world().await;
@@ -390,7 +390,7 @@ async fn patches_are_as_deep_as_objects() {
     assert_eq!(reply.code, 400, "{}", reply.message());
 }
 
-/// Breaks when the result of a patch is not held to the limit: it could never be read again.
+/// Breaks when `k8s::patch::json` does not look at how deep the result is, which could never be read again.
 #[tokio::test]
 async fn patches_make_nothing_that_is_too_deep() {
     let world = world().await;
@@ -416,7 +416,7 @@ async fn patches_make_nothing_that_is_too_deep() {
     assert_eq!(world.get_as(ANYS, TABLE).await.code, 200);
 }
 
-/// Breaks when copies in a patch may grow without bounds, or aliases in YAML.
+/// Breaks when copies beyond the bound are called bad syntax.
 #[tokio::test]
 async fn small_bodies_do_not_become_large_ones() {
     let world = world().await;
@@ -450,7 +450,7 @@ async fn small_bodies_do_not_become_large_ones() {
     }
 }
 
-/// Breaks when the apply patch is parsed by another reader than other YAML.
+/// Breaks when YAML is taken for granted.
 #[test]
 fn any_bytes_are_no_apply_patch() {
     run(300, (vec(any::<u8>(), 0..80), any::<bool>()), |(bytes, edit)| {

@@ -140,7 +140,7 @@ fn run<T: std::fmt::Debug>(
     runner.run(&strategy, |case| send(&runtime, &world, case)).unwrap();
 }
 
-/// Breaks when a decoder panics on what it reads.
+/// Breaks when YAML is taken for granted.
 #[test]
 fn edited_bodies_are_answered() {
     let fixtures = fixtures();
@@ -153,7 +153,7 @@ fn edited_bodies_are_answered() {
     });
 }
 
-/// Breaks when a selector or a token is cut in the middle of a letter.
+/// Breaks when a selector is taken for ASCII.
 #[test]
 fn edited_queries_are_answered() {
     let queries = [
