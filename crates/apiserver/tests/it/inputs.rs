@@ -171,7 +171,7 @@ async fn rules_that_are_deep_or_long_are_refused() {
 fn edited_tokens_are_answered() {
     let tokens = [
         r#"{"v":"meta.k8s.io/v1","rv":4,"start":"default/a"}"#,
-        r#"{"v":"meta.k8s.io/v1","rv":-1,"start":"../../x"}"#,
+        r#"{"v":"meta.k8s.io/v1","rv":-1,"start":"../../é"}"#,
         r#"{"v":"meta.k8s.io/v1","start":"a\u0000"}"#,
         r#"{"v":"v2","rv":99999999999999999999,"start":""}"#,
     ];
@@ -390,7 +390,7 @@ async fn patches_are_as_deep_as_objects() {
     assert_eq!(reply.code, 400, "{}", reply.message());
 }
 
-/// Breaks when `k8s::patch::json` does not look at how deep the result is, which could never be read again.
+/// Breaks when neither the patch nor the commit looks at how deep the result is, which could never be read again.
 #[tokio::test]
 async fn patches_make_nothing_that_is_too_deep() {
     let world = world().await;
