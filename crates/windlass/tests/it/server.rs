@@ -30,7 +30,7 @@ fn acceptance_1_kubectl_sees_the_first_namespaces() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// Breaks when the address is looked at only once the server listens.
+/// Breaks when an address that others reach is no mistake of the command line.
 #[test]
 fn acceptance_1_an_address_that_others_reach_is_refused() {
     let dir = dir(&[]);
@@ -42,7 +42,7 @@ fn acceptance_1_an_address_that_others_reach_is_refused() {
     assert!(!dir.path().join(".windlass").exists(), "nothing was started");
 }
 
-/// Breaks when a refused address was bound before it was looked at: it would be in use.
+/// Breaks when the port is bound before the address is looked at.
 #[test]
 fn acceptance_1_a_refused_address_stays_free() {
     let dir = dir(&[]);
