@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod ownership;
+mod restore;
 mod special;
 mod update;
 
@@ -21,6 +22,7 @@ use crate::{
     entropy::Entropy,
     error::ApiError,
     managed::Author,
+    metrics::Metrics,
     registry::{Registered, Registry},
     settings::Settings,
     store::{Snapshot, Store, Subscription},
@@ -42,6 +44,7 @@ struct Shared {
     /// The certificate that clients trust, as namespaces show it.
     ca_certificate: String,
     settings: Settings,
+    metrics: Metrics,
 }
 
 /// What a backend is made of.
@@ -175,6 +178,7 @@ impl Backend {
             entropy,
             ca_certificate,
             settings,
+            metrics: Metrics::default(),
         }))
     }
 
@@ -276,6 +280,10 @@ impl Backend {
     /// Forgets all history, as if it had grown too old.
     pub fn expire_history(&self) {
         self.0.store.expire();
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -6,6 +6,7 @@
 mod action;
 mod addresses;
 mod changes;
+pub(crate) mod chosen;
 mod claim;
 mod condition;
 mod custom;
@@ -38,7 +39,7 @@ use crate::{backend::Backend, error::ApiError};
 #[derive(Debug)]
 pub struct ControllersHandle(JoinHandle<()>);
 
-/// Starts the controllers of a server, after making the simulated node known.
+/// Starts the controllers of a server, after making the simulated nodes known.
 ///
 /// Must be called within a Tokio runtime.
 ///
@@ -46,7 +47,9 @@ pub struct ControllersHandle(JoinHandle<()>);
 ///
 /// What the server answered when the node was written.
 pub fn spawn(backend: Backend) -> Result<ControllersHandle, ApiError> {
-    register_node(&backend)?;
+    for number in 0..backend.settings().nodes {
+        register_node(&backend, number)?;
+    }
     Ok(ControllersHandle(tokio::spawn(shell::Shell::new(backend).run())))
 }
 
@@ -56,11 +59,12 @@ impl Drop for ControllersHandle {
     }
 }
 
-/// Creates the simulated node, unless it is there from before.
-fn register_node(backend: &Backend) -> Result<(), ApiError> {
-    let name = k8s::ObjectKey::new("", node::NAME);
+/// Creates a simulated node, unless it is there from before.
+fn register_node(backend: &Backend, number: u16) -> Result<(), ApiError> {
+    let name = k8s::ObjectKey::new("", &node::name(number));
     if backend.get(&kinds::NODES, &name).is_ok() {
         return Ok(());
     }
-    backend.create(&kinds::NODES, node::simulated(backend.clock().now())).map(|_| ())
+    let node = node::simulated(number, backend.settings().networks.pods, backend.clock().now());
+    backend.create(&kinds::NODES, node).map(|_| ())
 }

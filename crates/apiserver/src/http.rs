@@ -4,7 +4,9 @@ pub(crate) mod apply;
 pub(crate) mod authenticate;
 pub(crate) mod body;
 pub(crate) mod collection;
+pub(crate) mod compress;
 pub(crate) mod harm;
+pub(crate) mod measure;
 pub(crate) mod media;
 pub(crate) mod meta;
 pub(crate) mod patch;
@@ -32,12 +34,14 @@ use http::{
 };
 
 use crate::{
+    audit::AuditLog,
     backend::{Backend, WriteOptions},
     error::ApiError,
     faults::Faults,
     http::{media::Wanted, proxy::Forwarder, query::Query},
     requests::RequestLog,
     services::Directory,
+    snapshot::Snapshots,
     tokens::Signer,
     user::User,
 };
@@ -50,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) signer: Signer,
     pub(crate) services: Directory,
     pub(crate) forwarder: Forwarder,
+    pub(crate) audit: Option<AuditLog>,
+    pub(crate) snapshots: Snapshots,
 }
 
 /// One request, its body read.

@@ -5,10 +5,12 @@
 
 mod addresses;
 mod admission;
+mod audit;
 mod backend;
 mod bootstrap;
 mod controllers;
 mod convert;
+mod coverage;
 mod crd;
 mod defaults;
 mod discovery;
@@ -17,6 +19,7 @@ mod dump;
 mod duplicates;
 mod entropy;
 mod error;
+mod expiry;
 mod faults;
 mod field;
 mod furniture;
@@ -26,6 +29,7 @@ mod lifecycle;
 mod list;
 mod listen;
 mod managed;
+mod metrics;
 mod network;
 mod openapi;
 mod pack;
@@ -39,6 +43,7 @@ mod schema;
 mod server;
 mod services;
 mod settings;
+mod snapshot;
 mod store;
 mod strategic;
 mod swagger;
@@ -50,7 +55,11 @@ mod user;
 mod watch;
 
 pub use backend::{Backend, DeleteOptions, Deleted, Part, Propagation};
-pub use controllers::{ControllersHandle, spawn};
+pub use controllers::{
+    ControllersHandle,
+    chosen::{Controllers, UnknownController},
+    spawn,
+};
 pub use error::{ApiError, Reason};
 pub use faults::{Fault, FaultAction, FaultMatch, FaultRule, FaultStatus, Faults};
 pub use http::{respond::Body, service::ApiService};
@@ -60,6 +69,7 @@ pub use requests::RequestRecord;
 pub use server::{ApiServer, Builder, StartError};
 pub use services::Registration;
 pub use settings::Settings;
+pub use snapshot::Snapshot;
 pub use store::{Event, EventKind, Subscription};
 pub use tls::TlsError;
 pub use tokens::TokenError;

@@ -23,6 +23,9 @@ pub struct RequestRecord {
     pub resource: String,
     /// The group of the resource.
     pub group: String,
+    /// The version of the group.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub version: String,
     /// The subresource.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subresource: String,
@@ -44,6 +47,9 @@ pub struct RequestRecord {
     /// The content type of a patch.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub patch_type: String,
+    /// How long the answer took, in microseconds; of a body that comes in pieces only its beginning.
+    #[serde(skip)]
+    pub latency_us: u64,
 }
 
 /// The ring of the last requests.

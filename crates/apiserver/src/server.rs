@@ -1,7 +1,9 @@
 //! The server as a whole: built, started, reached and stopped.
 
 use std::{
-    fmt, mem,
+    fmt,
+    io::Write,
+    mem,
     sync::{Arc, Mutex},
 };
 
@@ -13,18 +15,21 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use crate::{
+    audit::AuditLog,
     backend::{Backend, Setup},
     bootstrap,
     controllers::{self, ControllersHandle},
     dump,
     entropy::Entropy,
     error::ApiError,
+    expiry,
     faults::Faults,
     http::{Core, proxy::Forwarder, service::ApiService},
     listen::{self, Endpoint, Listen, ListenError},
     requests::{RequestLog, RequestRecord},
     services::{Directory, Registration},
     settings::Settings,
+    snapshot::{Snapshot, Snapshots},
     tls::{Authority, TlsError},
     tokens::{Signer, TokenError},
     user::User,
@@ -63,6 +68,7 @@ pub struct Builder {
     activity: Activity,
     controllers: bool,
     settings: Settings,
+    audit: Option<AuditLog>,
     seed: Option<u64>,
 }
 
@@ -73,6 +79,7 @@ impl Default for Builder {
             activity: Activity::default(),
             controllers: true,
             settings: Settings::default(),
+            audit: None,
             seed: None,
         }
     }
@@ -95,6 +102,12 @@ impl Builder {
     #[must_use]
     pub fn controllers(self, controllers: bool) -> Self {
         Self { controllers, ..self }
+    }
+
+    /// Notes each request as a line of JSON.
+    #[must_use]
+    pub fn audit_log(self, to: impl Write + Send + 'static) -> Self {
+        Self { audit: Some(AuditLog::new(to)), ..self }
     }
 
     /// Sets everything else.
@@ -126,6 +139,7 @@ impl Builder {
         bootstrap::create(&backend)?;
         let spawn = || controllers::spawn(backend.clone());
         let controllers = self.controllers.then(spawn).transpose()?;
+        tokio::spawn(expiry::run(backend.clone(), backend.settings().event_ttl));
         let core = Arc::new(Core {
             backend,
             requests: RequestLog::default(),
@@ -133,6 +147,8 @@ impl Builder {
             signer: Signer::new()?,
             services,
             forwarder: Forwarder::new()?,
+            audit: self.audit,
+            snapshots: Snapshots::default(),
         });
         let listeners = Mutex::default();
         Ok(ApiServer(Arc::new(Owner { core, authority, listeners, _controllers: controllers })))
@@ -179,6 +195,16 @@ impl ApiServer {
     /// certificate, which is another one in each process, is left out.
     pub fn dump(&self) -> String {
         dump::text(self.backend())
+    }
+
+    /// Returns all objects as they are now, to come back to.
+    pub fn snapshot(&self) -> Snapshot {
+        self.backend().snapshot()
+    }
+
+    /// Makes the objects what they were; whoever watches has to list anew.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        self.backend().restore(snapshot);
     }
 
     /// Returns what goes wrong in this server: nothing, until a rule is added.

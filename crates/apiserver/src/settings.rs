@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s::ServiceEntry;
 
-use crate::network::Networks;
+use crate::{controllers::chosen::Controllers, network::Networks};
 
 /// How a server differs from others.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ pub struct Settings {
     pub history_events: usize,
     /// For how long events are kept.
     pub event_ttl: Duration,
+    /// How many simulated nodes there are.
+    pub nodes: u16,
+    /// Which controllers run, if any do.
+    pub controllers: Controllers,
 }
 
 impl Default for Settings {
@@ -38,6 +42,8 @@ impl Default for Settings {
             history_age: Duration::from_mins(5),
             history_events: 100_000,
             event_ttl: Duration::from_hours(1),
+            nodes: 1,
+            controllers: Controllers::default(),
         }
     }
 }

@@ -192,6 +192,31 @@ impl Store {
         state.collections.insert(collection_name(resource), empty);
     }
 
+    /// Makes these all objects there are, at a new revision; the caller is the only writer.
+    ///
+    /// Whoever follows a resource is cut off and finds that history is gone.
+    pub(crate) fn restore(&self, all: &[(Arc<Resource>, Vec<Arc<Object>>)]) {
+        let mut state = self.write();
+        state.revision += 1;
+        let revision = state.revision;
+        state.log.clear();
+        state.evicted = revision;
+        let collections = state.collections.values_mut();
+        collections.for_each(|it| *it = Collection::restored(revision));
+        for (resource, objects) in all {
+            for object in objects {
+                state.collection_mut(resource).put(object.key(), object.clone());
+            }
+        }
+        drop(state);
+        self.newest.send_replace(revision);
+    }
+
+    /// Returns how many past events are kept.
+    pub(crate) fn history_events(&self) -> usize {
+        self.read().log.len()
+    }
+
     /// Forgets all history: older revisions can neither be read nor followed.
     pub(crate) fn expire(&self) {
         let mut state = self.write();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use api::{Report, composite, decorator, definition, names};
-use apiserver::ApiServer;
+use apiserver::{ApiServer, Settings};
 use engine::{Engine, EngineOptions};
 use hooks::{Router, Webhooks};
 use jsonnet::{Change, Routes, RuntimeOptions, WorkerCommand};
@@ -59,6 +59,10 @@ pub struct DevOptions {
     pub timeout: Duration,
     /// Where the kubeconfig is written.
     pub kubeconfig: PathBuf,
+    /// How the API server is set up.
+    pub settings: Settings,
+    /// Where each request is noted; `-` is standard error.
+    pub audit_log: Option<PathBuf>,
     /// Where the API server listens; absent means the default port, or the next one that is free.
     pub api: Option<SocketAddr>,
     /// Where lines go.
@@ -192,9 +196,16 @@ impl Dev {
     async fn start(mut options: DevOptions, hooks_dir: Option<PathBuf>) -> Result<Self, DevError> {
         let clock: SharedClock = Arc::new(SystemClock);
         let activity = Activity::default();
-        let server = ApiServer::builder().clock(Arc::clone(&clock)).activity(activity.clone());
-        let server = server.start().await.map_err(ServerError::Start)?;
-        let socket = ServerOptions { bind: options.api, kubeconfig: options.kubeconfig.clone() };
+        let socket = ServerOptions {
+            bind: options.api,
+            allow_non_loopback: false,
+            kubeconfig: options.kubeconfig.clone(),
+            settings: options.settings.clone(),
+            audit_log: options.audit_log.clone(),
+            load: vec![],
+        };
+        let server = server::builder(&socket)?.clock(Arc::clone(&clock));
+        let server = server.activity(activity.clone()).start().await.map_err(ServerError::Start)?;
         let address = server::listen(&server, &socket).await?;
         let out = std::mem::replace(&mut options.out, Box::new(io::sink()));
         let ledger = Arc::new(Ledger::new(out));
@@ -220,6 +231,7 @@ impl Dev {
             }
         };
         let webhooks = Webhooks::new(clock, activity_of_hooks).map_err(DevError::Certificates)?;
+        let webhooks = webhooks.with_services(Arc::new(server.clone()));
         let router = Router::new(webhooks, hooks.as_ref().map(|(.., runtime)| runtime.clone()));
         let engine = Engine::start(
             &client,

@@ -2,5 +2,6 @@
 
 pub mod dev;
 pub mod install;
+mod loader;
 pub mod manifest;
 pub mod server;

@@ -4,9 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::httpd::HttpdArgs;
+pub(crate) use self::{httpd::HttpdArgs, server::EmbeddedArgs};
 
 mod httpd;
+mod server;
 
 /// Controllers that are functions: a hook says what should be, windlass makes it so.
 #[derive(Debug, Parser)]
@@ -42,11 +43,11 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run an API server, the engine and hooks in one process, fed from files
-    Dev(DevArgs),
+    Dev(Box<DevArgs>),
     /// Serve Jsonnet programs as hooks over HTTP
     Httpd(Box<HttpdArgs>),
     /// Run the embedded API server alone, for tests in any language
-    Apiserver(ApiserverArgs),
+    Apiserver(Box<ApiserverArgs>),
     /// Run the engine against a cluster
     Engine(EngineArgs),
     /// Print what must be applied to a cluster before the engine can run there
@@ -91,18 +92,18 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) api: Option<SocketAddr>,
     #[command(flatten)]
-    pub(crate) later: LaterArgs,
+    pub(crate) embedded: EmbeddedArgs,
+    #[command(flatten)]
+    pub(crate) later: LaterDevArgs,
 }
 
-/// Flags of `dev` that have a meaning, but not yet.
+/// Flags of `dev` alone that have a meaning, but not yet.
 #[derive(Args, Debug)]
-pub(crate) struct LaterArgs {
+pub(crate) struct LaterDevArgs {
     #[arg(long, hide = true)]
     cluster: bool,
     #[arg(long, hide = true)]
     prune: bool,
-    #[arg(long, hide = true, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
     #[arg(long, hide = true, value_name = "LIST")]
     enable: Option<String>,
     #[arg(long, hide = true, value_name = "LIST")]
@@ -113,13 +114,12 @@ pub(crate) struct LaterArgs {
     gateway: Option<String>,
 }
 
-impl LaterArgs {
+impl LaterDevArgs {
     /// Returns the first flag that was given.
     pub(crate) fn given(&self) -> Option<&'static str> {
         let flags = [
             ("--cluster", self.cluster),
             ("--prune", self.prune),
-            ("--data-dir", self.data_dir.is_some()),
             ("--enable", self.enable.is_some()),
             ("--disable", self.disable.is_some()),
             ("--console", self.console.is_some()),
@@ -137,6 +137,14 @@ pub(crate) struct ApiserverArgs {
     /// Where to write the kubeconfig
     #[arg(long, value_name = "FILE", default_value = ".windlass/kubeconfig")]
     pub(crate) kubeconfig: PathBuf,
+    /// Let other machines in: whoever has the kubeconfig may do everything
+    #[arg(long)]
+    pub(crate) allow_non_loopback: bool,
+    /// Manifests to apply at the start, a file or a directory; repeatable
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) load: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) embedded: EmbeddedArgs,
 }
 
 #[derive(Args, Debug)]

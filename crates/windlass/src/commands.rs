@@ -31,10 +31,12 @@ use crate::{
 struct NotSupported(&'static str);
 
 pub(crate) async fn dev(args: DevArgs) -> ExitCode {
-    if let Some(flag) = args.later.given() {
+    if let Some(flag) = args.later.given().or_else(|| args.embedded.later.given()) {
         return failure::print(&NotSupported(flag), None, 2);
     }
     let options = DevOptions {
+        settings: args.embedded.settings(true),
+        audit_log: args.embedded.audit_log,
         paths: args.paths,
         hooks: args.hooks,
         watch: args.watch,
@@ -66,7 +68,17 @@ pub(crate) async fn httpd(args: &HttpdArgs) -> ExitCode {
 }
 
 pub(crate) async fn apiserver(args: ApiserverArgs) -> ExitCode {
-    let options = ServerOptions { bind: args.bind, kubeconfig: args.kubeconfig };
+    if let Some(flag) = args.embedded.later.given() {
+        return failure::print(&NotSupported(flag), None, 2);
+    }
+    let options = ServerOptions {
+        bind: args.bind,
+        allow_non_loopback: args.allow_non_loopback,
+        kubeconfig: args.kubeconfig,
+        settings: args.embedded.settings(false),
+        audit_log: args.embedded.audit_log,
+        load: args.load,
+    };
     let signals = match httpd::signals() {
         Ok(signals) => signals,
         Err(error) => return failure::print(&error, None, 1),

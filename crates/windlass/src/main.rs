@@ -30,9 +30,9 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> ExitCode {
     match command {
-        Command::Dev(args) => commands::dev(args).await,
+        Command::Dev(args) => commands::dev(*args).await,
         Command::Httpd(args) => commands::httpd(&args).await,
-        Command::Apiserver(args) => commands::apiserver(args).await,
+        Command::Apiserver(args) => commands::apiserver(*args).await,
         Command::Engine(args) => commands::engine(args).await,
         Command::Manifests(args) => commands::manifests(&args),
         Command::Version => commands::version(),

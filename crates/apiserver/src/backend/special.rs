@@ -173,6 +173,11 @@ impl Backend {
         *self.0.registry.write().expect("the registry lock is never poisoned") = registry;
     }
 
+    /// Serves what all definitions define that are there.
+    pub(super) fn register_all(&self) {
+        self.register(&self.definitions(&Value::Null));
+    }
+
     /// Returns every definition but one.
     fn definitions(&self, but: &Value) -> Vec<Value> {
         let all = self.0.store.list(&definitions(), "").objects;

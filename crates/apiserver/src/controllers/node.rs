@@ -10,13 +10,10 @@ use super::{
     condition::{self, Condition, stamp},
     requests::Amounts,
 };
-use crate::quantity;
+use crate::{network::Cidr, quantity};
 
-/// The name of the simulated node.
-pub(crate) const NAME: &str = "windlass-0";
-
-/// The address of the simulated node.
-pub(crate) const ADDRESS: &str = "172.18.0.2";
+/// Before the number of a simulated node.
+const PREFIX: &str = "windlass-";
 
 /// A node as the scheduler reads it.
 #[derive(Clone, Debug)]
@@ -85,25 +82,40 @@ impl Node {
     }
 }
 
-/// Returns the simulated node, with its status.
-pub(crate) fn simulated(now: Timestamp) -> Value {
+/// Returns the name of the simulated node of this number.
+pub(crate) fn name(number: u16) -> String {
+    format!("{PREFIX}{number}")
+}
+
+/// Returns the address of a simulated node, nothing of others.
+pub(crate) fn address(name: &str) -> Option<String> {
+    let number: u16 = name.strip_prefix(PREFIX)?.parse().ok()?;
+    // The first address of the network is a router's.
+    let [high, low] = number.checked_add(2)?.to_be_bytes();
+    Some(format!("172.18.{high}.{low}"))
+}
+
+/// Returns a simulated node, with its status.
+pub(crate) fn simulated(number: u16, pods: Cidr, now: Timestamp) -> Value {
+    let name = name(number);
+    let address = address(&name).unwrap_or_default();
     let size = json!({
         "cpu": "32", "memory": "256Gi", "pods": "1000", "ephemeral-storage": "1Ti",
         "hugepages-1Gi": "0", "hugepages-2Mi": "0",
     });
     json!({
         "apiVersion": "v1", "kind": "Node",
-        "metadata": {"name": NAME, "labels": {
+        "metadata": {"name": name, "labels": {
             "beta.kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "linux",
             "kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux",
-            "kubernetes.io/hostname": NAME, "node.kubernetes.io/instance-type": "simulated",
+            "kubernetes.io/hostname": name, "node.kubernetes.io/instance-type": "simulated",
         }},
-        "spec": {"podCIDR": "10.244.0.0/16", "podCIDRs": ["10.244.0.0/16"],
-            "providerID": format!("windlass://{NAME}")},
+        "spec": {"podCIDR": pods.to_string(), "podCIDRs": [pods.to_string()],
+            "providerID": format!("windlass://{name}")},
         "status": {
             "capacity": size, "allocatable": size,
-            "addresses": [{"type": "InternalIP", "address": ADDRESS},
-                {"type": "Hostname", "address": NAME}],
+            "addresses": [{"type": "InternalIP", "address": address},
+                {"type": "Hostname", "address": name}],
             "conditions": conditions(now),
             "nodeInfo": {
                 "architecture": "amd64", "operatingSystem": "linux", "bootID": "", "machineID": "",

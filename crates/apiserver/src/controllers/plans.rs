@@ -118,12 +118,10 @@ impl<'a> Context<'a> {
             let nodes = nodes.collect();
             return Some(scheduler::plan(&scheduler::Observed { pod, nodes, now }));
         }
-        if pod.node != node::NAME {
-            return None;
-        }
+        let host = node::address(&pod.node)?;
         let uid = &pod.object.meta().uid;
         let (address, started) = self.addresses.of(uid);
-        Some(sim::plan(&sim::Observed { pod, address: &address, started, now }))
+        Some(sim::plan(&sim::Observed { pod, address: &address, host: &host, started, now }))
     }
 
     fn replica_set(&self, key: &ObjectKey) -> Option<replicaset::Observed<'a>> {

@@ -51,6 +51,11 @@ impl Queue {
         self.now.insert(work);
     }
 
+    /// Returns how much there is to do now.
+    pub(crate) fn len(&self) -> usize {
+        self.now.len()
+    }
+
     /// Adds several pieces of work to do now.
     pub(crate) fn extend(&mut self, work: impl IntoIterator<Item = Work>) {
         self.now.extend(work);

@@ -11,11 +11,12 @@ use tracing::{debug, warn};
 use super::{
     addresses::Addresses,
     changes::{self, Change},
+    chosen,
     garbage::Verdict,
     kinds,
     plans::Context,
     queue::{Queue, Work},
-    world::World,
+    world::{Entry, World},
 };
 use crate::{
     backend::Backend,
@@ -161,6 +162,10 @@ impl Shell {
 
     /// Plans one piece of work, executes the plan and takes in what came of it.
     async fn handle(&mut self, work: Work) {
+        if !self.runs(&work) {
+            return;
+        }
+        let began = self.backend.clock().now();
         let plan = match self.plan(&work) {
             Verdict::Plan(plan) => plan,
             Verdict::UnknownKind => {
@@ -175,6 +180,9 @@ impl Shell {
         }
         let executed = self.execute(&plan).await;
         let has_news = self.drain();
+        let took = self.backend.clock().now().duration_since(began);
+        let took = std::time::Duration::try_from(took).unwrap_or_default();
+        self.backend.metrics().worked(took, self.queue.len());
         match executed {
             Ok(()) => {
                 self.queue.succeeded(&work);
@@ -186,6 +194,28 @@ impl Shell {
             Err(error) if error.reason() == Reason::Conflict && has_news => self.queue.add(work),
             Err(error) => self.retry(work, &error).await,
         }
+    }
+
+    /// Returns whether the controller runs that does this work.
+    fn runs(&self, work: &Work) -> bool {
+        let name = match work {
+            Work::Garbage(_) => chosen::GARBAGE,
+            Work::Unclaimed(_) => chosen::EXECUTOR,
+            Work::Pod(key) => {
+                let pod = self.world.get(&kinds::PODS, key).and_then(Entry::pod);
+                let is_bound = pod.is_some_and(|pod| !pod.node.is_empty());
+                if is_bound { chosen::PODS } else { chosen::SCHEDULER }
+            }
+            Work::ReplicaSet(_) => chosen::REPLICA_SET,
+            Work::Deployment(_) => chosen::DEPLOYMENT,
+            Work::StatefulSet(_) => chosen::STATEFUL_SET,
+            Work::Job(_) => chosen::JOB,
+            Work::Service(_) => chosen::ENDPOINTS,
+            Work::Volume(_) | Work::Claim(_) => chosen::VOLUME,
+            Work::CustomResource(_) => chosen::CRD,
+            Work::Namespace(_) | Work::Furniture(_) => chosen::NAMESPACE,
+        };
+        self.backend.settings().controllers.run(name)
     }
 
     /// Tells of a failure and looks again later.

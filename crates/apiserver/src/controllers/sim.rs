@@ -32,6 +32,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) pod: &'a Pod,
     /// The address the pod gets if it has none.
     pub(crate) address: &'a str,
+    /// The address of its node.
+    pub(crate) host: &'a str,
     /// When its containers were started, if that is known better than by the second.
     pub(crate) started: Option<Timestamp>,
     pub(crate) now: Timestamp,

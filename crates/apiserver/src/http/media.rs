@@ -49,6 +49,9 @@ struct Clause<'h> {
     quality: f32,
 }
 
+/// The media type of what is applied on the server.
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
+
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";

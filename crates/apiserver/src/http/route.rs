@@ -27,6 +27,8 @@ pub(crate) enum Route {
     KeySet,
     /// `/.well-known/openid-configuration`.
     OpenIdConfiguration,
+    /// `/metrics`.
+    Metrics,
     /// `/version`.
     Version,
     /// `/healthz`, `/livez`, `/readyz` and what is below them.
@@ -75,6 +77,7 @@ pub(crate) fn parse(path: &str) -> Route {
         ["openapi", "v3", rest @ ..] => Route::OpenApiDocument(rest.join("/")),
         ["openid", "v1", "jwks"] => Route::KeySet,
         [".well-known", "openid-configuration"] => Route::OpenIdConfiguration,
+        ["metrics"] => Route::Metrics,
         ["version"] => Route::Version,
         ["healthz" | "livez" | "readyz", ..] => Route::Health,
         ["windlass", "v1", rest @ ..] => Route::Windlass(rest.join("/")),

@@ -18,7 +18,7 @@ use crate::{
     error::ApiError,
     field,
     http::{
-        Call, Core, authenticate, body, harm, header as text_of, media,
+        Call, Core, authenticate, body, compress, harm, header as text_of, measure, media,
         media::Wanted,
         meta, proxy,
         query::{Query, parse_revision},
@@ -78,12 +78,15 @@ where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
+    let began = core.backend.clock().now();
     let (mut parts, body) = request.into_parts();
     let route = route::parse(parts.uri.path());
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     name_host(&mut parts);
     let user = authenticate::user(&core, user, &parts.headers);
     let mut record = record(&parts, &route, &query);
+    let labels = measure::labels(&parts.method, &route, &query, &record);
+    let compresses = compress::is_wanted(&parts.headers) && record.subresource != "proxy";
     if let Ok(Some(user)) = &user {
         record.user.clone_from(&user.name);
     }
@@ -104,7 +107,21 @@ where
     };
     let mut answer = outcome.unwrap_or_else(|error| respond::error(&error, wanted));
     record.time = core.backend.clock().now();
+    let took = Duration::try_from(record.time.duration_since(began)).unwrap_or_default();
+    record.latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     record.code = answer.status().as_u16();
+    if let Some(labels) = labels {
+        core.backend.metrics().answered(labels.clone(), record.code, took);
+        if labels.verb == "WATCH" && record.code == 200 {
+            answer = measure::watch(&core, labels, answer);
+        }
+    }
+    if compresses {
+        answer = compress::compress(answer);
+    }
+    if let Some(log) = &core.audit {
+        log.note(&record, core.backend.revision());
+    }
     core.requests.push(record);
     let headers = answer.headers_mut();
     if let Ok(audit_id) = HeaderValue::from_str(&audit_id) {
@@ -246,6 +263,7 @@ fn record(parts: &Parts, route: &Route, query: &Query) -> RequestRecord {
         verb: resource::verb(&parts.method, target, query).to_owned(),
         resource: target.plural.clone(),
         group: target.version.group.clone(),
+        version: target.version.version.clone(),
         subresource: target.subresource.clone(),
         namespace: target.namespace.clone(),
         name: target.name.clone(),

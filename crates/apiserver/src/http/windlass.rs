@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tower::BoxError;
 
 use crate::{
+    coverage,
     error::ApiError,
     http::{
         Core, body,
@@ -29,6 +30,14 @@ const SETTLE: Duration = Duration::from_secs(30);
 struct Advance {
     /// In seconds.
     advance: f64,
+}
+
+/// To which state the objects are brought back.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Restore {
+    /// The number of a snapshot.
+    snapshot: u64,
 }
 
 pub(crate) async fn handle<B>(
@@ -56,7 +65,14 @@ where
         (method, path) if path == "faults" || path.starts_with("faults/") => {
             faults(core, method, path.strip_prefix("faults/"), &body)?
         }
-        (_, "requests" | "clock" | "settle") => return Err(ApiError::method_not_allowed()),
+        (&Method::GET, "coverage") => coverage::report(&core.backend.registry()),
+        (method, path) if path == "snapshot" || path.starts_with("snapshot/") => {
+            snapshots(core, method, path.strip_prefix("snapshot/"))?
+        }
+        (&Method::POST, "restore") => restore(core, &decode(&body)?)?,
+        (_, "requests" | "clock" | "settle" | "coverage" | "restore") => {
+            return Err(ApiError::method_not_allowed());
+        }
         _ => return Err(ApiError::page_not_found()),
     };
     Ok(respond::value(200, &value, Wanted::default()))
@@ -78,6 +94,33 @@ fn faults(core: &Core, method: &Method, id: Option<&str>, body: &[u8]) -> Result
         _ => return Err(ApiError::method_not_allowed()),
     }
     Ok(json!({"faults": faults.list()}))
+}
+
+/// Makes, lists or forgets snapshots of all objects.
+fn snapshots(core: &Core, method: &Method, number: Option<&str>) -> Result<Value, ApiError> {
+    match (method, number) {
+        (&Method::POST, None) => {
+            let snapshot = core.backend.snapshot();
+            let revision = snapshot.revision();
+            return Ok(json!({"snapshot": core.snapshots.keep(snapshot), "revision": revision}));
+        }
+        (&Method::GET, None) => {}
+        (&Method::DELETE, Some(number)) => {
+            if !number.parse().is_ok_and(|number| core.snapshots.forget(number)) {
+                return Err(ApiError::page_not_found());
+            }
+        }
+        _ => return Err(ApiError::method_not_allowed()),
+    }
+    let all = core.snapshots.all();
+    let shown = all.iter().map(|(number, at)| json!({"snapshot": number, "revision": at}));
+    Ok(json!({"snapshots": shown.collect::<Vec<_>>()}))
+}
+
+fn restore(core: &Core, wanted: &Restore) -> Result<Value, ApiError> {
+    let snapshot = core.snapshots.get(wanted.snapshot).ok_or_else(ApiError::page_not_found)?;
+    core.backend.restore(&snapshot);
+    Ok(json!({"snapshot": wanted.snapshot, "revision": core.backend.revision()}))
 }
 
 /// Tells the time, after moving the clock if that is asked for.

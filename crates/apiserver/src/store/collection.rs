@@ -38,6 +38,11 @@ impl Collection {
         Self { forgotten: revision, ..Self::default() }
     }
 
+    /// Returns a collection to be filled by what was there before, all of it new to everybody.
+    pub(super) fn restored(revision: u64) -> Self {
+        Self { latest: revision, ..Self::after_revision(revision) }
+    }
+
     pub(super) fn latest(&self) -> u64 {
         self.latest
     }

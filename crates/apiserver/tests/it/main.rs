@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::needless_pass_by_value, reason = "bodies read better as values")]
 
+mod aids;
 mod apply;
 mod client;
 mod controllers;
@@ -20,6 +21,7 @@ mod recorded;
 mod refusals;
 mod seed;
 mod services;
+mod settings;
 mod sockets;
 mod tokens;
 mod watches;

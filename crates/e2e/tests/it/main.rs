@@ -17,6 +17,7 @@ mod flow_lifecycle;
 mod flow_related;
 mod flow_rolling;
 mod flow_seams;
+mod flow_services;
 mod kubectl;
 mod servers;
 

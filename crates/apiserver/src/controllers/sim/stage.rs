@@ -9,7 +9,7 @@ use super::{
 };
 use crate::controllers::{
     condition::{self, Condition, stamp},
-    fields, names, node,
+    fields, names,
 };
 
 /// Where a pod is, as its status shows it.
@@ -110,7 +110,7 @@ impl Stage {
         let started_at = started(&pod).map_or_else(|| now.clone(), stamp);
         let mut status = json!({
             "phase": self.phase(never), "conditions": self.conditions(&pod, observed.now),
-            "hostIP": node::ADDRESS, "hostIPs": [{"ip": node::ADDRESS}],
+            "hostIP": observed.host, "hostIPs": [{"ip": observed.host}],
         });
         let before = pod.get("status").cloned().unwrap_or_default();
         for name in ["startTime", "qosClass", "podIP", "podIPs", "observedGeneration"] {
@@ -127,7 +127,7 @@ impl Stage {
         }
         if self.has_address() && before.get("podIP").is_none() {
             let host = pod.pointer("/spec/hostNetwork") == Some(&Value::Bool(true));
-            let address = if host { node::ADDRESS } else { observed.address };
+            let address = if host { observed.host } else { observed.address };
             status["podIP"] = address.into();
             status["podIPs"] = json!([{"ip": address}]);
         }

@@ -35,7 +35,13 @@ impl Story {
 
     fn step(&mut self) -> bool {
         let pod = Pod::read(Arc::new(Object::from_value(&self.pod).unwrap()));
-        let observed = Observed { pod: &pod, address: "10.244.0.1", started: None, now: self.now };
+        let observed = Observed {
+            pod: &pod,
+            address: "10.244.0.1",
+            host: "172.18.0.2",
+            started: None,
+            now: self.now,
+        };
         let Plan { actions, look_again } = plan(&observed);
         for action in actions {
             if let Action::Status { object, .. } = action {

@@ -76,6 +76,9 @@ async fn a_manifest_that_leaves_out_all_it_can_becomes_available() {
 #[tokio::test]
 async fn nothing_is_written_in_quiet() {
     let server = with_deployment(3).await;
+    // Events go after an hour.
+    server.advance(7200);
+    server.settle().await;
     let before = server.api.backend().revision();
     server.advance(86_400);
     server.settle_within(86_400).await;
