@@ -43,6 +43,8 @@ pub mod reasons {
     pub const STOPPING: &str = "Stopping";
     /// A controller no longer runs.
     pub const STOPPED: &str = "Stopped";
+    /// The finalizer of a controller that was deleted was taken off a parent.
+    pub const FINALIZER_REMOVED: &str = "FinalizerRemoved";
     /// A desired child was refused before it was sent.
     pub const INVALID_CHILD: &str = "InvalidChild";
     /// Two desired children have one name; the last wins.

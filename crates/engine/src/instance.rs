@@ -117,6 +117,11 @@ impl Instance {
         &self.controller.object
     }
 
+    /// Returns the controller in its checked form.
+    pub(crate) fn controller_rules(&self) -> &Controller {
+        &self.controller
+    }
+
     /// Returns the types it was started with.
     pub(crate) fn types(&self) -> &Types {
         &self.types
@@ -132,10 +137,11 @@ impl Instance {
         }
     }
 
-    /// Stops the workers in the middle of what they do.
-    pub(crate) async fn stop(mut self) {
+    /// Stops the workers in the middle of what they do, and returns what they worked with.
+    pub(crate) async fn stop(mut self) -> Arc<[Arc<Context>]> {
         self.queue.close();
         self.tasks.shutdown().await;
+        self.contexts
     }
 }
 

@@ -25,6 +25,7 @@ mod parent;
 mod plan;
 mod queue;
 mod related;
+mod release;
 mod request;
 mod revision;
 mod rolling;

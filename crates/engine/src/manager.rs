@@ -13,7 +13,10 @@ use runtime::{
 };
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::Mutex,
+    task::{JoinHandle, JoinSet},
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
     controller::{ControllerError, check},
     instance::{self, Instance},
     queue::Place,
+    release::release,
     types::{self, TypesError},
 };
 
@@ -54,6 +58,8 @@ struct Shared {
     targets: Selector,
     queue: Queue<Place>,
     running: Mutex<HashMap<Place, Instance>>,
+    /// What takes the finalizers of deleted controllers off their parents.
+    releases: Mutex<JoinSet<()>>,
     /// What starts and stops controllers.
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -116,6 +122,7 @@ impl Engine {
             targets,
             queue: Queue::new("start of", clock, activity),
             running: Mutex::default(),
+            releases: Mutex::default(),
             task: Mutex::default(),
         }));
         let task = tokio::spawn(Arc::clone(&engine.0).run());
@@ -139,6 +146,7 @@ impl Engine {
             // It ends cancelled, or has ended with the queue.
             let _ = task.await;
         }
+        self.0.releases.lock().await.shutdown().await;
         let running: Vec<_> = self.0.running.lock().await.drain().collect();
         for (_, instance) in running {
             instance.stop().await;
@@ -230,7 +238,16 @@ impl Shared {
         self.tell(object, reasons::STOPPING, "Stopping controller");
         let running = self.running.lock().await.remove(place);
         if let Some(running) = running {
-            running.stop().await;
+            let holds = running.controller_rules().hooks.finalize.is_some();
+            let contexts = running.stop().await;
+            let controllers = Arc::clone(&self.controllers[place.position]);
+            let key = place.key.clone();
+            let is_there =
+                move || controllers.get(&key).is_some_and(|live| !live.meta().is_deleting());
+            // One that is only no longer selected is somebody else's to run.
+            if holds && !is_there() {
+                self.releases.lock().await.spawn(release(contexts, is_there));
+            }
         }
         self.tell(object, reasons::STOPPED, "Stopped controller");
         info!(controller = %place, "stopped");

@@ -1,6 +1,9 @@
 //! Parents come and go, and so does the engine.
 
+use std::time::Duration;
+
 use e2e::{World, story};
+use k8s::Resource;
 use serde_json::{Value, json};
 
 use crate::{configmaps, controller, one_child, started, thing, value_of};
@@ -93,3 +96,48 @@ async fn a_controller_that_is_deleted_no_longer_acts(world: &World) {
         assert_eq!(world.events(reason).await.len(), 1, "{reason}");
     }
 }
+
+/// Starts a controller with a finalize hook that never lets go, and a parent held by it.
+async fn held(world: &World) -> Resource {
+    let things = world.things().await;
+    world.hook.answer(|_| json!({}));
+    world.control("c", &finalizing(&things)).await;
+    world.create(&things, thing("a", "1")).await;
+    world.settle().await;
+    assert!(is_held(world, &things).await);
+    things
+}
+
+fn finalizing(things: &Resource) -> Value {
+    let mut spec = controller(things, "InPlace");
+    spec["hooks"]["finalize"] = json!({"webhook": {"url": "http://hook.test/finalize"}});
+    spec
+}
+
+async fn is_held(world: &World, things: &Resource) -> bool {
+    !world.get(things, "a").await["metadata"]["finalizers"].is_null()
+}
+
+/// Breaks when `release` ends without taking finalizers off.
+async fn acceptance_21_a_deleted_controller_lets_go_of_its_parents(world: &World) {
+    let things = held(world).await;
+    world.delete(&api::composite::resource(), &world.controller("c")).await;
+    world.pass(Duration::from_secs(35)).await;
+    assert!(!is_held(world, &things).await);
+    assert_eq!(world.events("FinalizerRemoved").await.len(), 1);
+}
+story!(acceptance_21_a_deleted_controller_lets_go_of_its_parents);
+
+/// Breaks when `release` does not ask whether the controller is back.
+async fn acceptance_21_a_controller_that_is_back_keeps_its_finalizer(world: &World) {
+    let things = held(world).await;
+    world.delete(&api::composite::resource(), &world.controller("c")).await;
+    world.control("c", &finalizing(&things)).await;
+    world.pass(Duration::from_secs(35)).await;
+    assert!(is_held(world, &things).await);
+    world.hook.answer(|request| json!({"finalized": request["finalizing"]}));
+    world.delete(&things, "a").await;
+    let is_gone = || async { world.get(&things, "a").await.is_null() };
+    world.eventually("the new controller finalizes it", is_gone).await;
+}
+story!(acceptance_21_a_controller_that_is_back_keeps_its_finalizer);
