@@ -135,6 +135,7 @@ async fn acceptance_21_a_controller_that_is_back_keeps_its_finalizer(world: &Wor
     world.control("c", &finalizing(&things)).await;
     world.pass(Duration::from_secs(35)).await;
     assert!(is_held(world, &things).await);
+    assert!(world.events("FinalizerRemoved").await.is_empty(), "it was never off");
     world.hook.answer(|request| json!({"finalized": request["finalizing"]}));
     world.delete(&things, "a").await;
     let is_gone = || async { world.get(&things, "a").await.is_null() };
