@@ -203,6 +203,11 @@ pub(crate) fn apply(it: Application<'_>, live: Option<&Value>) -> Result<Value, 
     if it.author.name == KUBECTL {
         refresh_last_applied(&mut done, it.wanted);
     }
+    // Some kinds are born with a status, which nobody owns for that.
+    if let (None, Some(status)) = (live, it.wanted.get("status").filter(|_| it.part == Part::Main))
+    {
+        done["status"] = status.clone();
+    }
     put(&mut done, after.encode());
     Ok(done)
 }

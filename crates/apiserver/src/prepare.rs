@@ -3,7 +3,7 @@
 use k8s::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{backend::Part, lifecycle::rfc3339, registry::Registered};
+use crate::{backend::Part, lifecycle::rfc3339, registry::Registered, typed};
 
 /// Keeps a volume while it is bound.
 pub(crate) const VOLUME_IN_USE: &str = "kubernetes.io/pv-protection";
@@ -32,7 +32,13 @@ pub(crate) fn prepare(
         && let Some(old) = old
     {
         keep_pod_status(new, old);
-    } else if registered.is("discovery.k8s.io", "endpointslices") {
+    }
+    typed::empty_lists(&registered.resource.gvk, new);
+}
+
+/// Drops what is not kept although sending it counts as a change.
+pub(crate) fn drop_unkept(registered: &Registered, new: &mut Value) {
+    if registered.is("discovery.k8s.io", "endpointslices") {
         drop_topology(new);
     }
 }

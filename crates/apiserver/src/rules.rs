@@ -35,7 +35,7 @@ pub(crate) fn validate(
         }
         ("", "Service") => service::service(new, old, &mut errors),
         ("", "Endpoints") => endpoint::endpoints(new, &mut errors),
-        ("discovery.k8s.io", "EndpointSlice") => endpoint::slice(new, &mut errors),
+        ("discovery.k8s.io", "EndpointSlice") => endpoint::slice(new, old, &mut errors),
         ("", "ConfigMap") => config::config_map(new, old, &mut errors),
         ("", "Secret") => config::secret(new, old, &mut errors),
         ("", "Event") => config::event(new, &mut errors),

@@ -39,6 +39,25 @@ pub(crate) fn normalise(
     Ok(walk.unknown)
 }
 
+/// Makes nothing of the empty lists and maps that an object always writes.
+///
+/// Protobuf, in which most kinds are kept, has no empty lists. Below the spec no kind allows them.
+pub(crate) fn empty_lists(gvk: &GroupVersionKind, object: &mut Value) {
+    let Some(root) = pack::of(gvk).filter(|root| !root.name.starts_with("apiextensions.")) else {
+        return;
+    };
+    root.for_each_field(&mut |field| {
+        let is_list = matches!(field.shape, Shape::List(_) | Shape::Map(_));
+        if is_list
+            && !field.pointer
+            && let Some(value) = object.get_mut(field.name)
+            && is_empty(&field.shape, value)
+        {
+            *value = Value::Null;
+        }
+    });
+}
+
 /// Where the walk is: for unknown fields with indices, for type errors as Go names fields.
 #[derive(Default)]
 struct Walk {
@@ -90,21 +109,10 @@ impl Walk {
         }
         self.names.pop();
         self.path.truncate(length);
-        if field.pointer || !is_empty(&field.shape, &value) {
+        if !(field.omit_empty && !field.pointer && is_empty(&field.shape, &value)) {
             fields.insert(field.name.to_owned(), value);
-        } else if !field.omit_empty {
-            fields.insert(field.name.to_owned(), self.emptied(&field.shape, value));
         }
         Ok(())
-    }
-
-    /// Returns what comes back of an empty value: protobuf, in which most kinds are kept, has no empty lists.
-    fn emptied(&self, shape: &Shape, value: Value) -> Value {
-        let is_kept_as_json = self.owner.starts_with("apiextensions.");
-        match shape {
-            Shape::List(_) | Shape::Map(_) if !is_kept_as_json => Value::Null,
-            _ => value,
-        }
     }
 
     fn value(&mut self, shape: &'static Shape, value: &mut Value) -> Result<(), TypedError> {
@@ -300,12 +308,10 @@ mod tests {
     #[test]
     fn empty_lists_are_nothing_where_they_are_written_always() {
         let slice = json!({"metadata": {}, "addressType": "IPv4", "endpoints": [], "ports": null});
-        let (slice, _) = normalised("discovery.k8s.io/v1", "EndpointSlice", slice);
+        let (mut slice, _) = normalised("discovery.k8s.io/v1", "EndpointSlice", slice);
+        assert_eq!(slice["endpoints"], json!([]));
+        empty_lists(&GroupVersionKind::new("discovery.k8s.io/v1", "EndpointSlice"), &mut slice);
         assert_eq!((&slice["endpoints"], &slice["ports"]), (&Value::Null, &Value::Null));
-        let version = "apiextensions.k8s.io/v1";
-        let definition = json!({"metadata": {}, "spec": {"versions": []}});
-        let (definition, _) = normalised(version, "CustomResourceDefinition", definition);
-        assert_eq!(definition["spec"]["versions"], json!([]));
     }
 
     #[test]

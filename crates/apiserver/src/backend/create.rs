@@ -64,6 +64,7 @@ impl Backend {
         self.admit(registered, &mut value)?;
         let name = text(&value, "name").to_owned();
         prepare::prepare(registered, Part::Main, (&mut value, None), self.now());
+        prepare::drop_unkept(registered, &mut value);
         let mut errors = self.assign(registered, &mut value, None);
         errors.extend(self.check(registered, Part::Main, &value, None));
         if !errors.is_empty() {

@@ -95,6 +95,7 @@ impl Backend {
         if part == Part::Main {
             update::count_generation(registered, &before, &mut value);
         }
+        prepare::drop_unkept(registered, &mut value);
         let is_same =
             update::is_same(&before, &value) && managed::is_same(held.as_ref(), managed.as_ref());
         managed::put(&mut value, managed);

@@ -1,54 +1,155 @@
 //! Pure: the rules of addresses behind Services.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde_json::Value;
 
 use crate::{
     dns,
-    field::FieldPath,
-    rules::{Errors, list, text},
+    field::{FieldError, FieldPath},
+    lifecycle::metadata,
+    rules::{Errors, given, list, number, text},
 };
 
 /// Why an address on this machine is refused. A server can be told to let them be.
 pub(super) const LOOPBACK: &str = "may not be in the loopback range (127.0.0.0/8, ::1/128)";
 
+/// How much may stand behind one slice.
+const MAX_ENDPOINTS: usize = 1_000;
+const MAX_ADDRESSES: usize = 100;
+
 pub(super) fn endpoints(new: &Value, errors: &mut Errors) {
     for (index, subset) in list(new, "/subsets").iter().enumerate() {
-        for field in ["addresses", "notReadyAddresses"] {
-            let addresses = FieldPath::new("subsets").index(index).child(field);
-            for (index, address) in list(subset, &format!("/{field}")).iter().enumerate() {
-                let path = addresses.index(index).child("ip");
-                if !check(&path, text(address, "/ip"), errors) {
-                    // The reference looks at these twice.
-                    errors.invalid(&path, text(address, "/ip"), "must be a valid IP address");
-                }
+        let path = FieldPath::new("subsets").index(index);
+        let lists = ["addresses", "notReadyAddresses"];
+        if lists.iter().all(|name| list(subset, &format!("/{name}")).is_empty()) {
+            let detail = "must specify `addresses` or `notReadyAddresses`";
+            errors.push(FieldError::required(&path, detail));
+        }
+        for field in lists {
+            for (index, each) in list(subset, &format!("/{field}")).iter().enumerate() {
+                address(&path.child(field).index(index), each, errors);
             }
+        }
+        let ports = list(subset, "/ports");
+        for (index, each) in ports.iter().enumerate() {
+            let path = path.child("ports").index(index);
+            let name = text(each, "/name");
+            if 1 < ports.len() || !name.is_empty() {
+                errors.name(&path.child("name"), name, dns::label);
+            }
+            errors.port(&path.child("port"), number(each, "/port"));
+            protocols(&path, each, errors);
         }
     }
 }
 
-pub(super) fn slice(new: &Value, errors: &mut Errors) {
-    let kind = text(new, "/addressType");
-    for (index, endpoint) in list(new, "/endpoints").iter().enumerate() {
-        let addresses = FieldPath::new("endpoints").index(index).child("addresses");
-        for (index, address) in list(endpoint, "/addresses").iter().enumerate() {
-            let (path, address) = (addresses.index(index), address.as_str().unwrap_or_default());
-            if kind == "FQDN" {
-                errors.name(&path, address, dns::subdomain);
-                continue;
-            }
-            let why = match (kind, address.parse()) {
-                ("IPv4", Ok(IpAddr::V6(_))) => "must be an IPv4 address",
-                ("IPv6", Ok(IpAddr::V4(_))) => "must be an IPv6 address",
-                _ => "",
-            };
-            if !why.is_empty() {
-                errors.invalid(&addresses, address, why);
-            }
-            check(&path, address, errors);
+fn address(path: &FieldPath, address: &Value, errors: &mut Errors) {
+    let at = path.child("ip");
+    if !check(&at, text(address, "/ip"), errors) {
+        // The reference looks at these twice.
+        errors.invalid(&at, text(address, "/ip"), "must be a valid IP address");
+    }
+    host_and_node(path, address, errors);
+}
+
+fn host_and_node(path: &FieldPath, endpoint: &Value, errors: &mut Errors) {
+    let rules = [("hostname", dns::label as fn(&str) -> Vec<String>), ("nodeName", dns::subdomain)];
+    for (field, rule) in rules {
+        let value = text(endpoint, &format!("/{field}"));
+        if !value.is_empty() {
+            errors.name(&path.child(field), value, rule);
         }
     }
+}
+
+fn protocols(path: &FieldPath, port: &Value, errors: &mut Errors) {
+    let supported = ["SCTP", "TCP", "UDP"];
+    errors.one_of(&path.child("protocol"), text(port, "/protocol"), &supported);
+    if let Some(protocol) = given(port, "appProtocol").and_then(Value::as_str) {
+        for why in metadata::qualified_name(protocol) {
+            errors.invalid(&path.child("appProtocol"), protocol, why);
+        }
+    }
+}
+
+pub(super) fn slice(new: &Value, old: Option<&Value>, errors: &mut Errors) {
+    let path = FieldPath::new("addressType");
+    let kind = text(new, "/addressType");
+    if kind.is_empty() {
+        errors.required(&path);
+    } else {
+        errors.one_of(&path, kind, &["FQDN", "IPv4", "IPv6"]);
+    }
+    let endpoints = list(new, "/endpoints");
+    if MAX_ENDPOINTS < endpoints.len() {
+        let (actual, most) = (endpoints.len() as u64, MAX_ENDPOINTS as u64);
+        errors.push(FieldError::too_many("endpoints", actual, most));
+    }
+    for (index, each) in endpoints.iter().enumerate() {
+        endpoint(&FieldPath::new("endpoints").index(index), kind, each, errors);
+    }
+    let mut names = BTreeSet::new();
+    for (index, each) in list(new, "/ports").iter().enumerate() {
+        let path = FieldPath::new("ports").index(index);
+        let name = text(each, "/name");
+        if !names.insert(name) {
+            errors.push(FieldError::duplicate(path.child("name"), name));
+        }
+        if !name.is_empty() {
+            errors.name(&path.child("name"), name, dns::label);
+        }
+        protocols(&path, each, errors);
+    }
+    if let Some(old) = old {
+        errors.immutable(&path, new.get("addressType"), old.get("addressType"));
+    }
+}
+
+fn endpoint(path: &FieldPath, kind: &str, endpoint: &Value, errors: &mut Errors) {
+    let at = path.child("addresses");
+    let addresses = list(endpoint, "/addresses");
+    if addresses.is_empty() {
+        errors.push(FieldError::required(&at, "must contain at least 1 address"));
+    }
+    if MAX_ADDRESSES < addresses.len() {
+        let (actual, most) = (addresses.len() as u64, MAX_ADDRESSES as u64);
+        errors.push(FieldError::too_many(&at, actual, most));
+    }
+    for (index, each) in addresses.iter().filter_map(Value::as_str).enumerate() {
+        address_of_kind(&at, index, (kind, each), errors);
+    }
+    host_and_node(path, endpoint, errors);
+    let mut zones = BTreeSet::new();
+    for (index, zone) in list(endpoint, "/hints/forZones").iter().enumerate() {
+        let name = text(zone, "/name");
+        if !zones.insert(name) {
+            let path = path.child("hints").child("forZones").index(index).child("name");
+            errors.push(FieldError::duplicate(path, name));
+        }
+    }
+}
+
+fn address_of_kind(
+    path: &FieldPath,
+    index: usize,
+    (kind, address): (&str, &str),
+    errors: &mut Errors,
+) {
+    let at = path.index(index);
+    if kind == "FQDN" {
+        errors.name(&at, address, dns::subdomain);
+        return;
+    }
+    let why = match (kind, address.parse()) {
+        ("IPv4", Ok(IpAddr::V6(_))) => "must be an IPv4 address",
+        ("IPv6", Ok(IpAddr::V4(_))) => "must be an IPv6 address",
+        _ => "",
+    };
+    if !why.is_empty() {
+        errors.invalid(path, address, why);
+    }
+    check(&at, address, errors);
 }
 
 /// Checks that an address is one that a program can listen on and others reach; false if it is none at all.
@@ -123,10 +224,10 @@ mod tests {
     fn slices_hold_addresses_of_their_type() {
         let of = |kind: &str, address: &str| json!({"addressType": kind, "endpoints": [{"addresses": [address]}]});
         assert_eq!(
-            texts(slice, &of("IPv4", "2001:db8::1")),
+            texts(|new, errors| slice(new, None, errors), &of("IPv4", "2001:db8::1")),
             ["endpoints[0].addresses: Invalid value: \"2001:db8::1\": must be an IPv4 address"]
         );
-        assert!(texts(slice, &of("FQDN", "a.example")).is_empty());
-        assert_eq!(texts(slice, &of("FQDN", "a_")).len(), 1);
+        assert!(texts(|new, errors| slice(new, None, errors), &of("FQDN", "a.example")).is_empty());
+        assert_eq!(texts(|new, errors| slice(new, None, errors), &of("FQDN", "a_")).len(), 1);
     }
 }
