@@ -107,11 +107,13 @@ async fn a_type_without_status_subresource_is_told_and_mended(world: &World) {
 story!(what_is_not_supported_yet_is_said);
 async fn what_is_not_supported_yet_is_said(world: &World) {
     let things = world.things().await;
-    world.control("c", &controller(&things, "RollingInPlace")).await;
+    let mut spec = controller(&things, "InPlace");
+    spec["childResources"][0]["controllerRef"] = json!(false);
+    world.control("c", &spec).await;
     world.settle().await;
     let status =
         world.get(&api::composite::resource(), &world.controller("c")).await["status"].clone();
     let condition = &status["conditions"][0];
     assert_eq!(condition["reason"], "NotSupportedYet");
-    assert_eq!(condition["message"], "the update method `RollingInPlace` is not supported yet");
+    assert_eq!(condition["message"], "`controllerRef: false` is not supported yet");
 }
