@@ -21,6 +21,7 @@ use crate::{
     convert,
     entropy::Entropy,
     error::ApiError,
+    executors::Executors,
     managed::Author,
     metrics::Metrics,
     registry::{Registered, Registry},
@@ -45,6 +46,7 @@ struct Shared {
     ca_certificate: String,
     settings: Settings,
     metrics: Metrics,
+    executors: Executors,
 }
 
 /// What a backend is made of.
@@ -179,6 +181,7 @@ impl Backend {
             ca_certificate,
             settings,
             metrics: Metrics::default(),
+            executors: Executors::default(),
         }))
     }
 
@@ -280,6 +283,10 @@ impl Backend {
     /// Forgets all history, as if it had grown too old.
     pub fn expire_history(&self) {
         self.0.store.expire();
+    }
+
+    pub(crate) fn executors(&self) -> &Executors {
+        &self.0.executors
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

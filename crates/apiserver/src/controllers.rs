@@ -14,7 +14,7 @@ mod deployment;
 mod fields;
 mod garbage;
 mod job;
-mod kinds;
+pub(crate) mod kinds;
 mod names;
 mod namespace;
 mod node;
@@ -31,6 +31,8 @@ mod statefulset;
 mod volume;
 mod world;
 
+use k8s::{Object, ObjectKey};
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::{backend::Backend, error::ApiError};
@@ -59,12 +61,34 @@ impl Drop for ControllersHandle {
     }
 }
 
+/// Creates the node of an executor, unless it is there from before.
+pub(crate) fn register_executor_node(backend: &Backend, executor: &str) -> Result<(), ApiError> {
+    // What does not ask for the executor is not to end up there.
+    let taint = json!({"key": "windlass.dev/executor", "value": executor, "effect": "NoSchedule"});
+    create_node(backend, &node::of_executor(executor), &[taint])
+}
+
+/// Returns whether a pod is to be run by this executor.
+pub(crate) fn belongs_to(pod: &Object, executor: &str) -> bool {
+    match world::executor(pod) {
+        Some(named) => named == executor,
+        None => pod.to_value()["spec"]["nodeName"] == node::of_executor(executor),
+    }
+}
+
 /// Creates a simulated node, unless it is there from before.
 fn register_node(backend: &Backend, number: u16) -> Result<(), ApiError> {
-    let name = k8s::ObjectKey::new("", &node::name(number));
-    if backend.get(&kinds::NODES, &name).is_ok() {
+    create_node(backend, &node::name(number), &[])
+}
+
+fn create_node(backend: &Backend, name: &str, taints: &[Value]) -> Result<(), ApiError> {
+    if backend.get(&kinds::NODES, &ObjectKey::new("", name)).is_ok() {
         return Ok(());
     }
-    let node = node::simulated(number, backend.settings().networks.pods, backend.clock().now());
+    let pods = backend.settings().networks.pods;
+    let mut node = node::simulated(name, pods, backend.clock().now());
+    if !taints.is_empty() {
+        node["spec"]["taints"] = json!(taints);
+    }
     backend.create(&kinds::NODES, node).map(|_| ())
 }

@@ -19,6 +19,7 @@ mod dump;
 mod duplicates;
 mod entropy;
 mod error;
+mod executors;
 mod expiry;
 mod faults;
 mod field;
@@ -61,6 +62,7 @@ pub use controllers::{
     spawn,
 };
 pub use error::{ApiError, Reason};
+pub use executors::ExecutorRegistration;
 pub use faults::{Fault, FaultAction, FaultMatch, FaultRule, FaultStatus, Faults};
 pub use http::{respond::Body, service::ApiService};
 pub use listen::{Endpoint, Listen, ListenError};

@@ -8,8 +8,8 @@ use std::{
 };
 
 use k8s::{
-    Activity, ObjectKey, Reached, Resource, Revisions, ServiceHandler, ServicePort, Services,
-    SharedClock, SystemClock, Unreachable,
+    Activity, Executor, ObjectKey, Reached, Resource, Revisions, ServiceHandler, ServicePort,
+    Services, SharedClock, SystemClock, Unreachable,
 };
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -22,6 +22,7 @@ use crate::{
     dump,
     entropy::Entropy,
     error::ApiError,
+    executors::ExecutorRegistration,
     expiry,
     faults::Faults,
     http::{Core, proxy::Forwarder, service::ApiService},
@@ -210,6 +211,19 @@ impl ApiServer {
     /// Returns what goes wrong in this server: nothing, until a rule is added.
     pub fn faults(&self) -> &Faults {
         &self.0.core.faults
+    }
+
+    /// Gives pods to an executor: those that name it, and those bound to its node `windlass-NAME`.
+    ///
+    /// # Errors
+    ///
+    /// What the server answered when the node was written.
+    pub fn register_executor(
+        &self,
+        name: &str,
+        executor: Arc<dyn Executor>,
+    ) -> Result<ExecutorRegistration, ApiError> {
+        self.backend().executors().register(self.backend(), name, executor)
     }
 
     /// Has a Service answered in this process until the registration is dropped.

@@ -87,6 +87,11 @@ pub(crate) fn name(number: u16) -> String {
     format!("{PREFIX}{number}")
 }
 
+/// Returns the name of the node of an executor.
+pub(crate) fn of_executor(executor: &str) -> String {
+    format!("{PREFIX}{executor}")
+}
+
 /// Returns the address of a simulated node, nothing of others.
 pub(crate) fn address(name: &str) -> Option<String> {
     let number: u16 = name.strip_prefix(PREFIX)?.parse().ok()?;
@@ -96,9 +101,9 @@ pub(crate) fn address(name: &str) -> Option<String> {
 }
 
 /// Returns a simulated node, with its status.
-pub(crate) fn simulated(number: u16, pods: Cidr, now: Timestamp) -> Value {
-    let name = name(number);
-    let address = address(&name).unwrap_or_default();
+pub(crate) fn simulated(name: &str, pods: Cidr, now: Timestamp) -> Value {
+    // What an executor runs is on this machine.
+    let address = address(name).unwrap_or_else(|| "127.0.0.1".to_owned());
     let size = json!({
         "cpu": "32", "memory": "256Gi", "pods": "1000", "ephemeral-storage": "1Ti",
         "hugepages-1Gi": "0", "hugepages-2Mi": "0",

@@ -200,7 +200,14 @@ impl Shell {
     fn runs(&self, work: &Work) -> bool {
         let name = match work {
             Work::Garbage(_) => chosen::GARBAGE,
-            Work::Unclaimed(_) => chosen::EXECUTOR,
+            Work::Unclaimed(uid) => {
+                let entry = self.world.by_uid(uid).map(|(_, entry)| entry);
+                let executor = entry.and_then(|entry| entry.executor.as_ref());
+                if executor.is_some_and(|name| self.backend.executors().has(name)) {
+                    return false;
+                }
+                chosen::EXECUTOR
+            }
             Work::Pod(key) => {
                 let pod = self.world.get(&kinds::PODS, key).and_then(Entry::pod);
                 let is_bound = pod.is_some_and(|pod| !pod.node.is_empty());

@@ -32,9 +32,9 @@ pub(crate) fn handle(
         other => {
             call.backend().get(&registered.resource, key)?;
             Err(ApiError::not_implemented(format!(
-                "pods/{other} is not available: pod \"{}\" is simulated; start with \
+                "{}/{other} is not available: {} \"{}\" is simulated; start with \
                  --runtime=podman",
-                key.name
+                registered.resource.plural, registered.singular, key.name
             )))
         }
     }

@@ -10,6 +10,7 @@ mod controllers;
 mod custom;
 mod discovery;
 mod errors;
+mod executors;
 mod faults;
 mod foreign;
 mod inputs;
