@@ -13,6 +13,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use k8s::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
+use crate::lifecycle::pods;
+
 /// Fills in the defaults of a built-in kind; other kinds stay as they are.
 pub(crate) fn apply(gvk: &GroupVersionKind, object: &mut Value) {
     let Value::Object(object) = object else { return };
@@ -55,8 +57,9 @@ pub(crate) fn give_birth(gvk: &GroupVersionKind, object: &mut Value) {
             object.insert("status".to_owned(), json!({"phase": "Active"}));
         }
         ("", "Pod") => {
-            let qos = pod::quality_of_service(object);
-            object.insert("status".to_owned(), json!({"phase": "Pending", "qosClass": qos}));
+            let quality = pod::quality_of_service(object);
+            let status = pods::born(&Value::Object(object.clone()), quality);
+            object.insert("status".to_owned(), status);
         }
         ("", "PersistentVolume" | "PersistentVolumeClaim") => {
             object.insert("status".to_owned(), json!({"phase": "Pending"}));

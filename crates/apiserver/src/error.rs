@@ -216,6 +216,18 @@ impl ApiError {
         Self::about(Reason::Conflict, registered, name, message)
     }
 
+    /// The pod cannot be bound to a node; the reference takes that for a write of another resource.
+    pub(crate) fn binding_conflict(name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on pods/binding \"{name}\": {why}");
+        let mut error = Self::plain(Reason::Conflict, message);
+        *error.details = Details {
+            kind: "pods/binding".to_owned(),
+            name: name.to_owned(),
+            ..Details::default()
+        };
+        error
+    }
+
     /// What was applied does not fit its schema.
     pub(crate) fn untyped(message: impl Into<String>) -> Self {
         Self::plain(Reason::Unknown, message)

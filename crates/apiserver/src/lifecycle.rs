@@ -2,6 +2,7 @@
 
 pub(crate) mod deletion;
 pub(crate) mod metadata;
+pub(crate) mod pods;
 pub(crate) mod template_generation;
 pub(crate) mod update;
 

@@ -13,7 +13,7 @@ mod workload;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{registry::Registered, table::row::Row};
+use crate::{lifecycle::template_generation, registry::Registered, table::row::Row};
 
 /// What of each object comes along with its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub(crate) fn row(
     match include {
         IncludeObject::None => {}
         IncludeObject::Metadata => {
+            let mut object = json!({"kind": object["kind"], "metadata": object["metadata"]});
+            template_generation::hide(&mut object);
             shown["object"] = json!({"kind": "PartialObjectMetadata",
                 "apiVersion": format!("meta.k8s.io/{version}"), "metadata": object["metadata"]});
         }

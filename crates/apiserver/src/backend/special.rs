@@ -12,6 +12,7 @@ use crate::{
         pods::{self, Facts},
     },
     backend::{Backend, Part, WriteOptions, text},
+    convert,
     crd::{self, CustomVersion, TakenNames},
     error::ApiError,
     field::FieldError,
@@ -79,6 +80,33 @@ impl Backend {
             let is_generated = !base.is_empty() && name.starts_with(base);
             ApiError::forbidden(registered, if is_generated { base } else { name }, &why)
         })
+    }
+
+    /// Gives a pod its node: a write that is nobody's and no change of what the pod is to be.
+    pub(crate) fn bind(
+        &self,
+        registered: &Registered,
+        key: &ObjectKey,
+        binding: &Value,
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        let _writer = self.0.store.writer();
+        let old = self.stored(registered, key)?;
+        let uid = text(binding, "uid");
+        if !uid.is_empty() && uid != old.meta().uid {
+            let why = format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                old.meta().uid
+            );
+            return Err(ApiError::conflict(registered, &key.name, &why));
+        }
+        let mut pod = convert::served_value(registered, &old);
+        lifecycle::pods::bind(&mut pod, binding, self.now())
+            .map_err(|why| ApiError::binding_conflict(&key.name, &why))?;
+        if !dry_run {
+            self.commit(registered, pod)?;
+        }
+        Ok(())
     }
 
     /// Does what must be done before a checked object is written.

@@ -11,7 +11,7 @@ use crate::{
     convert,
     error::ApiError,
     field::FieldError,
-    lifecycle::{self, deletion, template_generation, update},
+    lifecycle::{self, deletion, update},
     managed, prepare,
     registry::Registered,
 };
@@ -81,7 +81,6 @@ impl Backend {
         let places = (Some(&before), held.as_ref());
         let managed = self.owners(registered, options.ownership, places, (&value, sent));
         update::revert(registered, part, &before, &mut value);
-        template_generation::count(registered, &before, &mut value);
         if part == Part::Main && registered.is("", "pods") {
             pods::readmit(&mut value, &before);
         }

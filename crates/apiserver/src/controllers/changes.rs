@@ -50,6 +50,11 @@ pub(crate) fn work(world: &World, change: &Change<'_>) -> BTreeSet<Work> {
             let owners = claimants(world, object, &kinds::STATEFUL_SETS);
             work.extend(owners.into_iter().map(Work::StatefulSet));
         } else if is(&kinds::JOBS) {
+            if change.new.is_none() {
+                let pods = world.dependents(&object.meta().uid);
+                let pods = pods.filter(|(target, _)| target.resource == *kinds::PODS);
+                work.extend(pods.map(|(target, _)| Work::Pod(target.key.clone())));
+            }
             work.insert(Work::Job(key));
         } else if is(&kinds::SERVICES) || is(&kinds::ENDPOINTS) {
             work.insert(Work::Service(key));

@@ -5,6 +5,7 @@ mod new_pod;
 mod status;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tracking;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,7 +13,7 @@ use k8s::{Object, SignedDuration, Timestamp, selector::Selector};
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::{indexes::Indexes, status::Status};
+use self::{indexes::Indexes, status::Status, tracking::Ended};
 use super::{
     action::{Action, Deletion, Note, Plan, Severity, Target},
     claim::{Claim, Claimant},
@@ -51,6 +52,7 @@ struct Spec {
     active_deadline_seconds: Option<i64>,
     ttl_seconds_after_finished: Option<i64>,
     completion_mode: String,
+    pod_replacement_policy: String,
     suspend: bool,
     managed_by: Option<String>,
     selector: Value,
@@ -69,6 +71,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) job: &'a Job,
     /// The pods it owns or might adopt.
     pub(crate) pods: Vec<&'a Pod>,
+    /// Whether nothing new can be made in its namespace.
+    pub(crate) is_closed: bool,
     /// The store's revision, from which the names of new pods are made.
     pub(crate) revision: u64,
     pub(crate) now: Timestamp,
@@ -81,6 +85,9 @@ struct Run<'a> {
     /// Being deleted, but not gone.
     terminating: usize,
     failed: Vec<&'a Pod>,
+    /// Ended, but not counted.
+    ended: Ended<'a>,
+    failures: i64,
     succeeded: i64,
     /// Which indexes succeeded, if it has any.
     done: Indexes,
@@ -110,6 +117,10 @@ impl Job {
         Claimant { resource: &kinds::JOBS, object: &self.object, selector: &self.selector }
     }
 
+    fn replaces_failed_only(&self) -> bool {
+        self.spec.pod_replacement_policy == "Failed"
+    }
+
     fn is_indexed(&self) -> bool {
         self.spec.completion_mode == "Indexed"
     }
@@ -130,15 +141,29 @@ impl Job {
 pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     let mut plan = Plan::default();
     let job = observed.job;
-    if let Some(finished) = job.status.finished() {
-        expire(observed, finished, &mut plan);
+    let claimant = job.claimant();
+    let finished = job.status.finished();
+    if observed.is_closed || job.object.meta().is_deleting() || finished.is_some() {
+        // Nobody counts any more, so nothing is to wait for that.
+        let pods = observed.pods.iter().filter(|pod| {
+            tracking::is_kept(pod)
+                && claimant.claim(pod.object.meta()) == Claim::Mine
+                && !pod.is_active()
+        });
+        plan.actions.extend(pods.map(|pod| tracking::release(pod)));
+        if let Some(finished) = finished {
+            expire(observed, finished, &mut plan);
+        }
         return plan;
     }
-    let claimant = job.claimant();
     let pods = &kinds::PODS;
     plan.actions.extend(observed.pods.iter().filter_map(|pod| claimant.settle(pods, &pod.object)));
-    if plan.is_idle() && !job.object.meta().is_deleting() {
-        Run::new(observed).step(&mut plan);
+    if plan.is_idle() {
+        let run = Run::new(observed);
+        run.track(&mut plan);
+        if plan.is_idle() {
+            run.step(&mut plan);
+        }
     }
     plan
 }
@@ -148,7 +173,7 @@ fn expire(observed: &Observed<'_>, finished: Timestamp, plan: &mut Plan) {
     let job = observed.job;
     let Some(ttl) = job.spec.ttl_seconds_after_finished else { return };
     let due = finished.saturating_add(SignedDuration::from_secs(ttl)).unwrap_or(Timestamp::MAX);
-    if job.object.meta().is_deleting() {
+    if job.object.meta().is_deleting() || observed.is_closed {
         return;
     }
     if due <= observed.now {
@@ -169,24 +194,30 @@ impl<'a> Run<'a> {
             let pods = mine.iter().copied().filter(|pod| pod.phase == phase);
             pods.collect::<Vec<_>>()
         };
-        let ended = of("Succeeded");
-        let succeeded = i64::try_from(ended.len()).unwrap_or(i64::MAX);
+        let ended = Ended::of(job, &mine);
         let mut done = Indexes::parse(&job.status.completed_indexes);
         if job.is_indexed() {
             let most = job.spec.completions.unwrap_or(0);
-            done.extend(ended.iter().copied().filter_map(index).filter(|index| *index < most));
+            let succeeded = ended.succeeded.iter().copied().filter_map(index);
+            done.extend(succeeded.filter(|index| *index < most));
         }
+        let counted = |before: i64, kind: &str| {
+            before.saturating_add(
+                i64::try_from(job.status.uncounted(kind).count()).unwrap_or(i64::MAX),
+            )
+        };
         Self {
             job,
             active: mine.iter().copied().filter(|pod| pod.is_active()).collect(),
             terminating: mine.iter().filter(|pod| pod.is_ending()).count(),
             failed: of("Failed"),
-            // Pods that were deleted after they succeeded still count.
+            failures: counted(job.status.failed, "failed"),
             succeeded: if job.is_indexed() {
                 done.len()
             } else {
-                succeeded.max(job.status.succeeded)
+                counted(job.status.succeeded, "succeeded")
             },
+            ended,
             done,
             revision: observed.revision,
             now: observed.now,
@@ -219,8 +250,7 @@ impl<'a> Run<'a> {
             Some(completions) => completions <= self.succeeded,
             None => 0 < self.succeeded && self.active.is_empty(),
         };
-        let failed = self.failed_count();
-        if backoff_limit.max(0) < failed || self.is_past_restarts() {
+        if backoff_limit.max(0) < self.failures || self.is_past_restarts() {
             Some(End::BackoffLimit)
         } else if self.deadline().is_some_and(|due| due <= self.now) && !self.job.spec.suspend {
             Some(End::Deadline)
@@ -234,11 +264,6 @@ impl<'a> Run<'a> {
         let policy = fields::text(&self.job.spec.template, "/spec/restartPolicy");
         let restarts: i64 = self.active.iter().map(|pod| pod.restarts).sum();
         policy == "OnFailure" && self.job.spec.backoff_limit.max(1) <= restarts
-    }
-
-    fn failed_count(&self) -> i64 {
-        let failed = i64::try_from(self.failed.len()).unwrap_or(i64::MAX);
-        failed.max(self.job.status.failed)
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -307,6 +332,10 @@ impl<'a> Run<'a> {
             (pod.ready_since.is_some(), pod.phase == "Running", std::cmp::Reverse(index(pod)))
         });
         for pod in pods.into_iter().take(count.min(BURST)) {
+            // What is not wanted any more is no failure.
+            if tracking::is_kept(pod) {
+                plan.push(tracking::release(pod));
+            }
             plan.push(Action::Delete { target: pod.target(), how: Deletion::Background });
             let message = format!("Deleted pod: {}", pod.object.meta().name);
             plan.push(self.job.note(Severity::Normal, "SuccessfulDelete", message));

@@ -9,6 +9,7 @@ use super::{
     custom, deployment, fields,
     garbage::{self, Discovery, Verdict},
     job, kinds, namespace, node,
+    pod::Pod,
     queue::Work,
     replicaset, scheduler, service, sim, statefulset, volume,
     world::{Entry, World},
@@ -109,6 +110,9 @@ impl<'a> Context<'a> {
     fn pod(&mut self, key: &ObjectKey) -> Option<Plan> {
         let pod = self.own(&kinds::PODS, key)?.pod()?;
         let now = self.now;
+        if job::tracking::is_kept(pod) && !self.has_job(pod) {
+            return Some(Plan { actions: vec![job::tracking::release(pod)], look_again: None });
+        }
         if pod.node.is_empty() {
             let nodes = self.world.of(&kinds::NODES, "").filter_map(Entry::node);
             let nodes = nodes.map(|node| {
@@ -122,6 +126,12 @@ impl<'a> Context<'a> {
         let uid = &pod.object.meta().uid;
         let (address, started) = self.addresses.of(uid);
         Some(sim::plan(&sim::Observed { pod, address: &address, host: &host, started, now }))
+    }
+
+    /// Returns whether the Job that made a pod is there to count it.
+    fn has_job(&self, pod: &Pod) -> bool {
+        let owner = pod.object.meta().controller();
+        owner.is_some_and(|owner| self.world.by_uid(&owner.uid).is_some())
     }
 
     fn replica_set(&self, key: &ObjectKey) -> Option<replicaset::Observed<'a>> {
@@ -166,9 +176,15 @@ impl<'a> Context<'a> {
     }
 
     fn job(&self, key: &ObjectKey) -> Option<Plan> {
-        let job = self.growing(&kinds::JOBS, key)?.job()?;
-        let pods = self.world.claimable(job.claimant().object).filter_map(Entry::pod).collect();
-        Some(job::plan(&job::Observed { job, pods, revision: self.revision, now: self.now }))
+        let job = self.own(&kinds::JOBS, key)?.job()?;
+        let observed = job::Observed {
+            job,
+            pods: self.world.claimable(job.claimant().object).filter_map(Entry::pod).collect(),
+            is_closed: self.world.is_ending(&key.namespace),
+            revision: self.revision,
+            now: self.now,
+        };
+        Some(job::plan(&observed))
     }
 
     fn service(&self, key: &ObjectKey) -> Option<Plan> {

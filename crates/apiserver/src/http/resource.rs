@@ -45,12 +45,15 @@ pub(crate) fn handle(call: &Call, target: &Target) -> Result<Answer, ApiError> {
     } else {
         part(call, target, &registered, &key, verb)
     };
-    let deprecations = deprecations(&registered);
-    if deprecations.is_empty() {
+    let mut warnings = deprecations(&registered);
+    if target.subresource.is_empty() {
+        warnings.extend(orphans(call, &registered, verb));
+    }
+    if warnings.is_empty() {
         return answer;
     }
     let mut answer = answer.unwrap_or_else(|error| respond::error(&error, call.wanted));
-    respond::warn_first(&mut answer, &deprecations);
+    respond::warn_first(&mut answer, &warnings);
     Ok(answer)
 }
 
@@ -140,4 +143,15 @@ fn deprecations(registered: &Registered) -> Vec<String> {
     });
     let custom = registered.custom.iter().filter_map(|it| it.warning.clone());
     endpoints.into_iter().chain(custom).collect()
+}
+
+/// Warns of pods that a deletion leaves behind because it does not say what is to become of them.
+fn orphans(call: &Call, registered: &Registered, verb: &str) -> Option<String> {
+    let is_deletion = registered.is("batch", "jobs") && verb.starts_with("delete");
+    let options = is_deletion.then(|| write::delete_options(call, registered).ok())??;
+    options.propagation.is_none().then(|| {
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+         remove them or set propagationPolicy=Orphan to suppress this warning"
+            .to_owned()
+    })
 }

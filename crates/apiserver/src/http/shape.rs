@@ -14,6 +14,7 @@ use crate::{
         media::{Encoding, Shape, Wanted},
         respond::{self, Answer},
     },
+    lifecycle::template_generation,
     registry::Registered,
     store,
     table::{self, IncludeObject},
@@ -256,6 +257,7 @@ fn metadata_only(object: &Object, version: &str) -> Value {
 }
 
 fn of_metadata(mut value: Value, version: &str) -> Value {
+    template_generation::hide(&mut value);
     let metadata = value.get_mut("metadata").map(Value::take).unwrap_or_default();
     json!({"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata})
 }

@@ -4,8 +4,9 @@ use k8s::ObjectKey;
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{Modify, Part, WriteOptions},
+    backend::{Part, WriteOptions},
     error::ApiError,
+    field::FieldError,
     http::{
         Call,
         respond::{self, Answer},
@@ -72,24 +73,33 @@ fn check_container(call: &Call, pod: &Value, name: &str) -> Result<(), ApiError>
 fn bind(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
     let options = call.write_options("CreateOptions")?;
     let (binding, _) = write::body_value(call, registered, options)?;
-    let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
-    if node.is_empty() {
-        return Err(ApiError::bad_request("the target of the binding has no name"));
-    }
-    let modify = Modify { registered, key, part: Part::Main, options };
-    call.backend().modify(modify, |pod| {
-        let bound = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-        if !bound.is_empty() {
-            let why = format!("pod {} is already assigned to node \"{bound}\"", key.name);
-            return Err(ApiError::conflict(registered, &key.name, &why));
-        }
-        let mut pod = pod.clone();
-        pod["spec"]["nodeName"] = json!(node);
-        Ok(pod)
-    })?;
-    Ok(respond::value(201, &write::success(&json!({})), call.wanted))
+    check_binding(&binding, key)?;
+    call.backend().bind(registered, key, &binding, options.dry_run)?;
+    done(call)
 }
 
+/// The reference answers what is wrong with a target as it is, without a Status around it.
+fn check_binding(binding: &Value, key: &ObjectKey) -> Result<(), ApiError> {
+    let text = |pointer: &str| binding.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    if text("/metadata/name") != key.name {
+        return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
+    }
+    match (text("/target/kind"), text("/target/name")) {
+        ("" | "Node", "") => Err(ApiError::failure("target.name: Required value")),
+        ("" | "Node", _) => Ok(()),
+        (kind, _) => {
+            let kinds = ["Node", "<empty>"];
+            let error = FieldError::not_supported("target.kind", kind, &kinds);
+            Err(ApiError::failure(error.to_string()))
+        }
+    }
+}
+
+fn done(call: &Call) -> Result<Answer, ApiError> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+        "code": 201});
+    Ok(respond::value(201, &status, call.wanted))
+}
 /// Evicts a pod; no disruption budget is looked at.
 fn evict(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
     let options: WriteOptions<'_> = call.write_options("CreateOptions")?;
@@ -104,5 +114,5 @@ fn evict(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer
     let mut delete = write::parse_delete_options(&eviction["deleteOptions"])?;
     delete.dry_run |= options.dry_run;
     call.backend().delete_with(registered, key, &delete)?;
-    Ok(respond::value(201, &write::success(&json!({})), call.wanted))
+    done(call)
 }

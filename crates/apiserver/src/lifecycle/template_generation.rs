@@ -42,6 +42,22 @@ pub(crate) fn count(registered: &Registered, old: &Value, new: &mut Value) {
     }
 }
 
+/// Takes the number out of metadata that is shown alone: only the whole object has it.
+pub(crate) fn hide(object: &mut Value) {
+    if object["kind"] != "DaemonSet" {
+        return;
+    }
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let annotations = metadata.get_mut("annotations").and_then(Value::as_object_mut);
+    let is_last = annotations.is_some_and(|annotations| {
+        annotations.remove(ANNOTATION);
+        annotations.is_empty()
+    });
+    if is_last {
+        metadata.remove("annotations");
+    }
+}
+
 fn applies(registered: &Registered) -> bool {
     registered.is("apps", "daemonsets")
 }
@@ -91,6 +107,10 @@ mod tests {
         show(sets, &mut silent);
         assert_eq!(text(&silent), Some("0"));
         assert!(check(sets, &silent).is_ok());
+        let mut shown = daemon_set("1", 1);
+        shown["kind"] = json!("DaemonSet");
+        hide(&mut shown);
+        assert_eq!(shown["metadata"], json!({}));
         let error = check(sets, &daemon_set("x", 1)).unwrap_err();
         assert_eq!(error, "strconv.ParseInt: parsing \"x\": invalid syntax");
     }

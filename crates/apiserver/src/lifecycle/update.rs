@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::{backend::Part, field::FieldError, registry::Registered};
+use crate::{
+    backend::Part,
+    field::FieldError,
+    lifecycle::{pods, template_generation},
+    registry::Registered,
+};
 
 /// The metadata that no update changes.
 const CARRIED: &[&str] = &[
@@ -34,6 +39,10 @@ pub(crate) fn revert(registered: &Registered, part: Part, old: &Value, new: &mut
     if part == Part::Main && registered.is("", "namespaces") {
         set(new, "spec", old.get("spec").cloned());
     }
+    if part == Part::Status && registered.is("", "pods") {
+        pods::keep_observed(old, new);
+    }
+    template_generation::count(registered, old, new);
 }
 
 /// Limits a new value to one field and, for built-ins, to the metadata, which they do not protect.

@@ -158,10 +158,6 @@ fn frozen(spec: &Value, old: &Value) -> Value {
     for name in ["activeDeadlineSeconds", "tolerations", "schedulingGates", "ephemeralContainers"] {
         fields.remove(name);
     }
-    // Binding a pod to its node is a write of the pod here.
-    if text(old, "/nodeName").is_empty() {
-        fields.remove("nodeName");
-    }
     if number(old, "/terminationGracePeriodSeconds") < 0 {
         fields.remove("terminationGracePeriodSeconds");
     }

@@ -1,6 +1,8 @@
 //! Stories in process: a server, its controllers, a clock that stands still, and no sleeps.
 
+mod accounts;
 mod garbage;
+mod jobs;
 mod pods;
 mod sets;
 mod storm;
@@ -161,6 +163,7 @@ mod kinds {
 
     kinds! {
         CONFIG_MAPS: namespaced "v1" "ConfigMap" "configmaps";
+        ACCOUNTS: namespaced "v1" "ServiceAccount" "serviceaccounts";
         PODS: namespaced "v1" "Pod" "pods";
         SERVICES: namespaced "v1" "Service" "services";
         ENDPOINTS: namespaced "v1" "Endpoints" "endpoints";

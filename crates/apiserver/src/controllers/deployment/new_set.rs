@@ -121,14 +121,13 @@ impl Rollout<'_> {
         self.old.iter().map(|set| set.revision()).max().unwrap_or(0) + 1
     }
 
-    /// Notes on the Deployment which revision its template is.
+    /// Notes on the Deployment which revision its template is: the reference writes that with the status.
     fn note_revision(&self, revision: &str, plan: &mut Plan) {
         let mut object = self.deployment.object.to_value();
         if object["metadata"]["annotations"][REVISION] == *revision {
             return;
         }
         fields::set(&mut object, &["metadata", "annotations", REVISION], revision);
-        let (resource, what) = (kinds::DEPLOYMENTS.clone(), format!("revision {revision}"));
-        plan.push(Action::Update { resource, object, what });
+        plan.push(Action::Status { resource: kinds::DEPLOYMENTS.clone(), object });
     }
 }

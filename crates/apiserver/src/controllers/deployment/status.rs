@@ -211,6 +211,14 @@ impl Rollout<'_> {
         if *status == self.deployment.status {
             return;
         }
+        // A revision that was noted before goes with the status.
+        let noted = plan.actions.iter_mut().find_map(|action| match action {
+            Action::Status { resource, object } if *resource == *kinds::DEPLOYMENTS => Some(object),
+            _ => None,
+        });
+        if let Some(object) = noted {
+            return fields::set(object, &["status"], json!(status));
+        }
         let mut object = self.deployment.object.to_value();
         fields::set(&mut object, &["status"], json!(status));
         plan.push(Action::Status { resource: kinds::DEPLOYMENTS.clone(), object });

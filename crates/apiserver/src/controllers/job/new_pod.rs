@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Job;
+use super::{Job, tracking};
 use crate::controllers::{fields, names};
 
 /// The label and annotation that says which index a pod works on.
@@ -26,6 +26,9 @@ pub(super) fn new_pod(job: &Job, place: i64, revision: u64) -> Value {
             fields::set(&mut metadata, &[name], value.clone());
         }
     }
+    let finalizers = fields::list(&metadata, "/finalizers").iter().cloned();
+    let finalizers: Vec<_> = finalizers.chain([json!(tracking::FINALIZER)]).collect();
+    fields::set(&mut metadata, &["finalizers"], finalizers);
     let mut spec = template["spec"].clone();
     if job.is_indexed() {
         for name in ["labels", "annotations"] {

@@ -33,10 +33,16 @@ pub(super) struct Status {
     pub(super) succeeded: i64,
     terminating: Option<i64>,
     #[serde(skip_serializing_if = "Value::is_null")]
-    uncounted_terminated_pods: Value,
+    pub(super) uncounted_terminated_pods: Value,
 }
 
 impl Status {
+    /// Returns the UIDs of pods that ended in a way and are not in the counts.
+    pub(super) fn uncounted(&self, kind: &str) -> impl Iterator<Item = &str> {
+        let uids = self.uncounted_terminated_pods.get(kind).and_then(Value::as_array);
+        uids.into_iter().flatten().filter_map(Value::as_str)
+    }
+
     /// Returns when the Job finished, if it did.
     pub(super) fn finished(&self) -> Option<Timestamp> {
         let mut ends = self
@@ -83,7 +89,7 @@ impl Run<'_> {
             ready: Some(count(self.active.iter().filter(|it| it.ready_since.is_some()).count())),
             terminating: Some(count(self.terminating)),
             succeeded: self.succeeded,
-            failed: self.failed_count(),
+            failed: self.failures,
             uncounted_terminated_pods: json!({}),
             ..job.status.clone()
         };

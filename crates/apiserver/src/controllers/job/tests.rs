@@ -18,7 +18,7 @@ fn job(spec: &Value, status: &Value) -> Job {
     Job::read(Arc::new(Object::from_value(&value).unwrap())).unwrap()
 }
 
-/// Returns a pod: `NAME PHASE [INDEX]`; failed ones ended at the beginning of time.
+/// Returns a pod: `NAME PHASE [INDEX] [kept]`, kept ones not counted yet; failed ones ended at the beginning of time.
 fn pod(line: &str) -> Pod {
     let mut words = line.split_whitespace();
     let (name, phase) = (words.next().unwrap(), words.next().unwrap());
@@ -28,17 +28,27 @@ fn pod(line: &str) -> Pod {
             "ownerReferences": [{"uid": "job", "controller": true}]},
         "status": {"phase": phase, "containerStatuses": [ended]},
     });
-    if let Some(index) = words.next() {
-        fields::set(&mut value, &["metadata", "labels", new_pod::INDEX], index);
+    for word in words {
+        match word {
+            "kept" => value["metadata"]["finalizers"] = json!([tracking::FINALIZER]),
+            index => fields::set(&mut value, &["metadata", "labels", new_pod::INDEX], index),
+        }
     }
     Pod::read(Arc::new(Object::from_value(&value).unwrap()))
+}
+
+/// Returns the status of a Job that has counted these pods.
+fn counted(pods: &[&str]) -> Value {
+    let count = |phase: &str| pods.iter().filter(|pod| pod.contains(phase)).count();
+    json!({"succeeded": count("Succeeded"), "failed": count("Failed")})
 }
 
 /// Plans at a second and returns writes without the random ends of names, and Events by their reason.
 fn planned(job: &Job, pods: &[&str], second: i64) -> String {
     let pods: Vec<_> = pods.iter().map(|line| pod(line)).collect();
     let now = Timestamp::from_second(second).unwrap();
-    let plan = plan(&Observed { job, pods: pods.iter().collect(), revision: 1, now });
+    let pods = pods.iter().collect();
+    let plan = plan(&Observed { job, pods, is_closed: false, revision: 1, now });
     let text = plan.to_string();
     let short = |line: &str| match line.split_once(':') {
         Some((event, _)) if line.starts_with("event") => event.to_owned(),
@@ -66,8 +76,31 @@ fn as_many_pods_run_as_are_needed() {
         (&json!({"suspend": true}), &[], "status Job a/work; event Normal Suspended"),
         (&json!({}), &["a Succeeded"], "status Job a/work; event Normal Completed"),
     ] {
-        assert_eq!(planned(&job(spec, &json!({})), pods, 0), expected, "{spec} {pods:?}");
+        assert_eq!(planned(&job(spec, &counted(pods)), pods, 0), expected, "{spec} {pods:?}");
     }
+}
+
+#[test]
+fn what_ended_is_named_then_let_go_then_counted() {
+    let three = json!({"completions": 3, "parallelism": 1});
+    let named = json!({"uncountedTerminatedPods": {"succeeded": ["a"]}});
+    for (status, pods, expected) in [
+        (&json!({}), &["a Succeeded kept"][..], "status Job a/work; update Pod a/a: counted"),
+        (&named, &["a Succeeded kept"], "update Pod a/a: counted"),
+        (&named, &["a Succeeded", "b Running kept"], "status Job a/work"),
+        (&named, &["b Running kept"], "status Job a/work"),
+    ] {
+        assert_eq!(planned(&job(&three, status), pods, 0), expected, "{status} {pods:?}");
+    }
+    let done = json!({"succeeded": 2, "uncountedTerminatedPods": {"succeeded": ["a"]}});
+    let ended = planned(&job(&three, &done), &[], 0);
+    assert_eq!(ended, "status Job a/work; event Normal Completed");
+}
+
+#[test]
+fn pods_that_are_not_wanted_are_let_go_before_they_are_deleted() {
+    let plan = planned(&job(&json!({"suspend": true}), &json!({})), &["a Running kept"], 0);
+    assert_eq!(plan, "update Pod a/a: counted; delete Pod a/a (background)");
 }
 
 #[test]
@@ -89,7 +122,7 @@ fn failures_are_waited_for_and_counted() {
         (&limited, &["a Failed", "b Failed", "c Running"], 10, "delete Pod a/c (background)"),
         (&limited, &["a Failed", "b Failed"], 10, told),
     ] {
-        assert_eq!(planned(&job(spec, &json!({})), pods, second), expected, "{spec} {pods:?}");
+        assert_eq!(planned(&job(spec, &counted(pods)), pods, second), expected, "{spec} {pods:?}");
     }
 }
 

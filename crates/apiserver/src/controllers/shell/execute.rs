@@ -81,13 +81,9 @@ impl Shell {
     }
 
     fn bind(&self, pod: &Target, node: &str) -> Result<(), ApiError> {
-        let object = self.backend.get(&pod.resource, &pod.key)?;
-        if object.meta().uid != pod.uid {
-            return Ok(());
-        }
-        let mut value = object.to_value();
-        fields::set(&mut value, &["spec", "nodeName"], node);
-        self.backend.update(&pod.resource, value, Part::Main).map(|_| ())
+        let registered = self.backend.registered(&pod.resource)?;
+        let binding = json!({"metadata": {"uid": pod.uid}, "target": {"name": node}});
+        self.backend.bind(&registered, &pod.key, &binding, false)
     }
 
     fn delete(&self, target: &Target, how: Deletion, versions: &Versions) -> Result<(), ApiError> {

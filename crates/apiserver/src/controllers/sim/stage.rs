@@ -180,6 +180,9 @@ impl Stage {
             let new = Condition { observed_generation: generation, ..new.because(reason, message) };
             condition::put(&mut conditions, new);
         }
+        // A node writes its own conditions first, in this order, whoever wrote one of them before.
+        let place = |it: &Condition| all.iter().position(|(kind, ..)| it.kind == *kind);
+        conditions.sort_by_key(|it| place(it).unwrap_or(all.len()));
         json!(conditions)
     }
 
