@@ -75,7 +75,7 @@ fn bind(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer,
     let (binding, _) = write::body_value(call, registered, options)?;
     check_binding(&binding, key)?;
     call.backend().bind(registered, key, &binding, options.dry_run)?;
-    done(call)
+    Ok(done(call))
 }
 
 /// The reference answers what is wrong with a target as it is, without a Status around it.
@@ -95,10 +95,10 @@ fn check_binding(binding: &Value, key: &ObjectKey) -> Result<(), ApiError> {
     }
 }
 
-fn done(call: &Call) -> Result<Answer, ApiError> {
+fn done(call: &Call) -> Answer {
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
         "code": 201});
-    Ok(respond::value(201, &status, call.wanted))
+    respond::value(201, &status, call.wanted)
 }
 /// Evicts a pod; no disruption budget is looked at.
 fn evict(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
@@ -114,5 +114,5 @@ fn evict(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer
     let mut delete = write::parse_delete_options(&eviction["deleteOptions"])?;
     delete.dry_run |= options.dry_run;
     call.backend().delete_with(registered, key, &delete)?;
-    done(call)
+    Ok(done(call))
 }

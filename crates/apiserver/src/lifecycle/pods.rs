@@ -21,25 +21,6 @@ pub(crate) fn born(pod: &Value, quality: &str) -> Value {
     status
 }
 
-/// Keeps what a written status leaves out but cannot take back: the class of the pod, and which generation of
-/// it was observed.
-pub(crate) fn keep_observed(old: &Value, new: &mut Value) {
-    let before = &old["status"];
-    for name in ["qosClass", "observedGeneration"] {
-        keep(before, &mut new["status"], name);
-    }
-    let Some(conditions) = new["status"].get_mut("conditions").and_then(Value::as_array_mut) else {
-        return;
-    };
-    let known = before.get("conditions").and_then(Value::as_array);
-    for condition in conditions {
-        let same = |it: &&Value| it["type"] == condition["type"];
-        if let Some(before) = known.and_then(|known| known.iter().find(same)) {
-            keep(before, condition, "observedGeneration");
-        }
-    }
-}
-
 /// Gives a pod its node and what the binding says of it, or says why it cannot have it.
 pub(crate) fn bind(pod: &mut Value, binding: &Value, now: Timestamp) -> Result<(), String> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -70,29 +51,9 @@ pub(crate) fn bind(pod: &mut Value, binding: &Value, now: Timestamp) -> Result<(
     Ok(())
 }
 
-fn keep(old: &Value, new: &mut Value, name: &str) {
-    let Some(fields) = new.as_object_mut() else { return };
-    if let (None, Some(before)) = (fields.get(name), old.get(name)) {
-        fields.insert(name.to_owned(), before.clone());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_status_cannot_forget_what_was_observed() {
-        let old = json!({"status": {"qosClass": "Burstable", "observedGeneration": 2,
-            "conditions": [{"type": "Ready", "observedGeneration": 1}]}});
-        let mut new = json!({"status": {"conditions": [{"type": "Ready"}, {"type": "Other"}]}});
-        keep_observed(&old, &mut new);
-        assert_eq!(
-            new["status"],
-            json!({"qosClass": "Burstable", "observedGeneration": 2,
-                "conditions": [{"type": "Ready", "observedGeneration": 1}, {"type": "Other"}]})
-        );
-    }
 
     #[test]
     fn a_gated_pod_is_born_unscheduled() {

@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    backend::Part,
-    field::FieldError,
-    lifecycle::{pods, template_generation},
-    registry::Registered,
+    backend::Part, field::FieldError, lifecycle::template_generation, registry::Registered,
 };
 
 /// The metadata that no update changes.
@@ -38,9 +35,6 @@ pub(crate) fn limit(registered: &Registered, part: Part, old: &Value, new: &mut 
 pub(crate) fn revert(registered: &Registered, part: Part, old: &Value, new: &mut Value) {
     if part == Part::Main && registered.is("", "namespaces") {
         set(new, "spec", old.get("spec").cloned());
-    }
-    if part == Part::Status && registered.is("", "pods") {
-        pods::keep_observed(old, new);
     }
     template_generation::count(registered, old, new);
 }

@@ -2,9 +2,8 @@
 
 use super::*;
 
-/// Breaks when the deletion of an account or of the certificate brings no work for their namespace.
 #[tokio::test]
-async fn acceptance_11_what_every_namespace_holds_comes_back() {
+async fn what_every_namespace_holds_comes_back() {
     let server = Server::start().await;
     let certificate = server.get(&kinds::CONFIG_MAPS, "default/kube-root-ca.crt").unwrap();
     server.delete(&kinds::ACCOUNTS, "default/default", Propagation::Background);
@@ -22,9 +21,8 @@ async fn acceptance_11_what_every_namespace_holds_comes_back() {
     assert_eq!(again["data"], certificate["data"]);
 }
 
-/// Breaks when pods are admitted without a look at their account.
 #[tokio::test]
-async fn acceptance_14_pods_wait_for_their_account() {
+async fn pods_wait_for_their_account() {
     let server = Server::start().await;
     let mut web = deployment("web", 1, &json!({}));
     web["spec"]["template"]["spec"]["serviceAccountName"] = json!("late");

@@ -27,9 +27,8 @@ fn work(server: &Server) -> Value {
     server.get(&kinds::JOBS, "default/work").unwrap()
 }
 
-/// Breaks when the finalizer of a pod that ended stays.
 #[tokio::test]
-async fn acceptance_15_pods_are_kept_until_they_are_counted() {
+async fn pods_are_kept_until_they_are_counted() {
     let server = Server::start().await;
     server.create(&kinds::JOBS, job(&json!({"completions": 2}), &json!({})));
     server.settle().await;
@@ -94,9 +93,8 @@ async fn a_namespace_goes_although_a_job_counts_in_it() {
     assert_eq!(server.get(&kinds::NAMESPACES, "team"), None);
 }
 
-/// Breaks when a pod is bound by an update of its spec.
 #[tokio::test]
-async fn acceptance_6_a_node_is_no_change_of_the_pod() {
+async fn a_node_is_no_change_of_the_pod() {
     let server = Server::start().await;
     server.create(&kinds::PODS, pod("a", "Always", &json!({})));
     server.settle().await;
