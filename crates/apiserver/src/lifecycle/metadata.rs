@@ -70,7 +70,11 @@ pub(crate) fn path_segment(name: &str) -> Vec<String> {
 }
 
 fn labels(metadata: &Value) -> Vec<FieldError> {
-    let path = "metadata.labels";
+    labels_at("metadata.labels", metadata)
+}
+
+/// Returns what is wrong with the labels in some metadata; `path` is where the errors say they are.
+pub(crate) fn labels_at(path: &str, metadata: &Value) -> Vec<FieldError> {
     let mut errors = vec![];
     for (key, value) in metadata.get("labels").and_then(Value::as_object).into_iter().flatten() {
         let value = value.as_str().unwrap_or_default();

@@ -10,6 +10,9 @@ use crate::{
     rules::{Errors, given, list, number, pod, text},
 };
 
+/// How many pods with indexes may run at once.
+const MOST_AT_ONCE: i64 = 100_000;
+
 /// The label by which a Job finds its pods.
 const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
 
@@ -66,16 +69,23 @@ fn counts(path: &FieldPath, spec: &Value, errors: &mut Errors) {
     let mode = text(spec, "/completionMode");
     errors.one_of(&path.child("completionMode"), mode, &["NonIndexed", "Indexed"]);
     let (per_index, most) = (given(spec, "backoffLimitPerIndex"), given(spec, "maxFailedIndexes"));
+    if most.is_some() && per_index.is_none() {
+        let detail = "when maxFailedIndexes is specified";
+        errors.push(FieldError::required(path.child("backoffLimitPerIndex"), detail));
+    }
     if mode == "Indexed" {
+        let parallelism = number(spec, "/parallelism");
+        if MOST_AT_ONCE < parallelism {
+            let detail = format!(
+                "must be less than or equal to {MOST_AT_ONCE} when completion mode is Indexed"
+            );
+            errors.invalid(&path.child("parallelism"), parallelism, detail);
+        }
         if given(spec, "completions").is_none() {
             let detail = "when completion mode is Indexed";
             errors.push(FieldError::required(path.child("completions"), detail));
         }
         if let Some(most) = most.and_then(Value::as_i64) {
-            if per_index.is_none() {
-                let detail = "when maxFailedIndexes is specified";
-                errors.push(FieldError::required(path.child("backoffLimitPerIndex"), detail));
-            }
             if number(spec, "/completions") < most {
                 let detail = "must be less than or equal to completions";
                 errors.invalid(&path.child("maxFailedIndexes"), most, detail);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    lifecycle::metadata,
     pack,
     rules::{Errors, container, list, number, text},
 };
@@ -24,8 +25,19 @@ pub(super) fn pod(new: &Value, old: Option<&Value>, errors: &mut Errors) {
 }
 
 pub(super) fn template(path: &FieldPath, template: Option<&Value>, errors: &mut Errors) {
+    // The reference leaves `metadata` out of this path.
+    let labels = path.child("labels").to_string();
+    let metadata = template.and_then(|template| template.get("metadata"));
+    metadata::labels_at(&labels, metadata.unwrap_or(&Value::Null))
+        .into_iter()
+        .for_each(|error| errors.push(error));
     let spec = template.and_then(|template| template.get("spec"));
     pod_spec(&path.child("spec"), spec.unwrap_or(&Value::Null), errors);
+    if spec.is_some_and(|spec| !list(spec, "/ephemeralContainers").is_empty()) {
+        let path = path.child("spec").child("ephemeralContainers");
+        let detail = "ephemeral containers not allowed in pod template";
+        errors.push(FieldError::forbidden(path, detail));
+    }
 }
 
 fn pod_spec(path: &FieldPath, spec: &Value, errors: &mut Errors) {

@@ -346,3 +346,82 @@ proptest! {
         }
     }
 }
+
+fn workload(kind: &str, more: Value) -> Vec<String> {
+    let mut object = deployment(more);
+    let template = json!({"restartPolicy": "Never", "containers": [container(json!({}))]});
+    if kind == "Job" {
+        object["metadata"]["uid"] = json!("u");
+        let labels = json!({"batch.kubernetes.io/controller-uid": "u"});
+        object["spec"]["selector"] = json!({"matchLabels": labels});
+        object["spec"]["template"] = json!({"metadata": {"labels": labels}, "spec": template});
+        return wrong("batch/v1", kind, object);
+    }
+    wrong("apps/v1", kind, object)
+}
+
+#[test]
+fn policies_of_workloads_are_checked() {
+    for (kind, more, expected) in [
+        (
+            "StatefulSet",
+            json!({"podManagementPolicy": "X"}),
+            r#"spec.podManagementPolicy: Invalid value: "X": must be 'OrderedReady' or 'Parallel'"#,
+        ),
+        (
+            "StatefulSet",
+            json!({"updateStrategy": {"type": "Y"}}),
+            r#"spec.updateStrategy: Invalid value: {"Type":"Y","RollingUpdate":null}: must be 'RollingUpdate' or 'OnDelete'"#,
+        ),
+        (
+            "StatefulSet",
+            json!({"ordinals": {"start": -1}}),
+            "spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            "DaemonSet",
+            json!({"updateStrategy": {"rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}}),
+            "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero",
+        ),
+        (
+            "Deployment",
+            json!({"strategy": {"rollingUpdate": {"maxUnavailable": "101%", "maxSurge": "101%"}}}),
+            r#"spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%"#,
+        ),
+        (
+            "Job",
+            json!({"completionMode": "Indexed", "parallelism": 1}),
+            "spec.completions: Required value: when completion mode is Indexed",
+        ),
+        (
+            "Job",
+            json!({"maxFailedIndexes": 1, "completionMode": "Indexed", "completions": 1}),
+            "spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified",
+        ),
+        (
+            "Job",
+            json!({"managedBy": "x"}),
+            r#"spec.managedBy: Invalid value: "x": must be a domain-prefixed path (such as "acme.io/foo")"#,
+        ),
+        (
+            "Job",
+            json!({"podFailurePolicy": {"rules": [{"action": "Ignore"}]}}),
+            "spec.podFailurePolicy.rules[0]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
+        ),
+    ] {
+        assert_eq!(workload(kind, more.clone()), [expected], "{kind} {more}");
+    }
+}
+
+#[test]
+fn claims_are_volumes_of_their_set() {
+    let claim = json!({"metadata": {"name": "data"}, "spec": {}});
+    let mount = json!({"volumeMounts": [{"name": "data", "mountPath": "/data"}]});
+    let template = json!({"metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [container(mount)]}});
+    let with =
+        workload("StatefulSet", json!({"volumeClaimTemplates": [claim], "template": template}));
+    assert_eq!(with, [""; 0]);
+    let without = workload("StatefulSet", json!({"template": template}));
+    assert!(without[0].ends_with("volumeMounts[0].name: Not found: \"data\""), "{without:?}");
+}

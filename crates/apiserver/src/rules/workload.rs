@@ -192,9 +192,10 @@ fn strategy(path: &FieldPath, strategy: &Value, errors: &mut Errors) {
             errors.push(FieldError::forbidden(rolling_path, detail));
         }
         ("RollingUpdate", Some(rolling)) => {
-            for name in ["maxSurge", "maxUnavailable"] {
+            for name in ["maxUnavailable", "maxSurge"] {
                 int_or_percent(&rolling_path.child(name), &rolling[name], errors);
             }
+            at_most_all(&rolling_path.child("maxUnavailable"), &rolling["maxUnavailable"], errors);
             let is_zero = |name: &str| [json!(0), json!("0%")].contains(&rolling[name]);
             if is_zero("maxUnavailable") && is_zero("maxSurge") {
                 let path = rolling_path.child("maxUnavailable");
@@ -225,6 +226,7 @@ fn daemon_set_strategy(path: &FieldPath, strategy: &Value, errors: &mut Errors) 
     let path = path.child("rollingUpdate");
     for name in ["maxUnavailable", "maxSurge"] {
         int_or_percent(&path.child(name), &rolling[name], errors);
+        at_most_all(&path.child(name), &rolling[name], errors);
     }
     let is_zero = |name: &str| [json!(0), json!("0%")].contains(&rolling[name]);
     match (is_zero("maxUnavailable"), is_zero("maxSurge")) {
@@ -251,11 +253,10 @@ fn stateful_set_strategy(path: &FieldPath, strategy: &Value, errors: &mut Errors
         }
         ("RollingUpdate", Some(rolling)) => {
             errors.not_negative(&rolling_path, rolling, "partition");
-            int_or_percent(
-                &rolling_path.child("maxUnavailable"),
-                rolling.get("maxUnavailable").unwrap_or(&Value::Null),
-                errors,
-            );
+            let path = rolling_path.child("maxUnavailable");
+            let share = rolling.get("maxUnavailable").unwrap_or(&Value::Null);
+            int_or_percent(&path, share, errors);
+            at_most_all(&path, share, errors);
         }
         ("OnDelete" | "RollingUpdate", None) => {}
         (kind, rolling) => {
@@ -282,21 +283,25 @@ fn fields(rolling: &Value, names: [&str; 2]) -> String {
 
 fn int_or_percent(path: &FieldPath, value: &Value, errors: &mut Errors) {
     match value {
-        Value::String(text) => {
-            let percent = text.strip_suffix('%').and_then(|digits| digits.parse::<u32>().ok());
-            if percent.is_none() {
-                let detail = "a valid percent string must be a numeric string followed by an ending \
-                              '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-                errors.invalid(path, text.as_str(), detail);
-            } else if percent > Some(100)
-                && !path.to_string().starts_with("spec.strategy.rollingUpdate.maxSurge")
-            {
-                errors.invalid(path, text.as_str(), "must not be greater than 100%");
-            }
+        Value::String(text) if percent(text).is_none() => {
+            let detail = "a valid percent string must be a numeric string followed by an ending '%' \
+                          (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+            errors.invalid(path, text.as_str(), detail);
         }
         Value::Number(number) if number.as_i64() < Some(0) => {
             errors.invalid(path, value.clone(), "must be greater than or equal to 0");
         }
         _ => {}
     }
+}
+
+/// Refuses shares of more than everything.
+fn at_most_all(path: &FieldPath, value: &Value, errors: &mut Errors) {
+    if let Some(text) = value.as_str().filter(|text| Some(100) < percent(text)) {
+        errors.invalid(path, text, "must not be greater than 100%");
+    }
+}
+
+fn percent(text: &str) -> Option<u32> {
+    text.strip_suffix('%')?.parse().ok()
 }
