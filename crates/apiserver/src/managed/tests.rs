@@ -168,6 +168,44 @@ fn an_update_takes_over_what_it_changes() {
     assert_eq!(after(Some(json!([{"manager": "odd"}]))), ["u Update .data.a .data.c"]);
 }
 
+/// Returns who owns what after a change of an object that `m` made.
+fn owners_after(
+    registered: &Registered,
+    subresource: &str,
+    [old, new]: [&Value; 2],
+) -> Option<Value> {
+    let now = Timestamp::UNIX_EPOCH;
+    let maker = Author { name: "m", subresource: "" };
+    let held = update(registered, maker, (None, None), (old, None), now);
+    let author = Author { name: "n", subresource };
+    update(registered, author, (Some(old), held.as_ref()), (new, None), now)
+}
+
+#[test]
+fn no_replicas_are_nobodys_through_the_scale() {
+    let deployments = resource("apps/v1", "deployments");
+    let of = |replicas: u32| json!({"metadata": {"name": "a"}, "spec": {"replicas": replicas}});
+    for (replicas, expected) in [(3, json!("n")), (0, Value::Null)] {
+        let owners =
+            owners_after(&deployments, "scale", [&of(1), &of(replicas)]).unwrap_or_default();
+        let owner = owners
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|entry| entry["fieldsV1"]["f:spec"].get("f:replicas").is_some());
+        assert_eq!(owner.map_or(Value::Null, |entry| entry["manager"].clone()), expected);
+    }
+}
+
+#[test]
+fn an_object_of_any_type_is_owned_as_a_whole() {
+    let revisions = resource("apps/v1", "controllerrevisions");
+    let wanted = json!({"apiVersion": "apps/v1", "kind": "ControllerRevision",
+        "metadata": {"name": "a"}, "revision": 1, "data": {"a": {"b": 1}}});
+    let object = applied(&revisions, None, "m", &wanted).unwrap();
+    assert_eq!(owners(&object), ["m Apply .data .revision"]);
+}
+
 fn data() -> impl Strategy<Value = Value> {
     prop::collection::btree_map("[a-d]", "[0-2]", 0..4).prop_map(|data| json!(data))
 }
