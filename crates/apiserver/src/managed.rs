@@ -361,7 +361,8 @@ fn trimmed(it: &Application<'_>) -> Value {
     let mut wanted = it.wanted.clone();
     let Value::Object(fields) = &mut wanted else { return wanted };
     match it.part {
-        Part::Main if it.registered.status => {
+        // Nodes come with their status; that of a node that exists is left alone later.
+        Part::Main if it.registered.status && !it.registered.is("", "nodes") => {
             fields.remove("status");
         }
         Part::Main => {}

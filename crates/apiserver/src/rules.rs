@@ -6,11 +6,13 @@ mod container;
 mod endpoint;
 mod ingress;
 mod job;
+mod node;
 mod pod;
 mod selector;
 mod service;
 #[cfg(test)]
 mod tests;
+mod volume;
 mod warnings;
 mod workload;
 
@@ -49,6 +51,9 @@ pub(crate) fn validate(
         ("networking.k8s.io", "IngressClass") => ingress::class(new, old, &mut errors),
         ("coordination.k8s.io", "Lease") => config::lease(new, &mut errors),
         ("rbac.authorization.k8s.io", kind) => access(kind, new, old, &mut errors),
+        ("", "Node") => node::node(new, old, &mut errors),
+        ("", "PersistentVolume") => volume::volume(new, old, &mut errors),
+        ("", "PersistentVolumeClaim") => volume::claim(new, &mut errors),
         ("policy", "PodDisruptionBudget") => config::disruption_budget(new, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => config::priority_class(new, old, &mut errors),
         _ => {}

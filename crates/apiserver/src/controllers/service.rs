@@ -19,6 +19,9 @@ use super::{
     pod::Pod,
 };
 
+/// The address that Services of type `LoadBalancer` get.
+const LOAD_BALANCER: &str = "127.0.0.1";
+
 /// A Service as the endpoint controllers read it.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
@@ -108,6 +111,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     if service.object.meta().is_deleting() {
         return plan;
     }
+    balance(service, &mut plan);
     let is_mirrored = service.selector.is_empty();
     let endpoints = observed.endpoints.filter(|_| is_mirrored);
     mirror::plan(endpoints, &observed.slices, &mut plan);
@@ -128,6 +132,19 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     subsets::plan(observed, &backends, &mut plan);
     slices::plan(observed, &backends, &mut plan);
     plan
+}
+
+/// Plans to show a load balancer where there is none: this machine, which is where its users are.
+fn balance(service: &Service, plan: &mut Plan) {
+    let mut object = service.object.to_value();
+    let has_own = !fields::text(&object, "/spec/loadBalancerClass").is_empty();
+    let is_shown = !fields::list(&object, "/status/loadBalancer/ingress").is_empty();
+    if service.spec.r#type != "LoadBalancer" || has_own || is_shown {
+        return;
+    }
+    let ingress = json!([{"ip": LOAD_BALANCER, "ipMode": "VIP"}]);
+    fields::set(&mut object, &["status", "loadBalancer", "ingress"], ingress);
+    plan.push(Action::Status { resource: kinds::SERVICES.clone(), object });
 }
 
 /// Plans what is to be done about the Endpoints of a Service that is gone, and about the slices that

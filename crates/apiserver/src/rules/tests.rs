@@ -425,3 +425,35 @@ fn claims_are_volumes_of_their_set() {
     let without = workload("StatefulSet", json!({"template": template}));
     assert!(without[0].ends_with("volumeMounts[0].name: Not found: \"data\""), "{without:?}");
 }
+
+#[test]
+fn nodes_and_volumes_are_checked() {
+    let taint = json!({"key": "a", "value": "b", "effect": "NoSchedule"});
+    assert_eq!(
+        wrong("v1", "Node", json!({"spec": {"taints": [taint, taint]}})),
+        [
+            r#"metadata.taints[1]: Duplicate value: {"Key":"a","Value":"b","Effect":"NoSchedule","TimeAdded":null}: taints must be unique by key and effect pair"#
+        ]
+    );
+    let claim = |modes: Value, size: &str| json!({"spec": {"accessModes": modes, "resources": {"requests": {"storage": size}}}});
+    assert_eq!(
+        wrong("v1", "PersistentVolumeClaim", claim(json!(["ReadWriteOnce"]), "1Gi")),
+        [""; 0]
+    );
+    assert_eq!(
+        wrong("v1", "PersistentVolumeClaim", claim(json!([]), "0")),
+        [
+            "spec.accessModes: Required value: at least 1 access mode is required",
+            r#"spec.resources[storage]: Invalid value: "0": must be greater than zero"#
+        ]
+    );
+    let volume = json!({"spec": {"accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/a/../b"},
+        "capacity": {"cpu": "1"}}});
+    assert_eq!(
+        wrong("v1", "PersistentVolume", volume),
+        [
+            r#"spec.capacity: Unsupported value: {"cpu":"1"}: supported values: "storage""#,
+            r#"spec.hostPath.path: Invalid value: "/a/../b": must not contain '..'"#
+        ]
+    );
+}

@@ -36,6 +36,25 @@ fn http() -> Value {
 }
 
 #[test]
+fn load_balancers_are_on_this_machine_once() {
+    let shown = |status: Value, class: Option<&str>| {
+        let metadata = json!({"name": "web", "namespace": "a", "uid": "u"});
+        let spec = json!({"type": "LoadBalancer", "loadBalancerClass": class});
+        let value = json!({"metadata": metadata, "spec": spec, "status": status});
+        let mut plan = Plan::default();
+        balance(&Service::read(object(&value)).unwrap(), &mut plan);
+        plan.actions.into_iter().find_map(|action| match action {
+            Action::Status { object, .. } => Some(object["status"].clone()),
+            _ => None,
+        })
+    };
+    let here = json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1", "ipMode": "VIP"}]}});
+    assert_eq!(shown(json!({"loadBalancer": {}}), None), Some(here.clone()));
+    assert_eq!(shown(here, None), None);
+    assert_eq!(shown(json!({}), Some("other")), None);
+}
+
+#[test]
 fn ready_and_other_pods_are_told_apart() {
     let pods = [pod("one", "10.244.0.2", "True"), pod("two", "10.244.0.1", "False")];
     let objects = planned(&service(&http()), &pods);
