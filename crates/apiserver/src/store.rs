@@ -12,10 +12,12 @@ use std::{
     time::Duration,
 };
 
-use k8s::{Object, ObjectKey, Resource, Timestamp};
+use k8s::{GroupVersionKind, Object, ObjectKey, Resource, Timestamp};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+pub(crate) use crate::store::collection::Behind;
 pub(crate) use crate::store::follow::Follow;
 pub use crate::store::follow::Subscription;
 use crate::{settings::Settings, store::collection::Collection};
@@ -54,6 +56,9 @@ pub(crate) struct HistoryGone;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
+/// How long the text of an object is expected to be.
+const USUAL_SIZE: usize = 2048;
+
 /// How much history is kept: whichever of age and count keeps more, but at most four times the count.
 #[derive(Clone, Copy, Debug)]
 struct History {
@@ -81,7 +86,8 @@ pub(crate) struct Store {
 
 struct State {
     revision: u64,
-    collections: HashMap<String, Collection>,
+    /// By plural and group: versions of a resource share one collection.
+    collections: HashMap<String, HashMap<String, Collection>>,
     log: VecDeque<(Timestamp, Arc<Event>)>,
     /// The newest revision whose event is no longer kept.
     evicted: u64,
@@ -152,14 +158,17 @@ impl Store {
         mut value: Value,
         now: Timestamp,
     ) -> Result<Arc<Object>, TooLarge> {
-        let revision = self.revision() + 1;
+        let mut state = self.write();
+        let revision = state.revision + 1;
+        let kind = state.collection_mut(resource).kind(&resource.gvk);
+        drop(state);
         value["metadata"]["resourceVersion"] = json!(revision.to_string());
-        let object = encode(value);
+        let object = encode(kind, &value);
         if self.max_object < object.json().len() {
             return Err(TooLarge);
         }
         let mut state = self.write();
-        let old = state.collection_mut(resource).put(object.key(), object.clone());
+        let old = state.collection_mut(resource).put(object.clone());
         let kind = if old.is_some() { EventKind::Modified } else { EventKind::Added };
         let resource = resource.clone();
         self.log(state, now, Event { revision, kind, resource, object: object.clone(), old });
@@ -176,7 +185,8 @@ impl Store {
         let revision = self.revision() + 1;
         let mut value = old.to_value();
         value["metadata"]["resourceVersion"] = json!(revision.to_string());
-        let object = encode(value);
+        let kind = self.write().collection_mut(resource).kind(&resource.gvk);
+        let object = encode(kind, &value);
         let mut state = self.write();
         let old = state.collection_mut(resource).remove(&object.key());
         let (kind, resource) = (EventKind::Deleted, resource.clone());
@@ -189,7 +199,7 @@ impl Store {
         let mut state = self.write();
         // Who comes back to a successor of the resource must not take its history for its own.
         let empty = Collection::after_revision(state.revision);
-        state.collections.insert(collection_name(resource), empty);
+        *state.collection_mut(resource) = empty;
     }
 
     /// Makes these all objects there are, at a new revision; the caller is the only writer.
@@ -201,11 +211,11 @@ impl Store {
         let revision = state.revision;
         state.log.clear();
         state.evicted = revision;
-        let collections = state.collections.values_mut();
+        let collections = state.collections.values_mut().flat_map(HashMap::values_mut);
         collections.for_each(|it| *it = Collection::restored(revision));
         for (resource, objects) in all {
             for object in objects {
-                state.collection_mut(resource).put(object.key(), object.clone());
+                state.collection_mut(resource).put(object.clone());
             }
         }
         drop(state);
@@ -222,7 +232,7 @@ impl Store {
         let mut state = self.write();
         state.evicted = state.revision;
         state.log.clear();
-        state.collections.values_mut().for_each(Collection::expire);
+        state.collections.values_mut().flat_map(HashMap::values_mut).for_each(Collection::expire);
     }
 
     fn log(&self, mut state: RwLockWriteGuard<'_, State>, now: Timestamp, event: Event) {
@@ -250,11 +260,17 @@ impl Store {
 
 impl State {
     fn collection(&self, resource: &Resource) -> Option<&Collection> {
-        self.collections.get(&collection_name(resource))
+        self.collections.get(&resource.plural)?.get(&resource.gvk.group)
     }
 
     fn collection_mut(&mut self, resource: &Resource) -> &mut Collection {
-        self.collections.entry(collection_name(resource)).or_default()
+        let Resource { plural, gvk, .. } = resource;
+        if self.collection(resource).is_none() {
+            let groups = self.collections.entry(plural.clone()).or_default();
+            groups.insert(gvk.group.clone(), Collection::after_revision(0));
+        }
+        let groups = self.collections.get_mut(plural).expect("the plural was just put in");
+        groups.get_mut(&gvk.group).expect("the group was just put in")
     }
 
     fn evict(&mut self, history: History, now: Timestamp) {
@@ -273,13 +289,30 @@ impl State {
 }
 
 /// Serialises an object with its type first, so that lists can leave the type out without parsing.
-fn encode(mut value: Value) -> Arc<Object> {
-    let fields = value.as_object_mut().expect("a checked object is an object");
-    let mut take = |name| fields.remove(name).unwrap_or_default();
-    let (kind, api_version) = (take("kind"), take("apiVersion"));
-    let rest = serde_json::to_string(&value).expect("a value is JSON");
-    let json = format!("{}{}", type_prefix(&kind, &api_version), rest.trim_start_matches('{'));
-    Arc::new(Object::parse(json).expect("a checked object is an object"))
+fn encode(gvk: Arc<GroupVersionKind>, value: &Value) -> Arc<Object> {
+    let fields = value.as_object().expect("a checked object is an object");
+    let type_of = |name| fields.get(name).unwrap_or(&Value::Null);
+    let mut text = Vec::with_capacity(USUAL_SIZE);
+    text.extend_from_slice(type_prefix(type_of("kind"), type_of("apiVersion")).as_bytes());
+    for (name, value) in fields.iter().filter(|(name, _)| !is_type(name)) {
+        write_json(&mut text, name);
+        text.push(b':');
+        write_json(&mut text, value);
+        text.push(b',');
+    }
+    text.pop();
+    text.push(b'}');
+    text.shrink_to_fit();
+    let object = Object::of_parts(gvk, value, text);
+    Arc::new(object.expect("a checked object has metadata of the right types"))
+}
+
+fn is_type(field: &str) -> bool {
+    field == "kind" || field == "apiVersion"
+}
+
+fn write_json(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(text, value).expect("a value is JSON");
 }
 
 fn type_prefix(kind: &Value, api_version: &Value) -> String {
@@ -292,9 +325,4 @@ pub(crate) fn without_type(object: &Object) -> Option<&[u8]> {
     let (kind, api_version) = (Value::from(gvk.kind.as_str()), Value::from(gvk.api_version()));
     let prefix = type_prefix(&kind, &api_version);
     object.json().strip_prefix(prefix.as_bytes())
-}
-
-/// Versions of a resource share one collection.
-fn collection_name(resource: &Resource) -> String {
-    format!("{}.{}", resource.plural, resource.gvk.group)
 }

@@ -1,6 +1,6 @@
 //! Pure: a Kubernetes object as JSON bytes with an index of its metadata.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -146,7 +146,7 @@ impl Meta {
 /// asked for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Object {
-    gvk: GroupVersionKind,
+    gvk: Arc<GroupVersionKind>,
     meta: Meta,
     json: Bytes,
 }
@@ -173,7 +173,22 @@ impl Object {
         }
         json::check_depth(&json)?;
         let Envelope { api_version, kind, metadata } = serde_json::from_slice(&json)?;
-        Ok(Self { gvk: GroupVersionKind::new(&api_version, &kind), meta: metadata, json })
+        let gvk = Arc::new(GroupVersionKind::new(&api_version, &kind));
+        Ok(Self { gvk, meta: metadata, json })
+    }
+
+    /// Indexes a value whose text is known, under a kind that many objects share.
+    ///
+    /// # Errors
+    ///
+    /// [`ObjectError::Decode`] if the metadata has fields of wrong types.
+    pub fn of_parts(
+        gvk: Arc<GroupVersionKind>,
+        value: &Value,
+        json: impl Into<Bytes>,
+    ) -> Result<Self, ObjectError> {
+        let meta = value.get("metadata").map(Meta::deserialize).transpose()?.unwrap_or_default();
+        Ok(Self { gvk, meta, json: json.into() })
     }
 
     /// Serialises and indexes an object.

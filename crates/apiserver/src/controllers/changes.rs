@@ -52,8 +52,8 @@ pub(crate) fn work(world: &World, change: &Change<'_>) -> BTreeSet<Work> {
         } else if is(&kinds::JOBS) {
             if change.new.is_none() {
                 let pods = world.dependents(&object.meta().uid);
-                let pods = pods.filter(|(target, _)| target.resource == *kinds::PODS);
-                work.extend(pods.map(|(target, _)| Work::Pod(target.key.clone())));
+                let pods = pods.filter(|it| it.resource == *kinds::PODS);
+                work.extend(pods.map(|it| Work::Pod(it.object.key())));
             }
             work.insert(Work::Job(key));
         } else if is(&kinds::SERVICES) || is(&kinds::ENDPOINTS) {
@@ -107,8 +107,8 @@ fn add_pod(world: &World, pod: &Object, work: &mut BTreeSet<Work>) {
 /// Returns who of a resource owns an object or, if nobody does, would adopt it.
 fn claimants(world: &World, object: &Object, resource: &Shared) -> Vec<ObjectKey> {
     if let Some(owner) = object.meta().controller() {
-        let owner = world.by_uid(&owner.uid).filter(|(owner, _)| owner.resource == *resource);
-        return owner.into_iter().map(|(owner, _)| owner.key.clone()).collect();
+        let owner = world.by_uid(&owner.uid).filter(|owner| owner.resource == *resource);
+        return owner.into_iter().map(|owner| owner.object.key()).collect();
     }
     let others = world.of(resource, &object.meta().namespace);
     let claiming = others.filter(|entry| {
@@ -143,15 +143,15 @@ fn add_garbage(world: &World, change: &Change<'_>, work: &mut BTreeSet<Work>) {
     }
     let owners = [old, new].into_iter().flatten().flat_map(|meta| &meta.owner_references);
     let owners = owners.filter_map(|owner| world.by_uid(&owner.uid));
-    let waiting = owners.filter(|(_, owner)| owner.object.meta().is_deleting());
-    work.extend(waiting.map(|(target, _)| Work::garbage(target)));
+    let waiting = owners.filter(|owner| owner.object.meta().is_deleting());
+    work.extend(waiting.map(|owner| Work::garbage(&owner.target())));
     let Some(meta) = new.or(old) else { return };
     if new.is_some_and(|meta| meta.is_deleting() || !meta.owner_references.is_empty()) {
         work.insert(Work::Garbage(meta.uid.clone()));
     }
     if new.is_none_or(|meta| meta.is_deleting() && meta.has_finalizer(garbage::FOREGROUND)) {
         let dependents = world.dependents(&meta.uid);
-        work.extend(dependents.map(|(target, _)| Work::garbage(target)));
+        work.extend(dependents.map(|it| Work::garbage(&it.target())));
     }
 }
 
@@ -184,9 +184,9 @@ fn add_waiting(world: &World, change: &Change<'_>, work: &mut BTreeSet<Work>) {
 fn add_executor(world: &World, change: &Change<'_>, work: &mut BTreeSet<Work>) {
     let Some(new) = change.new else { return };
     let entry = world.get(change.resource, &new.key());
-    let executor = entry.and_then(|entry| entry.executor.as_ref());
+    let executor = entry.and_then(|entry| entry.executor.as_deref());
     let before = change.old.and_then(super::world::executor);
-    if executor.is_some() && executor != before.as_ref() {
+    if executor.is_some() && executor != before.as_deref() {
         work.insert(Work::Unclaimed(Target::of(change.resource, new).uid));
     }
 }

@@ -87,7 +87,7 @@ fn judge(
     let mut dependents = world.dependents(&meta.uid).peekable();
     let how = if are(Owner::Waits) && dependents.peek().is_some() {
         // Two that wait for each other would wait for ever: this one no longer holds its owners up.
-        if dependents.any(|(_, it)| waits(&it.object)) && blocks_any(object) {
+        if dependents.any(|it| waits(&it.object)) && blocks_any(object) {
             plan.push(without_blocking(target, object));
         }
         Deletion::Foreground
@@ -104,16 +104,16 @@ fn judge(
 fn fate(world: &World, target: &Target, owner: &OwnerReference, known: Discovery<'_>) -> Owner {
     let gvk = GroupVersionKind::new(&owner.api_version, &owner.kind);
     let namespace = &target.key.namespace;
-    if let Some((found, entry)) = world.by_uid(&owner.uid) {
-        let home = &found.key.namespace;
+    if let Some(found) = world.by_uid(&owner.uid) {
+        let home = &found.object.meta().namespace;
         if !home.is_empty() && home != namespace {
             return Owner::Misplaced;
         }
         let same = found.resource.gvk.group == gvk.group
             && found.resource.gvk.kind == gvk.kind
-            && found.key.name == owner.name;
+            && found.object.meta().name == owner.name;
         if same {
-            return if waits(&entry.object) { Owner::Waits } else { Owner::Lives };
+            return if waits(&found.object) { Owner::Waits } else { Owner::Lives };
         }
     }
     if world.is_gone(&owner.uid) {
@@ -129,15 +129,15 @@ fn fate(world: &World, target: &Target, owner: &OwnerReference, known: Discovery
 /// Removes the references of all dependents, then the finalizer.
 fn orphan(world: &World, target: &Target, owner: &Object, plan: &mut Plan) {
     let uid = owner.meta().uid.as_str();
-    for (dependent, entry) in world.dependents(uid) {
-        plan.push(without_owners(dependent, &entry.object, &[uid]));
+    for dependent in world.dependents(uid) {
+        plan.push(without_owners(&dependent.target(), &dependent.object, &[uid]));
     }
     plan.push(without_finalizer(target, owner, ORPHAN));
 }
 
 /// Returns whether dependents still hold up the deletion of their owner.
 fn is_blocked(world: &World, owner: &str) -> bool {
-    world.dependents(owner).any(|(_, entry)| {
+    world.dependents(owner).any(|entry| {
         let references = &entry.object.meta().owner_references;
         references.iter().any(|it| it.uid == owner && it.block_owner_deletion == Some(true))
     })

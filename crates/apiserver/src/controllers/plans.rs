@@ -4,7 +4,7 @@ use k8s::{ObjectKey, Timestamp};
 use serde_json::Value;
 
 use super::{
-    action::{Action, Note, Plan, Severity, Target},
+    action::{Action, Note, Plan, Severity},
     addresses::Addresses,
     custom, deployment, fields,
     garbage::{self, Discovery, Verdict},
@@ -57,17 +57,17 @@ impl<'a> Context<'a> {
 
     fn garbage(&self, uid: &str) -> Verdict {
         match self.world.by_uid(uid) {
-            Some((target, entry)) => garbage::plan(self.world, target, entry, self.known),
+            Some(entry) => garbage::plan(self.world, &entry.target(), entry, self.known),
             None => Verdict::Plan(Plan::default()),
         }
     }
 
     /// Plans to tell that nobody runs what is given to an executor.
     fn unclaimed(&self, uid: &str) -> Option<Plan> {
-        let (target, entry) = self.world.by_uid(uid)?;
+        let entry = self.world.by_uid(uid)?;
         let executor = entry.executor.as_ref()?;
         let note = Note {
-            about: target.clone(),
+            about: entry.target(),
             severity: Severity::Warning,
             component: "windlass",
             reason: "ExecutorUnknown",
@@ -145,7 +145,7 @@ impl<'a> Context<'a> {
         let sets = self.world.claimable(deployment.claimant().object);
         let sets: Vec<_> = sets.filter_map(Entry::replica_set).collect();
         let pods = sets.iter().flat_map(|set| self.world.dependents(&set.object.meta().uid));
-        let pods = pods.filter_map(|(_, entry)| entry.pod()).collect();
+        let pods = pods.filter_map(Entry::pod).collect();
         let is_taken = |name: &str| {
             let key = ObjectKey::new(&key.namespace, name);
             self.world.get(&kinds::REPLICA_SETS, &key).is_some()
@@ -159,8 +159,7 @@ impl<'a> Context<'a> {
         let set = self.growing(&kinds::STATEFUL_SETS, key)?.stateful_set()?;
         let claimant = set.claimant();
         let owned = self.world.dependents(&claimant.object.meta().uid);
-        let is_revision = |target: &Target| target.resource == *kinds::CONTROLLER_REVISIONS;
-        let revisions = owned.filter(|(target, _)| is_revision(target));
+        let revisions = owned.filter(|it| it.resource == *kinds::CONTROLLER_REVISIONS);
         let find = |resource: &kinds::Shared, name: &str| {
             let entry = self.world.get(resource, &ObjectKey::new(&key.namespace, name));
             entry.map(|entry| &*entry.object)
@@ -168,7 +167,7 @@ impl<'a> Context<'a> {
         let observed = statefulset::Observed {
             set,
             pods: self.world.claimable(claimant.object).filter_map(Entry::pod).collect(),
-            revisions: revisions.map(|(_, entry)| &*entry.object).collect(),
+            revisions: revisions.map(|entry| &*entry.object).collect(),
             find: &find,
             now: self.now,
         };

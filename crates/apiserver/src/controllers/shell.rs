@@ -150,11 +150,11 @@ impl Shell {
         let namespaces = self.world.of(&kinds::NAMESPACES, "");
         let mut work: BTreeSet<_> =
             namespaces.map(|it| Work::Furniture(it.object.meta().name.clone())).collect();
-        for (target, entry) in self.world.all() {
+        for entry in self.world.all() {
             if let Some(pod) = entry.pod() {
-                self.addresses.note(&target.uid, &pod.ip);
+                self.addresses.note(&entry.object.meta().uid, &pod.ip);
             }
-            let change = Change { resource: &target.resource, old: None, new: Some(&entry.object) };
+            let change = Change { resource: &entry.resource, old: None, new: Some(&entry.object) };
             work.append(&mut changes::work(&self.world, &change));
         }
         self.queue.extend(work);
@@ -201,8 +201,8 @@ impl Shell {
         let name = match work {
             Work::Garbage(_) => chosen::GARBAGE,
             Work::Unclaimed(uid) => {
-                let entry = self.world.by_uid(uid).map(|(_, entry)| entry);
-                let executor = entry.and_then(|entry| entry.executor.as_ref());
+                let entry = self.world.by_uid(uid);
+                let executor = entry.and_then(|entry| entry.executor.as_deref());
                 if executor.is_some_and(|name| self.backend.executors().has(name)) {
                     return false;
                 }

@@ -1,7 +1,10 @@
 //! Pure: all objects as the event stream showed them, indexed the way the controllers ask.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    borrow::Borrow,
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    hash::{Hash, Hasher},
     sync::Arc,
 };
 
@@ -14,17 +17,20 @@ use super::{
 };
 
 /// Everything that exists.
+///
+/// The indices share the entries and take their keys from them: what an object costs here counts, since
+/// there may be many of which no controller ever asks.
 #[derive(Default)]
 pub(crate) struct World {
-    /// By namespace, resource and name.
-    objects: BTreeMap<String, BTreeMap<Shared, BTreeMap<String, Entry>>>,
-    by_uid: HashMap<String, Target>,
+    /// By namespace and resource.
+    objects: BTreeMap<String, BTreeMap<Shared, BTreeSet<ByName>>>,
+    by_uid: HashSet<ByUid>,
     /// By the UID of an owner; the owner need not exist.
-    dependents: HashMap<String, BTreeMap<String, Target>>,
+    dependents: HashMap<String, BTreeSet<ByUid>>,
     /// UIDs of owners that were seen to go while they had dependents.
     gone: HashSet<String>,
     /// By namespace, what has no controller but might be adopted by one.
-    loose: HashMap<String, BTreeMap<String, Target>>,
+    loose: HashMap<String, BTreeSet<ByUid>>,
     /// What is on each node; pods without a node are under the empty name.
     on_node: HashMap<String, Load>,
 }
@@ -40,11 +46,20 @@ pub(crate) struct Load {
 /// One object.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
+    pub(crate) resource: Shared,
     pub(crate) object: Arc<Object>,
     pub(crate) view: View,
     /// Who runs it, if it is neither the workload controllers nor the simulated node.
-    pub(crate) executor: Option<String>,
+    pub(crate) executor: Option<Box<str>>,
 }
+
+/// An entry that is found by the name of its object.
+#[derive(Clone)]
+struct ByName(Arc<Entry>);
+
+/// An entry that is found by the UID of its object.
+#[derive(Clone)]
+struct ByUid(Arc<Entry>);
 
 /// An object as its controllers read it.
 #[derive(Clone, Debug)]
@@ -63,26 +78,28 @@ impl World {
     /// Takes in an object as it is now.
     pub(crate) fn put(&mut self, resource: &Shared, object: Arc<Object>) {
         self.forget(&object.meta().uid);
-        let target = Target::of(resource, &object);
-        for owner in &object.meta().owner_references {
+        let entry = Arc::new(Entry::new(resource, object));
+        let meta = entry.object.meta();
+        for owner in &meta.owner_references {
             let dependents = self.dependents.entry(owner.uid.clone()).or_default();
-            dependents.insert(target.uid.clone(), target.clone());
+            dependents.replace(ByUid(entry.clone()));
         }
-        let entry = Entry::new(resource, object);
         if let Some(pod) = entry.pod().filter(|pod| !pod.is_terminal()) {
             let load = self.on_node.entry(pod.node.clone()).or_default();
-            load.pods.insert(target.uid.clone(), target.key.clone());
+            load.pods.insert(meta.uid.clone(), meta.key());
             load.requests += pod.requests;
         }
         let adoptable = matches!(entry.view, View::Pod(_) | View::ReplicaSet(_));
-        if adoptable && entry.object.meta().controller().is_none() {
-            let loose = self.loose.entry(target.key.namespace.clone()).or_default();
-            loose.insert(target.uid.clone(), target.clone());
+        if adoptable && meta.controller().is_none() {
+            let loose = self.loose.entry(meta.namespace.clone()).or_default();
+            loose.replace(ByUid(entry.clone()));
         }
-        let ObjectKey { namespace, name } = target.key.clone();
-        let resources = self.objects.entry(namespace).or_default();
-        resources.entry(resource.clone()).or_default().insert(name, entry);
-        self.by_uid.insert(target.uid.clone(), target);
+        let resources = match self.objects.get_mut(&meta.namespace) {
+            Some(resources) => resources,
+            None => self.objects.entry(meta.namespace.clone()).or_default(),
+        };
+        resources.entry(resource.clone()).or_default().replace(ByName(entry.clone()));
+        self.by_uid.replace(ByUid(entry));
     }
 
     /// Forgets an object that went; its dependents remember that it did.
@@ -94,9 +111,10 @@ impl World {
     }
 
     fn forget(&mut self, uid: &str) {
-        let Some(target) = self.by_uid.remove(uid) else { return };
-        let Some(entry) = self.take(&target) else { return };
-        for owner in &entry.object.meta().owner_references {
+        let Some(ByUid(entry)) = self.by_uid.take(uid) else { return };
+        let meta = entry.object.meta();
+        self.take_by_name(&entry);
+        for owner in &meta.owner_references {
             if let Some(dependents) = self.dependents.get_mut(&owner.uid) {
                 dependents.remove(uid);
                 if dependents.is_empty() {
@@ -105,10 +123,10 @@ impl World {
                 }
             }
         }
-        if let Some(loose) = self.loose.get_mut(&target.key.namespace) {
+        if let Some(loose) = self.loose.get_mut(&meta.namespace) {
             loose.remove(uid);
             if loose.is_empty() {
-                self.loose.remove(&target.key.namespace);
+                self.loose.remove(&meta.namespace);
             }
         }
         if let Some(pod) = entry.pod()
@@ -121,52 +139,48 @@ impl World {
 
     /// Returns the object of these names.
     pub(crate) fn get(&self, resource: &Resource, key: &ObjectKey) -> Option<&Entry> {
-        self.objects.get(&key.namespace)?.get(resource)?.get(&key.name)
+        let entries = self.objects.get(&key.namespace)?.get(resource)?;
+        entries.get(key.name.as_str()).map(|it| &*it.0)
     }
 
-    /// Returns the object of this UID, and what it is called.
-    pub(crate) fn by_uid(&self, uid: &str) -> Option<(&Target, &Entry)> {
-        let target = self.by_uid.get(uid)?;
-        Some((target, self.get(&target.resource, &target.key)?))
+    /// Returns the object of this UID.
+    pub(crate) fn by_uid(&self, uid: &str) -> Option<&Entry> {
+        self.by_uid.get(uid).map(|it| &*it.0)
     }
 
     /// Returns whose owner is the object of this UID.
-    pub(crate) fn dependents(&self, owner: &str) -> impl Iterator<Item = (&Target, &Entry)> {
-        let targets = self.dependents.get(owner).into_iter().flatten();
-        targets.filter_map(|(_, target)| Some((target, self.get(&target.resource, &target.key)?)))
+    pub(crate) fn dependents(&self, owner: &str) -> impl Iterator<Item = &Entry> {
+        self.dependents.get(owner).into_iter().flatten().map(|it| &*it.0)
     }
 
     /// Returns what a controller owns or might adopt.
     pub(crate) fn claimable(&self, claimant: &Object) -> impl Iterator<Item = &Entry> {
-        let owned = self.dependents(&claimant.meta().uid).map(|(_, entry)| entry);
         let loose = self.loose.get(&claimant.meta().namespace).into_iter().flatten();
-        let loose = loose.filter_map(|(_, target)| self.get(&target.resource, &target.key));
-        owned.chain(loose)
+        self.dependents(&claimant.meta().uid).chain(loose.map(|it| &*it.0))
     }
 
     /// Returns everything.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Target, &Entry)> {
-        let targets = self.by_uid.values();
-        targets.filter_map(|target| Some((target, self.get(&target.resource, &target.key)?)))
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.by_uid.iter().map(|it| &*it.0)
     }
 
     /// Returns the objects of a resource in a namespace, by name.
     pub(crate) fn of(&self, resource: &Resource, namespace: &str) -> impl Iterator<Item = &Entry> {
         let resources = self.objects.get(namespace);
-        resources.and_then(|it| it.get(resource)).into_iter().flat_map(BTreeMap::values)
+        resources.and_then(|it| it.get(resource)).into_iter().flatten().map(|it| &*it.0)
     }
 
     /// Returns everything in a namespace.
     pub(crate) fn within(&self, namespace: &str) -> impl Iterator<Item = (&Shared, &Entry)> {
         let resources = self.objects.get(namespace).into_iter().flatten();
-        resources.flat_map(|(resource, entries)| entries.values().map(move |it| (resource, it)))
+        resources.flat_map(|(_, entries)| entries).map(|it| (&it.0.resource, &*it.0))
     }
 
     /// Returns the objects of a group and plural, in whatever version and namespace they are kept.
     pub(crate) fn instances(&self, group: &str, plural: &str) -> Vec<(&Shared, &Entry)> {
         let resources = self.objects.values().flatten();
         let resources = resources.filter(|(it, _)| it.gvk.group == group && it.plural == plural);
-        resources.flat_map(|(it, entries)| entries.values().map(move |entry| (it, entry))).collect()
+        resources.flat_map(|(_, it)| it).map(|it| (&it.0.resource, &*it.0)).collect()
     }
 
     /// Returns whether the namespace is being deleted.
@@ -190,18 +204,17 @@ impl World {
         self.on_node.get(node).map(|load| (load.pods.len(), load.requests)).unwrap_or_default()
     }
 
-    fn take(&mut self, target: &Target) -> Option<Entry> {
-        let ObjectKey { namespace, name } = &target.key;
-        let resources = self.objects.get_mut(namespace)?;
-        let entries = resources.get_mut(&target.resource)?;
-        let entry = entries.remove(name);
+    fn take_by_name(&mut self, entry: &Entry) {
+        let meta = entry.object.meta();
+        let Some(resources) = self.objects.get_mut(&meta.namespace) else { return };
+        let Some(entries) = resources.get_mut(&entry.resource) else { return };
+        entries.remove(meta.name.as_str());
         if entries.is_empty() {
-            resources.remove(&target.resource);
+            resources.remove(&entry.resource);
         }
         if resources.is_empty() {
-            self.objects.remove(namespace);
+            self.objects.remove(&meta.namespace);
         }
-        entry
     }
 }
 
@@ -213,10 +226,15 @@ impl Entry {
             | View::ReplicaSet(_)
             | View::StatefulSet(_)
             | View::Job(_)
-            | View::Pod(_) => executor(&object),
+            | View::Pod(_) => executor(&object).map(String::into_boxed_str),
             View::Node(_) | View::Service(_) | View::Plain => None,
         };
-        Self { object, view, executor }
+        Self { resource: resource.clone(), object, view, executor }
+    }
+
+    /// Returns the name of what was observed.
+    pub(crate) fn target(&self) -> Target {
+        Target::of(&self.resource, &self.object)
     }
 
     /// Returns the pod that this is.
@@ -253,6 +271,48 @@ impl Entry {
     pub(crate) fn node(&self) -> Option<&Node> {
         if let View::Node(node) = &self.view { Some(node) } else { None }
     }
+}
+
+/// Makes an index entry stand for the text it is found by.
+macro_rules! found_by {
+    ($($index:ident: $field:ident;)*) => {
+        $(impl Borrow<str> for $index {
+            fn borrow(&self) -> &str {
+                &self.0.object.meta().$field
+            }
+        }
+
+        impl PartialEq for $index {
+            fn eq(&self, other: &Self) -> bool {
+                self.cmp(other) == Ordering::Equal
+            }
+        }
+
+        impl Eq for $index {}
+
+        impl PartialOrd for $index {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $index {
+            fn cmp(&self, other: &Self) -> Ordering {
+                Borrow::<str>::borrow(self).cmp(other.borrow())
+            }
+        }
+
+        impl Hash for $index {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                Borrow::<str>::borrow(self).hash(state);
+            }
+        })*
+    };
+}
+
+found_by! {
+    ByName: name;
+    ByUid: uid;
 }
 
 impl View {
@@ -326,7 +386,7 @@ mod tests {
         let mut world = World::default();
         let names = |world: &World, owner: &str| {
             let dependents = world.dependents(owner);
-            dependents.map(|(target, _)| target.key.name.clone()).collect::<Vec<_>>()
+            dependents.map(|it| it.object.meta().name.clone()).collect::<Vec<_>>()
         };
         world.put(&kinds::PODS, pod("one", &["x", "y"]));
         world.put(&kinds::PODS, pod("two", &["x"]));

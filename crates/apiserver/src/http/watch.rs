@@ -22,7 +22,7 @@ use crate::{
     },
     list::Filter,
     registry::Registered,
-    store::{Event, Follow, HistoryGone},
+    store::{Behind, Event, Follow},
     watch::{self, Start},
 };
 
@@ -46,7 +46,7 @@ struct Watch {
     initial: vec::IntoIter<Arc<Object>>,
     /// The revision of the bookmark that ends the initial events.
     initial_end: Option<u64>,
-    follow: Result<Follow, HistoryGone>,
+    follow: Result<Follow, Behind>,
     stopping: Receiver<bool>,
     timer: BoxFuture<'static, ()>,
     ends: Timestamp,
@@ -55,7 +55,7 @@ struct Watch {
 /// What a watch waited for.
 enum Woken {
     Events(Vec<Arc<Event>>),
-    HistoryGone,
+    Behind(Behind),
     Timer,
     Stopping,
 }
@@ -81,8 +81,11 @@ pub(crate) fn watch(
             (snapshot.objects, snapshot.revision)
         }
     };
-    let follow =
-        if from <= store.revision() { store.follow(storage, from) } else { Err(HistoryGone) };
+    let follow = if from <= store.revision() {
+        store.follow(storage, from)
+    } else {
+        Err(Behind::HistoryGone)
+    };
     let lifetime = plan.timeout.unwrap_or_else(|| LIFETIME + random_below(LIFETIME));
     let lifetime = SignedDuration::from_secs(i64::try_from(lifetime).unwrap_or(i64::MAX));
     let now = backend.clock().now();
@@ -126,8 +129,9 @@ impl Watch {
                         return Some((piece, true));
                     }
                 }
-                Woken::HistoryGone => return Some((expired(), false)),
-                Woken::Stopping => return None,
+                Woken::Behind(Behind::HistoryGone) => return Some((expired(), false)),
+                // Without a word, as in the reference: the client comes back with what it has seen last.
+                Woken::Behind(Behind::TooSlow) | Woken::Stopping => return None,
                 Woken::Timer => {
                     let now = self.backend.clock().now();
                     if self.ends <= now {
@@ -144,13 +148,16 @@ impl Watch {
     }
 
     async fn wait(&mut self) -> Woken {
-        let Ok(follow) = &mut self.follow else { return Woken::HistoryGone };
+        let follow = match &mut self.follow {
+            Ok(follow) => follow,
+            Err(behind) => return Woken::Behind(*behind),
+        };
         tokio::select! {
             // Events come last: when they come all the time, the watch must still end.
             biased;
             _ = self.stopping.wait_for(|stopping| *stopping) => Woken::Stopping,
             () = &mut self.timer => Woken::Timer,
-            events = follow.next() => events.map_or(Woken::HistoryGone, Woken::Events),
+            events = follow.next() => events.map_or_else(Woken::Behind, Woken::Events),
         }
     }
 

@@ -11,9 +11,9 @@ use std::{
 use k8s::{Activity, Lag, Resource};
 use tokio::sync::watch;
 
-use crate::store::{Event, HistoryGone, Store};
+use crate::store::{Behind, Event, HistoryGone, Store};
 
-/// How many events a follower takes out of the store at once.
+/// How many events a subscription takes out of the store at once.
 const BATCH: usize = 256;
 
 /// Every committed write after a revision, in order, for followers inside the process.
@@ -41,6 +41,8 @@ pub(crate) struct Follow {
     resource: Resource,
     changed: watch::Receiver<u64>,
     cursor: u64,
+    /// The newest revision when it began: up to there it reads what was there before.
+    present: u64,
 }
 
 impl Subscription {
@@ -108,13 +110,15 @@ impl Lag for Position {
 
 impl Follow {
     /// Returns the events that are there, or waits until there are some; none once the resource is gone.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Arc<Event>>, HistoryGone> {
+    ///
+    /// Nothing is kept for a follower, so one that does not ask holds nobody up.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Arc<Event>>, Behind> {
         loop {
             if self.changed.has_changed().is_err() {
                 return Ok(vec![]);
             }
             self.changed.borrow_and_update();
-            let events = self.store.after(&self.resource, self.cursor, BATCH)?;
+            let events = self.store.after(&self.resource, self.cursor, self.present)?;
             if let Some(last) = events.last() {
                 self.cursor = last.revision;
                 return Ok(events);
@@ -139,10 +143,13 @@ impl Store {
         self: &Arc<Self>,
         resource: &Resource,
         cursor: u64,
-    ) -> Result<Follow, HistoryGone> {
-        let changed = self.write().collection_mut(resource).changed().subscribe();
-        self.after(resource, cursor, 1)?;
-        Ok(Follow { store: self.clone(), resource: resource.clone(), changed, cursor })
+    ) -> Result<Follow, Behind> {
+        let mut state = self.write();
+        let present = state.revision;
+        let changed = state.collection_mut(resource).changed().subscribe();
+        drop(state);
+        self.after(resource, cursor, present)?;
+        Ok(Follow { store: self.clone(), resource: resource.clone(), changed, cursor, present })
     }
 
     /// Waits until a revision exists.
@@ -156,11 +163,11 @@ impl Store {
         &self,
         resource: &Resource,
         cursor: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Event>>, HistoryGone> {
+        present: u64,
+    ) -> Result<Vec<Arc<Event>>, Behind> {
         let state = self.read();
         match state.collection(resource) {
-            Some(collection) => collection.after(cursor, limit).ok_or(HistoryGone),
+            Some(collection) => collection.after(cursor, present),
             None => Ok(vec![]),
         }
     }

@@ -88,6 +88,25 @@ async fn acceptance_10_an_expired_revision_is_told_in_the_stream() {
     assert_eq!(watch.next().await, None);
 }
 
+/// Breaks when `Collection::after` does not look at how much a follower has left unread.
+#[tokio::test]
+async fn a_watcher_that_leaves_too_much_unread_is_closed() {
+    let world = world().await;
+    let revision = world.server.revision();
+    let path = format!("{MAPS}?watch=true&resourceVersion={revision}");
+    let mut slow = world.watch(&path).await;
+    let mut reading = world.watch(&path).await;
+    let text = "x".repeat(18 * 1024);
+    for index in 0..1001 {
+        let object = json!({"metadata": {"name": format!("m{index}")}, "data": {"text": text}});
+        assert_eq!(world.post(MAPS, object).await.code, 201);
+        assert_eq!(reading.texts(1).await, [format!("ADDED m{index}")]);
+    }
+    assert_eq!(slow.next().await, None);
+    let mut again = world.watch(&path).await;
+    assert_eq!(again.texts(2).await, ["ADDED m0", "ADDED m1"]);
+}
+
 /// Breaks when `watch::plan` forgets that the initial events shall end with a bookmark.
 #[tokio::test]
 async fn acceptance_11_initial_events_end_with_a_bookmark() {
