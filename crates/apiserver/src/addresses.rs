@@ -70,8 +70,14 @@ fn complete(service: &mut Value) {
     if spec.get("type").is_some_and(|kind| kind == "ExternalName") {
         return;
     }
-    spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
-    spec.entry("ipFamilyPolicy").or_insert_with(|| json!("SingleStack"));
+    let has_selector = spec.get("selector").is_some_and(|it| *it != json!({}));
+    // What has neither an address nor pods of its own is left open to both families.
+    let (families, policy) = match wanted == "None" && !has_selector {
+        true => (json!(["IPv4", "IPv6"]), "RequireDualStack"),
+        false => (json!(["IPv4"]), "SingleStack"),
+    };
+    spec.entry("ipFamilies").or_insert(families);
+    spec.entry("ipFamilyPolicy").or_insert(json!(policy));
     if !wanted.is_empty() {
         spec.entry("clusterIPs").or_insert_with(|| json!([wanted]));
     }
@@ -260,7 +266,7 @@ mod tests {
         assert_eq!(
             headless,
             json!({"clusterIP": "None", "clusterIPs": ["None"],
-            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"})
+            "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack"})
         );
     }
 }

@@ -5,44 +5,34 @@ pub(crate) mod pods;
 use serde_json::{Number, Value};
 
 use crate::{
-    backend::{FieldValidation, Part},
+    backend::Part,
     crd, defaults,
-    error::ApiError,
     field::FieldError,
     lifecycle::{self, metadata, template_generation},
     registry::Registered,
-    rules, typed,
+    rules,
+    sent::Unreadable,
+    typed,
 };
 
-/// Brings a decoded body into the form of its kind and returns warnings about what was dropped.
+/// Brings a decoded body into the form of its kind and returns the paths of the unknown fields it drops.
 pub(crate) fn normalise(
     registered: &Registered,
     value: &mut Value,
-    validation: FieldValidation,
-) -> Result<Vec<String>, ApiError> {
-    let mut unknown = match &registered.custom {
+) -> Result<Vec<String>, Unreadable> {
+    let unknown = match &registered.custom {
         Some(custom) => {
             normalise_numbers(value);
-            custom.schema.prune(value)
+            let mut unknown = typed::normalise_metadata(value).map_err(Unreadable::Typed)?;
+            unknown.extend(custom.schema.prune(value));
+            unknown
         }
-        None => typed::normalise(&registered.resource.gvk, value)
-            .map_err(|error| lifecycle::undecodable(registered, &error.to_string()))?,
+        None => typed::normalise(&registered.resource.gvk, value).map_err(Unreadable::Typed)?,
     };
-    unknown.extend(lifecycle::tidy(registered, value)?);
-    template_generation::check(registered, value)
-        .map_err(|why| lifecycle::undecodable(registered, &why))?;
+    lifecycle::tidy(value).map_err(Unreadable::Said)?;
+    template_generation::check(registered, value).map_err(Unreadable::Said)?;
     template_generation::show(registered, value);
-    let unknown: Vec<_> = unknown.iter().map(|it| format!("unknown field \"{it}\"")).collect();
-    let mut warnings = metadata::warnings(registered, value);
-    match validation {
-        FieldValidation::Strict if !unknown.is_empty() => {
-            let why = format!("strict decoding error: {}", unknown.join(", "));
-            return Err(lifecycle::undecodable(registered, &why));
-        }
-        FieldValidation::Warn => warnings.extend(unknown),
-        FieldValidation::Strict | FieldValidation::Ignore => {}
-    }
-    Ok(warnings)
+    Ok(unknown)
 }
 
 /// Fills in what the kind fills in.
@@ -70,7 +60,7 @@ pub(crate) fn validate(
     old: Option<&Value>,
 ) -> Vec<FieldError> {
     let mut errors = metadata::validate(registered, value);
-    errors.extend(old.and_then(|old| lifecycle::update::finalizers(old, value)));
+    errors.extend(old.map(|old| lifecycle::update::finalizers(old, value)).unwrap_or_default());
     match &registered.custom {
         Some(custom) if part == Part::Status => errors.extend(custom.schema.validate_status(value)),
         Some(custom) => errors.extend(custom.schema.validate(value)),
@@ -94,10 +84,11 @@ pub(crate) fn validate(
 
 /// Returns what the writer of an object is told although nothing is wrong with it.
 pub(crate) fn warnings(registered: &Registered, part: Part, value: &Value) -> Vec<String> {
-    if registered.is_custom() || part != Part::Main {
-        return vec![];
+    match (part, registered.is_custom()) {
+        (Part::Main, false) => rules::warnings(&registered.resource.gvk, value),
+        (Part::Main, true) => metadata::warnings(registered, value),
+        _ => vec![],
     }
-    rules::warnings(&registered.resource.gvk, value)
 }
 
 /// Returns whether objects of the resource define other resources.

@@ -18,15 +18,17 @@ use tokio::sync::watch;
 
 pub(crate) use crate::backend::update::Modify;
 use crate::{
-    convert,
+    admission, convert,
     entropy::Entropy,
     error::ApiError,
     executors::Executors,
     managed::Author,
     metrics::Metrics,
     registry::{Registered, Registry},
+    sent::Sent,
     settings::Settings,
     store::{Snapshot, Store, Subscription},
+    warnings::Warnings,
 };
 
 /// The API server behind its transports: reads and writes that follow the rules of the Kubernetes API.
@@ -131,6 +133,31 @@ pub(crate) struct WriteOptions<'a> {
     pub(crate) dry_run: bool,
     pub(crate) validation: FieldValidation,
     pub(crate) ownership: Ownership<'a>,
+    /// What was sent, for what is said about it.
+    pub(crate) sent: Sent<'a>,
+    /// Where warnings go; the server does not warn itself.
+    pub(crate) warnings: Option<&'a Warnings>,
+}
+
+impl WriteOptions<'_> {
+    /// Brings what was sent into the form of its kind and warns of what that drops.
+    pub(crate) fn normalise(
+        &self,
+        registered: &Registered,
+        value: &mut Value,
+    ) -> Result<(), ApiError> {
+        let unknown = admission::normalise(registered, value)
+            .map_err(|why| self.sent.refuse(registered, &why))?;
+        self.warn(self.sent.judge(registered, &unknown, self.validation)?);
+        Ok(())
+    }
+
+    /// Warns whoever writes.
+    pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
+        if let Some(all) = self.warnings {
+            all.add(warnings);
+        }
+    }
 }
 
 /// What becomes of the owners of the fields.
@@ -164,7 +191,6 @@ pub(crate) struct Written {
     /// The object as it is served in the version of the request.
     pub(crate) object: Arc<Object>,
     pub(crate) created: bool,
-    pub(crate) warnings: Vec<String>,
 }
 
 impl Backend {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s::Object;
 use serde_json::{Map, Value};
 
-use crate::registry::Registered;
+use crate::{registry::Registered, store};
 
 /// Returns a kept object as the resource serves it.
 pub(crate) fn served(registered: &Registered, object: &Arc<Object>) -> Arc<Object> {
@@ -13,7 +13,7 @@ pub(crate) fn served(registered: &Registered, object: &Arc<Object>) -> Arc<Objec
         return object.clone();
     }
     let value = served_value(registered, object);
-    Arc::new(Object::from_value(&value).expect("a converted object is an object"))
+    store::encode(Arc::new(registered.resource.gvk.clone()), &value)
 }
 
 /// Returns the value of a kept object as the resource serves it.

@@ -1,6 +1,7 @@
 //! Pure: what CustomResourceDefinitions say about the resources they add.
 
 mod conditions;
+mod internal;
 mod rules;
 pub(crate) mod scale;
 mod schemas;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use crate::crd::conditions::{TakenNames, set_conditions};
 use crate::{
+    discovery,
     field::{FieldError, FieldPath},
     registry::ScalePaths,
     schema::Schema,
@@ -85,7 +87,8 @@ pub(crate) fn apply_defaults(crd: &mut Value) {
 ///
 /// `old` is what it replaces.
 pub(crate) fn validate(crd: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = rules::check(crd);
+    let mut errors = if old.is_none() { rules::check_name(crd) } else { vec![] };
+    errors.extend(rules::check(crd));
     if let Some(old) = old {
         errors.extend(rules::check_update(crd, old));
     }
@@ -108,17 +111,19 @@ pub(crate) fn versions(crd: &Value) -> Result<Vec<CustomVersion>, Vec<FieldError
             scope,
             ..Resource::namespaced(&api_version, text(&names, "kind"), text(&names, "plural"))
         };
-        versions.push(custom_version(resource, &names, version, &schemas::path(crd, index))?);
+        versions.push(custom_version(crd, resource, version, &schemas::path(crd, index))?);
     }
     Ok(versions)
 }
 
 fn custom_version(
+    crd: &Value,
     resource: Resource,
-    names: &Map<String, Value>,
     version: &Value,
     schema_path: &FieldPath,
 ) -> Result<CustomVersion, Vec<FieldError>> {
+    let empty = Map::new();
+    let names = crd.pointer("/spec/names").and_then(Value::as_object).unwrap_or(&empty);
     let raw_schema = version.pointer("/schema/openAPIV3Schema").cloned().unwrap_or_default();
     let subresource = |name| version.pointer(&format!("/subresources/{name}"));
     Ok(CustomVersion {
@@ -141,7 +146,7 @@ fn custom_version(
             .iter()
             .map(|field| at(field, "/jsonPath").to_owned())
             .collect(),
-        warning: deprecation(version, &resource),
+        warning: deprecation(crd, version, &resource),
         resource,
     })
 }
@@ -157,12 +162,30 @@ fn column(column: &Value) -> Column {
     }
 }
 
-fn deprecation(version: &Value, resource: &Resource) -> Option<String> {
-    if version.get("deprecated") != Some(&Value::Bool(true)) {
+fn deprecation(crd: &Value, version: &Value, resource: &Resource) -> Option<String> {
+    let is_deprecated = |version: &Value| version.get("deprecated") == Some(&Value::Bool(true));
+    if !is_deprecated(version) {
         return None;
     }
-    let given = version.get("deprecationWarning").and_then(Value::as_str);
-    Some(given.map_or_else(|| format!("{} is deprecated", resource.gvk), str::to_owned))
+    if let Some(given) = version.get("deprecationWarning").and_then(Value::as_str) {
+        return Some(given.to_owned());
+    }
+    let gvk = &resource.gvk;
+    let warning = format!("{} {} is deprecated", gvk.api_version(), gvk.kind);
+    let is_served = |it: &&Value| it.get("served") == Some(&Value::Bool(true));
+    let newer =
+        list(crd, "/spec/versions").iter().filter(is_served).filter(|it| !is_deprecated(it));
+    let newer = newer.map(|it| at(it, "/name")).filter(|name| precedes(name, &gvk.version));
+    let best = newer.reduce(|best, next| if precedes(next, best) { next } else { best });
+    Some(match best {
+        Some(best) => format!("{warning}; use {}/{best} {}", gvk.group, gvk.kind),
+        None => warning,
+    })
+}
+
+/// Returns whether a version is preferred over another.
+fn precedes(version: &str, other: &str) -> bool {
+    discovery::rank(other) < discovery::rank(version)
 }
 
 fn at<'a>(value: &'a Value, pointer: &str) -> &'a str {

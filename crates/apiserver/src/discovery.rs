@@ -120,7 +120,7 @@ fn versions(all: &[Arc<Registered>], group: &str) -> Vec<GroupVersion> {
 }
 
 /// Returns what versions are compared by: stable ones first, then beta, alpha and others.
-fn rank(version: &str) -> (u8, u32, u32) {
+pub(crate) fn rank(version: &str) -> (u8, u32, u32) {
     let parse = || {
         let rest = version.strip_prefix('v')?;
         for (level, name) in [(2, "beta"), (1, "alpha")] {

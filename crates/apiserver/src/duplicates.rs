@@ -1,30 +1,49 @@
-//! Pure: finds the fields that occur twice in an object of a JSON text.
+//! Pure: finds the fields of a JSON text that a strict decoder minds.
 
 use std::{collections::HashSet, fmt};
 
 use serde::{
     Deserializer,
-    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// Returns the paths of the fields that occur again, in the order of the text.
+use crate::field::quote;
+
+/// Returns what is wrong with the fields that occur again, in the order of the text.
 pub(crate) fn find(json: &[u8]) -> Vec<String> {
-    let mut walk = Walk::default();
+    walk(json, Walk { minds_repeats: true, ..Walk::default() })
+}
+
+/// Returns what is wrong with unknown fields, and with those that occur again, in the order of the text.
+///
+/// Nobody looks below an unknown field.
+pub(crate) fn in_order(json: &[u8], unknown: &[String], minds_repeats: bool) -> Vec<String> {
+    let unknown = unknown.iter().map(String::as_str).collect();
+    walk(json, Walk { minds_repeats, unknown, ..Walk::default() })
+}
+
+fn walk(json: &[u8], mut walk: Walk<'_>) -> Vec<String> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     // The text was read before, with a bound on how deep it is.
     deserializer.disable_recursion_limit();
-    // What is no JSON at all was refused before; up to there duplicates count.
+    // What is no JSON at all was refused before; up to there it counts.
     let _ = (&mut walk).deserialize(&mut deserializer);
+    walk.found.truncate(MOST);
     walk.found
 }
 
+/// How many flaws a decoder tells of.
+const MOST: usize = 100;
+
 #[derive(Default)]
-struct Walk {
+struct Walk<'u> {
+    minds_repeats: bool,
+    unknown: HashSet<&'u str>,
     path: String,
     found: Vec<String>,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Walks on below a field or an item.
     fn below<T>(&mut self, step: &str, visit: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
@@ -34,12 +53,28 @@ impl Walk {
         result
     }
 
+    /// Notes what is wrong with the field at `path`; returns whether it is unknown.
+    fn look(&mut self, path: &str, is_repeated: bool) -> bool {
+        let is_unknown = self.unknown.contains(path);
+        let flaw = if is_unknown {
+            format!("unknown field {}", quote(path))
+        } else if is_repeated && self.minds_repeats {
+            format!("duplicate field {}", quote(path))
+        } else {
+            return false;
+        };
+        if !self.found.contains(&flaw) {
+            self.found.push(flaw);
+        }
+        is_unknown
+    }
+
     fn step(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!(".{key}") }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Walk {
+impl<'de> DeserializeSeed<'de> for &mut Walk<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -47,7 +82,7 @@ impl<'de> DeserializeSeed<'de> for &mut Walk {
     }
 }
 
-impl<'de> Visitor<'de> for &mut Walk {
+impl<'de> Visitor<'de> for &mut Walk<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,10 +93,12 @@ impl<'de> Visitor<'de> for &mut Walk {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             let step = self.step(&key);
-            if !seen.insert(key) {
-                self.found.push(format!("{}{step}", self.path));
+            let path = format!("{}{step}", self.path);
+            if self.look(&path, !seen.insert(key)) {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                self.below(&step, |walk| map.next_value_seed(walk))?;
             }
-            self.below(&step, |walk| map.next_value_seed(walk))?;
         }
         Ok(())
     }
@@ -106,7 +143,24 @@ mod tests {
     #[test]
     fn fields_that_occur_again_are_named_by_their_path() {
         let text = r#"{"a": 1, "spec": {"x": 1, "x": 2, "list": [{"y": 1, "y": null}]}, "a": "b"}"#;
-        assert_eq!(find(text.as_bytes()), ["spec.x", "spec.list[0].y", "a"]);
+        let expected = ["spec.x", "spec.list[0].y", "a"];
+        assert_eq!(
+            find(text.as_bytes()),
+            expected.map(|path| format!("duplicate field \"{path}\""))
+        );
         assert_eq!(find(b"[1, true"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn unknown_fields_stand_among_those_that_occur_again() {
+        let text = r#"{"z": 1, "m": {"q": 1, "n": 1, "n": 2}, "a": {"u": 1, "u": 2}, "a": 1}"#;
+        let unknown = ["a", "m.q", "z"].map(ToOwned::to_owned);
+        let expected = [
+            "unknown field \"z\"",
+            "unknown field \"m.q\"",
+            "duplicate field \"m.n\"",
+            "unknown field \"a\"",
+        ];
+        assert_eq!(in_order(text.as_bytes(), &unknown, true), expected);
     }
 }

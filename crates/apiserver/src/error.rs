@@ -260,14 +260,20 @@ impl ApiError {
 
     /// The object breaks rules; `errors` is never empty.
     pub(crate) fn invalid(registered: &Registered, name: &str, errors: &[FieldError]) -> Self {
-        let gvk = &registered.resource.gvk;
+        // The rules are those of what is kept, whichever group it is served in.
+        let gvk = &registered.storage.gvk;
         Self::invalid_kind(&gvk.kind, &gvk.group, name, errors)
     }
 
     /// An object of a kind that is no resource, such as options, breaks rules.
     pub(crate) fn invalid_kind(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
-        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        let mut texts: Vec<String> = vec![];
+        for text in errors.iter().map(ToString::to_string) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let list = match texts.as_slice() {
             [single] => single.clone(),
             several => format!("[{}]", several.join(", ")),

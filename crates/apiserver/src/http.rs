@@ -44,6 +44,7 @@ use crate::{
     snapshot::Snapshots,
     tokens::Signer,
     user::User,
+    warnings::Warnings,
 };
 
 /// What all requests to one server share.
@@ -67,6 +68,7 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) wanted: Wanted,
     pub(crate) body: Bytes,
+    pub(crate) warnings: Arc<Warnings>,
 }
 
 impl Call {
@@ -76,7 +78,8 @@ impl Call {
 
     /// Returns the options of a write; `kind` names them in errors.
     pub(crate) fn write_options(&self, kind: &str) -> Result<WriteOptions<'_>, ApiError> {
-        self.query.write_options(kind, self.header(header::USER_AGENT))
+        let options = self.query.write_options(kind, self.header(header::USER_AGENT))?;
+        Ok(WriteOptions { warnings: Some(&self.warnings), ..options })
     }
 
     /// Returns a header as text, empty if it is missing or no text.

@@ -41,6 +41,7 @@ mod registry;
 mod requests;
 mod rules;
 mod schema;
+mod sent;
 mod server;
 mod services;
 mod settings;
@@ -53,6 +54,7 @@ mod tls;
 mod tokens;
 mod typed;
 mod user;
+mod warnings;
 mod watch;
 
 pub use backend::{Backend, DeleteOptions, Deleted, Part, Propagation};

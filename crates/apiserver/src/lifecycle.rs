@@ -10,26 +10,14 @@ use k8s::{GroupVersionKind, Meta, Timestamp};
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
-use crate::{error::ApiError, field::FieldError, pack, registry::Registered};
-
-/// The fields of `metadata` that clients may send; anything else is unknown.
-const METADATA_FIELDS: &[&str] = &[
-    "annotations",
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generateName",
-    "generation",
-    "labels",
-    "managedFields",
-    "name",
-    "namespace",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-];
+use crate::{
+    backend::FieldValidation,
+    error::ApiError,
+    field::FieldError,
+    pack,
+    registry::Registered,
+    sent::{Sent, Unreadable},
+};
 
 /// The letters of generated name suffixes: no vowels, so that no words come up.
 const SUFFIX_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -57,10 +45,12 @@ pub(crate) fn identify(
     }
     let Value::Object(metadata) = metadata else {
         let kind = &registered.resource.gvk.kind;
-        let why = format!(
-            "json: cannot unmarshal {} into Go struct field {kind}.metadata of type v1.ObjectMeta",
-            go_type(metadata)
-        );
+        let into = match registered.is_custom() {
+            true => "value".to_owned(),
+            false => format!("struct field {kind}.metadata"),
+        };
+        let found = go_type(metadata);
+        let why = format!("json: cannot unmarshal {found} into Go {into} of type v1.ObjectMeta");
         return Err(undecodable(registered, &why));
     };
     match metadata.get("namespace").and_then(Value::as_str).unwrap_or_default() {
@@ -81,21 +71,14 @@ pub(crate) fn identify(
     Ok(())
 }
 
-/// Tidies the metadata as decoding and encoding again would, and returns the paths of unknown fields.
-pub(crate) fn tidy(registered: &Registered, value: &mut Value) -> Result<Vec<String>, ApiError> {
+/// Tidies the metadata as decoding and encoding again would.
+pub(crate) fn tidy(value: &mut Value) -> Result<(), String> {
     let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else {
-        return Ok(vec![]);
+        return Ok(());
     };
-    let mut unknown = vec![];
-    metadata.retain(|name, value| {
-        if !METADATA_FIELDS.contains(&name.as_str()) {
-            unknown.push(format!("metadata.{name}"));
-            return false;
-        }
-        !is_empty(value) && name != "managedFields" && name != "selfLink"
-    });
-    check_metadata_types(registered, metadata)?;
-    Ok(unknown)
+    metadata
+        .retain(|name, value| !is_empty(value) && name != "managedFields" && name != "selfLink");
+    Meta::deserialize(&*metadata).map(|_: Meta| ()).map_err(|error| format!("metadata: {error}"))
 }
 
 /// Removes what only the server may set in a new object.
@@ -131,21 +114,26 @@ pub(crate) fn give_birth(registered: &Registered, value: &mut Value, uid: &str, 
 /// Removes repeated owner references and returns the warning about them.
 pub(crate) fn dedup_owners(value: &mut Value) -> Option<String> {
     let owners = value.get_mut("metadata")?.get_mut("ownerReferences")?.as_array_mut()?;
-    let before = owners.len();
-    let mut seen = Vec::with_capacity(before);
+    let mut seen = Vec::with_capacity(owners.len());
+    let mut repeated: Vec<String> = vec![];
     owners.retain(|owner| {
         let new = !seen.contains(owner);
         if new {
             seen.push(owner.clone());
+            return true;
         }
-        new
+        let uid = owner.get("uid").and_then(Value::as_str).unwrap_or_default();
+        if !repeated.iter().any(|it| it == uid) {
+            repeated.push(uid.to_owned());
+        }
+        false
     });
-    let uid = seen.first()?.get("uid")?.as_str()?;
-    (owners.len() < before).then(|| {
+    (!repeated.is_empty()).then(|| {
         format!(
             ".metadata.ownerReferences contains duplicate entries; API server dedups owner \
              references in 1.20+, and may reject such requests as early as 1.24; please fix your \
-             requests; duplicate UID(s) observed: {uid}"
+             requests; duplicate UID(s) observed: {}",
+            repeated.join(", ")
         )
     })
 }
@@ -188,6 +176,57 @@ fn check_type(registered: &Registered, value: &mut Value) -> Result<(), ApiError
     Ok(())
 }
 
+/// Returns the warnings about a custom resource of a version that has no schema: all of it is unknown.
+pub(crate) fn of_unknown_version(
+    registered: &Registered,
+    validation: FieldValidation,
+    value: &Value,
+) -> Vec<String> {
+    let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let is_known = version.is_empty() || version == registered.resource.gvk.api_version();
+    if is_known || !registered.is_custom() || validation != FieldValidation::Warn {
+        return vec![];
+    }
+    let fields = value.as_object().into_iter().flat_map(Map::keys);
+    fields
+        .filter(|name| !["apiVersion", "kind", "metadata"].contains(&name.as_str()))
+        .map(|name| format!("unknown field \"{name}\""))
+        .collect()
+}
+
+/// Checks that a patch has left the type of an object as it was.
+pub(crate) fn check_patched(
+    registered: &Registered,
+    sent: Sent<'_>,
+    value: &mut Value,
+) -> Result<(), ApiError> {
+    let gvk = &registered.resource.gvk;
+    let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (version, kind) = (field("apiVersion"), field("kind"));
+    let is_same = version == gvk.api_version() && kind == gvk.kind;
+    // Strategic merge patches change what is typed already; for built-ins a missing type is no other one.
+    let is_overlooked = sent.is_strategic() || kind.is_empty() || version.is_empty();
+    if is_same || (is_overlooked && !registered.is_custom()) {
+        value["apiVersion"] = json!(gvk.api_version());
+        value["kind"] = json!(gvk.kind);
+        return Ok(());
+    }
+    if !registered.is_custom() {
+        return Err(sent.refuse(registered, &Unreadable::Said(no_conversion(gvk, &version, &kind))));
+    }
+    if kind.is_empty() {
+        let why = format!("Object 'Kind' is missing in '{value}'");
+        return Err(sent.refuse(registered, &Unreadable::Said(why)));
+    }
+    let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    if version != gvk.api_version() {
+        let why = format!("must be {}", gvk.api_version());
+        let error = FieldError::invalid("apiVersion", version, why);
+        return Err(ApiError::invalid_kind(&kind, &gvk.group, name, &[error]));
+    }
+    Err(wrong_type(registered, &version, &kind, name))
+}
+
 /// Returns the error of an object of another version or kind, in the words of the reference.
 fn wrong_type(registered: &Registered, version: &str, kind: &str, name: &str) -> ApiError {
     let gvk = &registered.resource.gvk;
@@ -204,20 +243,46 @@ fn wrong_type(registered: &Registered, version: &str, kind: &str, name: &str) ->
         return ApiError::invalid_kind(kind, &gvk.group, name, &[error]);
     }
     let short = version.rsplit('/').next().unwrap_or_default();
-    let why = if has_type(&version, kind) {
-        let package = gvk.group.split('.').next().unwrap_or_default();
-        let package = if package.is_empty() { "core" } else { package };
-        format!("converting ({short}.{kind}) to ({package}.{}): unknown conversion", gvk.kind)
-    } else {
-        format!(
-            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \
-             \"pkg/runtime/scheme.go:111\""
-        )
-    };
+    let why = no_conversion(gvk, &version, kind);
     ApiError::bad_request(format!(
         "{kind} in version \"{short}\" cannot be handled as a {}: {why}",
         gvk.kind
     ))
+}
+
+/// Returns why an object of one built-in version and kind cannot be had as another.
+fn no_conversion(gvk: &GroupVersionKind, version: &str, kind: &str) -> String {
+    if !has_type(version, kind) {
+        return unregistered(version, kind);
+    }
+    let short = version.rsplit('/').next().unwrap_or_default();
+    let package = gvk.group.split('.').next().unwrap_or_default();
+    let package = if package.is_empty() { "core" } else { package };
+    format!("converting ({short}.{kind}) to ({package}.{}): unknown conversion", gvk.kind)
+}
+
+/// Returns what is said of a kind that nobody knows in the place where it stands.
+pub(crate) fn unregistered(version: &str, kind: &str) -> String {
+    format!(
+        "no kind \"{kind}\" is registered for version \"{version}\" in scheme \
+         \"pkg/runtime/scheme.go:111\""
+    )
+}
+
+/// Returns a value as Go's `%v` prints it.
+pub(crate) fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" "))
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name}:{}", go_text(value)));
+            format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Returns what Go calls the type of a JSON value.
@@ -235,28 +300,6 @@ pub(crate) fn go_type(value: &Value) -> &'static str {
 /// Returns whether there is a built-in kind of this name.
 fn has_type(version: &str, kind: &str) -> bool {
     pack::of(&GroupVersionKind::new(version, kind)).is_some()
-}
-
-fn check_metadata_types(
-    registered: &Registered,
-    metadata: &Map<String, Value>,
-) -> Result<(), ApiError> {
-    let broken = |why: String| undecodable(registered, &format!("metadata: {why}"));
-    Meta::deserialize(metadata).map_err(|error| broken(error.to_string()))?;
-    let texts =
-        |value: &Value| value.as_object().is_some_and(|map| map.values().all(Value::is_string));
-    if !metadata.get("annotations").is_none_or(texts) {
-        return Err(broken("annotations are not a map of texts".to_owned()));
-    }
-    for field in ["generateName", "creationTimestamp", "deletionTimestamp"] {
-        if !metadata.get(field).is_none_or(Value::is_string) {
-            return Err(broken(format!("{field} is not a text")));
-        }
-    }
-    if !metadata.get("deletionGracePeriodSeconds").is_none_or(Value::is_i64) {
-        return Err(broken("deletionGracePeriodSeconds is not an integer".to_owned()));
-    }
-    Ok(())
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -1,6 +1,7 @@
 //! Pure: lists: selectors, pages and the tokens that lead from one page to the next.
 
 pub(crate) mod fields;
+mod refused;
 
 use std::sync::Arc;
 
@@ -54,9 +55,8 @@ impl Filter {
         name: &str,
         query: &Query,
     ) -> Result<Self, ApiError> {
-        let labels = Selector::parse(query.get("labelSelector")).map_err(|error| {
-            ApiError::bad_request(format!("unable to parse requirement: {error}"))
-        })?;
+        let labels = Selector::parse(query.get("labelSelector"))
+            .map_err(|error| ApiError::bad_request(refused::labels(&error)))?;
         let mut fields = FieldFilter::parse(registered, query.get("fieldSelector"))?;
         if !name.is_empty() {
             fields.require_name(name);
@@ -146,7 +146,11 @@ impl Continue {
         };
         let start = start.strip_suffix('\0').unwrap_or(&start);
         if start.is_empty() {
-            return Err(broken("encoded start key empty"));
+            return Err(broken(&format!("encoded start key empty (version {TOKEN_VERSION})")));
+        }
+        // A key that leads elsewhere is nobody's.
+        if start.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(broken(start));
         }
         let (namespace, name) = start.split_once('/').unwrap_or(("", start));
         Ok(Self { revision, after: ObjectKey::new(namespace, name) })

@@ -127,9 +127,10 @@ impl Registry {
         self.by_kind.get(gvk)
     }
 
-    /// Returns whether anything is served in the group and version.
-    pub(crate) fn serves(&self, version: &GroupVersion) -> bool {
-        self.all.iter().any(|each| each.resource.gvk.group_version() == *version)
+    /// Returns whether the group is not one of custom resources only.
+    pub(crate) fn is_built_in(&self, group: &str) -> bool {
+        let mut all = self.all().iter();
+        all.any(|it| !it.is_custom() && it.resource.gvk.group == group)
     }
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod config;
 mod container;
 mod endpoint;
+mod event;
 mod ingress;
 mod job;
 mod node;
@@ -40,7 +41,7 @@ pub(crate) fn validate(
         ("discovery.k8s.io", "EndpointSlice") => endpoint::slice(new, old, &mut errors),
         ("", "ConfigMap") => config::config_map(new, old, &mut errors),
         ("", "Secret") => config::secret(new, old, &mut errors),
-        ("", "Event") => config::event(new, &mut errors),
+        ("" | "events.k8s.io", "Event") => event::event(&gvk.group, new, old, &mut errors),
         ("apps", "Deployment") => workload::deployment(&spec, new, old, &mut errors),
         ("apps", "ReplicaSet") => workload::replica_set(&spec, new, old, &mut errors),
         ("apps", "DaemonSet") => workload::daemon_set(&spec, new, old, &mut errors),

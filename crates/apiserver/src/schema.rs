@@ -48,12 +48,18 @@ pub(crate) struct Schema {
     #[serde(deserialize_with = "nullable")]
     exclusive_minimum: bool,
     multiple_of: Option<f64>,
+    #[serde(deserialize_with = "count")]
     max_length: Option<u64>,
+    #[serde(deserialize_with = "count")]
     min_length: Option<u64>,
     pattern: Option<Pattern>,
+    #[serde(deserialize_with = "count")]
     max_items: Option<u64>,
+    #[serde(deserialize_with = "count")]
     min_items: Option<u64>,
+    #[serde(deserialize_with = "count")]
     max_properties: Option<u64>,
+    #[serde(deserialize_with = "count")]
     min_properties: Option<u64>,
     #[serde(deserialize_with = "nullable")]
     required: Vec<String>,
@@ -106,9 +112,13 @@ impl Schema {
                 return Err(vec![FieldError::invalid_without_value(path, error.to_string())]);
             }
         };
-        let mut errors = structural::check(path, &schema);
-        if errors.is_empty() {
-            errors = structural::check_defaults(path, &schema);
+        let mut errors = Vec::new();
+        // Of a schema with what no structural one can have, nothing is said of its structure.
+        if !keywords::is_unstructural(&broken_keywords) {
+            errors = structural::check(path, &schema);
+            if errors.is_empty() {
+                errors = structural::check_defaults(path, &schema);
+            }
         }
         errors.extend(broken_keywords);
         if errors.is_empty() {
@@ -132,7 +142,7 @@ impl Schema {
 
     /// Returns what is wrong with an object.
     pub(crate) fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let mut errors = check::check(self, "", object);
+        let mut errors = check::check(self, object);
         errors.extend(lists::check(self, object));
         errors
     }
@@ -142,7 +152,7 @@ impl Schema {
         let (Some(schema), Some(status)) = (self.property("status"), object.get("status")) else {
             return Vec::new();
         };
-        let mut errors = check::check(schema, "status", status);
+        let mut errors = check::check_at(&FieldPath::new("status"), schema, status);
         errors.extend(lists::check_at(&FieldPath::new("status"), schema, status));
         errors
     }
@@ -200,6 +210,15 @@ impl Schema {
 /// Returns whether the field belongs to every object, whatever the schema says.
 fn is_meta(name: &str) -> bool {
     matches!(name, "apiVersion" | "kind" | "metadata")
+}
+
+/// Reads a bound of a length, which nobody keeps from being negative; no length is below zero.
+fn count<'de, D>(deserializer: D) -> Result<Option<u64>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let bound = Option::<i64>::deserialize(deserializer)?;
+    Ok(bound.map(|bound| u64::try_from(bound).unwrap_or(0)))
 }
 
 /// Reads `null` as the default, as Go's decoder does.

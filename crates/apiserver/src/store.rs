@@ -289,7 +289,7 @@ impl State {
 }
 
 /// Serialises an object with its type first, so that lists can leave the type out without parsing.
-fn encode(gvk: Arc<GroupVersionKind>, value: &Value) -> Arc<Object> {
+pub(crate) fn encode(gvk: Arc<GroupVersionKind>, value: &Value) -> Arc<Object> {
     let fields = value.as_object().expect("a checked object is an object");
     let type_of = |name| fields.get(name).unwrap_or(&Value::Null);
     let mut text = Vec::with_capacity(USUAL_SIZE);

@@ -70,7 +70,7 @@ pub(crate) fn row(
     };
     let mut shown = json!({"cells": cells});
     match include {
-        IncludeObject::None => {}
+        IncludeObject::None => shown["object"] = Value::Null,
         IncludeObject::Metadata => {
             let mut object = json!({"kind": object["kind"], "metadata": object["metadata"]});
             template_generation::hide(&mut object);
@@ -93,7 +93,7 @@ struct Column(&'static str, &'static str, u8);
 impl Column {
     fn definition(&self) -> Value {
         let Self(name, data_type, priority) = *self;
-        let format = if name == "Name" && priority == 0 { "name" } else { "" };
+        let format = if name == "Name" { "name" } else { "" };
         json!({"name": name, "type": data_type, "format": format, "description": "",
             "priority": priority})
     }

@@ -13,6 +13,8 @@ use crate::pack::{self, Field, Leaf, Shape, Type};
 
 pub(crate) use self::leaf::float;
 
+const OBJECT_META: &str = "meta.v1.ObjectMeta";
+
 /// Why a value does not fit its built-in type.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum TypedError {
@@ -22,6 +24,40 @@ pub(crate) enum TypedError {
     /// A text is of the right type, but not in the right form.
     #[error("{0}")]
     Malformed(String),
+}
+
+impl TypedError {
+    /// Returns the reason in the words of Go's converter of maps, which has no names of fields.
+    pub(crate) fn in_map(&self) -> String {
+        let Self::Mismatch { found, expected, .. } = self else { return self.to_string() };
+        let (full, short) = match found.split(' ').next().unwrap_or_default() {
+            "bool" => ("bool", "bool"),
+            "number" if found.contains('.') => ("float64", "float64"),
+            "number" => ("int64", "int64"),
+            "array" => ("[]interface {}", "slice"),
+            "object" => ("map[string]interface {}", "map"),
+            _ => ("string", "string"),
+        };
+        if expected.starts_with("map[") {
+            format!("cannot restore map from {short}")
+        } else if expected.starts_with("[]") {
+            format!("cannot restore slice from {short}")
+        } else if expected.contains('.') {
+            format!("cannot restore struct from: {short}")
+        } else {
+            format!("cannot convert {full} to {expected}")
+        }
+    }
+}
+
+/// Brings the metadata of an object whose kind is not built in into its form, as [`normalise`] does.
+pub(crate) fn normalise_metadata(object: &mut Value) -> Result<Vec<String>, TypedError> {
+    let mut walk = Walk { path: "metadata".to_owned(), ..Walk::default() };
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    if let (Some(owner), Some(fields)) = (pack::named(OBJECT_META), metadata) {
+        walk.fields(owner, fields)?;
+    }
+    Ok(walk.unknown)
 }
 
 /// Brings an object into the form its Go type is written in and returns the paths of unknown fields.
@@ -162,9 +198,7 @@ impl Walk {
             found: match value {
                 Value::Null => "null".to_owned(),
                 Value::Bool(_) => "bool".to_owned(),
-                Value::Number(number) if !matches!(shape, Shape::Leaf(Leaf::String)) => {
-                    format!("number {number}")
-                }
+                Value::Number(number) if is_number(shape) => format!("number {number}"),
                 Value::Number(_) => "number".to_owned(),
                 Value::String(_) => "string".to_owned(),
                 Value::Array(_) => "array".to_owned(),
@@ -174,6 +208,12 @@ impl Walk {
             expected: go_type(shape),
         }
     }
+}
+
+/// Returns whether Go reads a number of the shape by its digits, and shows them if they do not fit.
+fn is_number(shape: &Shape) -> bool {
+    let numbers = [Leaf::Int32, Leaf::Int64, Leaf::Float, Leaf::IntOrString];
+    matches!(shape, Shape::Leaf(leaf) if numbers.contains(leaf))
 }
 
 fn joined(path: &str, name: &str) -> String {

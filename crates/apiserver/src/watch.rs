@@ -55,27 +55,49 @@ impl Change {
 
 /// Reads what a watch is asked for.
 pub(crate) fn plan(query: &Query) -> Result<WatchPlan, ApiError> {
+    query.number("limit")?;
+    let timeout = query.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok());
     let initial = query.flag("sendInitialEvents");
-    match (initial, query.get("resourceVersionMatch")) {
-        (None, "") | (Some(_), "NotOlderThan") => {}
-        (None, _) => {
-            let why =
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-            return Err(list_options(FieldError::forbidden("resourceVersionMatch", why)));
-        }
-        (Some(_), _) => {
-            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-            return Err(list_options(FieldError::forbidden("resourceVersionMatch", why)));
-        }
+    let errors = conflicts(initial.is_some(), query);
+    if !errors.is_empty() {
+        return Err(list_options(&errors));
     }
-    let revision = parse_revision(query.get("resourceVersion"))?.unwrap_or(0);
+    // A list says more of a revision that it cannot read; to a watch that is a failure of the server.
+    let revision = parse_revision(query.get("resourceVersion")).map_err(|error| {
+        let message = error.to_string();
+        ApiError::failure(message.strip_prefix("invalid resource version: ").unwrap_or(&message))
+    })?;
+    let revision = revision.unwrap_or(0);
     let start = match (initial, revision) {
         (Some(true), _) | (None, 0) => Start::Current,
         (Some(false), 0) => Start::Now,
         (_, revision) => Start::After(revision),
     };
     let bookmarks = query.is_true("allowWatchBookmarks");
-    Ok(WatchPlan { start, bookmarks, timeout: query.number("timeoutSeconds")? })
+    Ok(WatchPlan { start, bookmarks, timeout: timeout.filter(|seconds| 0 < *seconds) })
+}
+
+/// Returns which parameters of a watch do not go together.
+fn conflicts(is_initial: bool, query: &Query) -> Vec<FieldError> {
+    let (field, matching) = ("resourceVersionMatch", query.get("resourceVersionMatch"));
+    let mut errors = vec![];
+    if is_initial && matching != "NotOlderThan" {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        errors.push(FieldError::forbidden(field, why));
+    }
+    if !is_initial && !matching.is_empty() {
+        let why =
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        errors.push(FieldError::forbidden(field, why));
+    }
+    if !["", "NotOlderThan"].contains(&matching) {
+        errors.push(FieldError::not_supported(field, matching, &["NotOlderThan"]));
+    }
+    if !query.get("continue").is_empty() {
+        let why = "resourceVersionMatch is forbidden when continue is provided";
+        errors.push(FieldError::forbidden(field, why));
+    }
+    errors
 }
 
 /// Returns what a write means to a watch, and the object to show; nothing if it is not concerned.
@@ -155,7 +177,7 @@ mod tests {
             ("sendInitialEvents=false&resourceVersionMatch=NotOlderThan", Ok(Start::Now)),
             ("sendInitialEvents=true", Err(422)),
             ("resourceVersionMatch=NotOlderThan", Err(422)),
-            ("resourceVersion=x", Err(400)),
+            ("resourceVersion=x", Err(500)),
         ] {
             let found = plan(&Query::parse(query)).map(|it| it.start).map_err(|it| it.code());
             assert_eq!(found, expected, "{query}");

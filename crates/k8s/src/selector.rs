@@ -44,6 +44,14 @@ pub enum SelectorError {
         /// Which rule it breaks.
         reason: &'static str,
     },
+    /// A value that numbers are compared with is no integer.
+    #[error("`{value}`, which label `{key}` is compared with, is no integer")]
+    NoInteger {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
     /// The operator does not go with so many values.
     #[error("operator `{operator}` of `{key}` {reason}")]
     Values {
@@ -167,10 +175,11 @@ impl Requirement {
             Operator::Exists | Operator::DoesNotExist if !values.is_empty() => {
                 return Err(refuse("takes no values"));
             }
-            Operator::GreaterThan | Operator::LessThan
-                if values.iter().any(|value| value.parse::<i64>().is_err()) =>
-            {
-                return Err(refuse("needs an integer"));
+            Operator::GreaterThan | Operator::LessThan => {
+                let odd = values.iter().find(|value| value.parse::<i64>().is_err()).cloned();
+                if let Some(value) = odd {
+                    return Err(SelectorError::NoInteger { key, value });
+                }
             }
             _ => {}
         }

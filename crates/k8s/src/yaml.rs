@@ -45,6 +45,19 @@ pub struct Document {
     pub value: Value,
     /// The line its value starts at, counted from 1.
     pub line: usize,
+    /// The keys that stand twice in a mapping; the last value counts.
+    pub repeated: Vec<RepeatedKey>,
+}
+
+/// A key that stood in its mapping before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepeatedKey {
+    /// The key.
+    pub key: String,
+    /// Whether the key is a text and not, for example, a number.
+    pub is_text: bool,
+    /// The line its value starts at, counted from 1.
+    pub line: usize,
 }
 
 /// Reads all documents of a text; a text without any, such as an empty one, gives none.
@@ -63,7 +76,8 @@ pub fn documents(text: &str) -> Result<Vec<Document>, YamlError> {
             }
             Event::DocumentEnd => {
                 let line = line.unwrap_or(at.start.line());
-                documents.push(Document { value: builder.finish(), line });
+                let (value, repeated) = builder.finish();
+                documents.push(Document { value, line, repeated });
             }
             event => {
                 line.get_or_insert(at.start.line());

@@ -40,6 +40,7 @@ impl Backend {
         mut value: Value,
         options: WriteOptions<'_>,
     ) -> Result<Written, ApiError> {
+        options.warn(lifecycle::of_unknown_version(registered, options.validation, &value));
         lifecycle::identify(registered, namespace, &mut value)?;
         // Of what is not of its type nobody is said to own anything.
         let ownership = match options.ownership {
@@ -48,13 +49,13 @@ impl Backend {
         };
         lifecycle::wipe(registered, &mut value);
         let sent = managed::take(&mut value);
-        let mut warnings = admission::normalise(registered, &mut value, options.validation)?;
+        options.normalise(registered, &mut value)?;
         if !text(&value, "resourceVersion").is_empty() {
             let why = "resourceVersion should not be set on objects to be created";
             return Err(ApiError::failure(why));
         }
         self.check_place(registered, namespace, &value)?;
-        warnings.extend(lifecycle::dedup_owners(&mut value));
+        options.warn(lifecycle::dedup_owners(&mut value));
         // A generated name comes too late for what depends on it to be the sender's.
         let ungifted = Self::ungifted(registered, &value);
         self.name(registered, namespace, &mut value)?;
@@ -70,8 +71,8 @@ impl Backend {
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, &name, &errors));
         }
-        warnings.extend(admission::warnings(registered, Part::Main, &value));
         let key = ObjectKey::new(namespace, &name);
+        options.warn(admission::warnings(registered, Part::Main, &value));
         if let Some(existing) = self.0.store.get(&registered.storage, &key) {
             let deleting = existing.meta().is_deleting();
             return Err(ApiError::already_exists(registered, &name, deleting));
@@ -80,20 +81,21 @@ impl Backend {
         let object = if options.dry_run {
             Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)
         } else {
-            let object = self.commit(registered, value)?;
+            let object = self.commit(registered, Part::Main, value)?;
             self.after_create(registered, &object)?;
             object
         };
-        Ok(Written { object, created: true, warnings })
+        Ok(Written { object, created: true })
     }
 
     /// Writes a checked object and returns it as it is served.
     pub(super) fn commit(
         &self,
         registered: &Registered,
+        part: Part,
         mut value: Value,
     ) -> Result<Arc<Object>, ApiError> {
-        self.before_commit(registered, &mut value);
+        self.before_commit(registered, part, &mut value);
         convert::stored(registered, &mut value);
         // What is owned is told at a greater depth than it stands at: a deep object is kept without its owners.
         if k8s::json::is_too_deep(&value)

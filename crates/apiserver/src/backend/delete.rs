@@ -6,7 +6,7 @@ use k8s::{Object, ObjectKey};
 use serde_json::Value;
 
 use crate::{
-    backend::{Backend, DeleteOptions, Deleted},
+    backend::{Backend, DeleteOptions, Deleted, Part},
     convert,
     error::ApiError,
     lifecycle::deletion::{self, Deletion},
@@ -48,12 +48,16 @@ impl Backend {
             Deletion::Remove => Deleted::Gone(self.remove(registered, &old)),
             Deletion::MarkAndRemove(value) if options.dry_run => Deleted::Gone(unwritten(&value)?),
             Deletion::MarkAndRemove(value) => {
-                self.commit(registered, value)?;
+                self.commit(registered, Part::Main, value)?;
                 let marked = self.stored(registered, key)?;
                 Deleted::Gone(self.remove(registered, &marked))
             }
             Deletion::Mark(value) if options.dry_run => Deleted::Marked(unwritten(&value)?),
-            Deletion::Mark(value) => Deleted::Marked(self.commit(registered, value)?),
+            Deletion::Mark(value) => {
+                let marked = self.commit(registered, Part::Main, value)?;
+                self.after_mark(registered, key)?;
+                Deleted::Marked(marked)
+            }
         };
         Ok(deleted)
     }

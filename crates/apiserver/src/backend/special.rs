@@ -17,7 +17,7 @@ use crate::{
     error::ApiError,
     field::FieldError,
     furniture,
-    lifecycle::{self, rfc3339, update},
+    lifecycle::{self, deletion, rfc3339, update},
     registry::{Registered, Registry},
     rules,
 };
@@ -104,14 +104,15 @@ impl Backend {
         lifecycle::pods::bind(&mut pod, binding, self.now())
             .map_err(|why| ApiError::binding_conflict(&key.name, &why))?;
         if !dry_run {
-            self.commit(registered, pod)?;
+            self.commit(registered, Part::Main, pod)?;
         }
         Ok(())
     }
 
     /// Does what must be done before a checked object is written.
-    pub(super) fn before_commit(&self, registered: &Registered, value: &mut Value) {
-        if !admission::is_definition(registered) {
+    pub(super) fn before_commit(&self, registered: &Registered, part: Part, value: &mut Value) {
+        // Who writes a status may say anything; it is put right after that.
+        if !admission::is_definition(registered) || part == Part::Status {
             return;
         }
         let others = self.definitions(value);
@@ -119,6 +120,25 @@ impl Backend {
         crd::set_conditions(value, &rfc3339(self.now()), &taken);
         // Who sees the definition established must already find what it defines.
         self.register(others.iter().chain([&*value]));
+    }
+
+    /// Puts the status of a definition right that somebody else wrote.
+    pub(super) fn after_status(
+        &self,
+        registered: &Registered,
+        key: &ObjectKey,
+    ) -> Result<(), ApiError> {
+        if !admission::is_definition(registered) {
+            return Ok(());
+        }
+        let written = self.stored(registered, key)?.to_value();
+        let mut right = written.clone();
+        let taken = TakenNames::of(&right, &self.definitions(&right));
+        crd::set_conditions(&mut right, &rfc3339(self.now()), &taken);
+        if !update::is_same(&written, &right) {
+            self.commit(registered, Part::Main, right)?;
+        }
+        Ok(())
     }
 
     pub(super) fn after_create(
@@ -151,7 +171,8 @@ impl Backend {
 
     /// Makes a definition wait for the objects it defines.
     pub(super) fn before_delete(&self, registered: &Registered, value: &mut Value) {
-        if !admission::is_definition(registered) || !self.has_instances(value) {
+        let is_new = value.pointer("/metadata/deletionTimestamp").is_none();
+        if !admission::is_definition(registered) || !is_new {
             return;
         }
         let metadata = &mut value["metadata"];
@@ -163,6 +184,29 @@ impl Backend {
         {
             finalizers.push(json!(CLEANUP));
         }
+    }
+
+    /// Lets a definition go that waits for objects although there are none.
+    pub(super) fn after_mark(
+        &self,
+        registered: &Registered,
+        key: &ObjectKey,
+    ) -> Result<(), ApiError> {
+        if !admission::is_definition(registered) {
+            return Ok(());
+        }
+        let marked = self.stored(registered, key)?;
+        let mut value = marked.to_value();
+        if self.has_instances(&value) {
+            return Ok(());
+        }
+        if let Some(finalizers) = value["metadata"]["finalizers"].as_array_mut() {
+            finalizers.retain(|it| it != CLEANUP);
+        }
+        if deletion::is_done(registered, &value) {
+            self.remove(registered, &marked);
+        }
+        Ok(())
     }
 
     /// Takes a removed definition out of service and gives its names to those that waited for them.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s::{Object, ObjectKey};
+use k8s::{Object, ObjectKey, Resource};
 use serde_json::Value;
 
 use crate::{
@@ -34,11 +34,13 @@ impl Backend {
     ) -> Result<Written, ApiError> {
         let Modify { registered, key, part, options } = modify;
         let ObjectKey { namespace, name } = key;
+        options.warn(lifecycle::of_unknown_version(registered, options.validation, &value));
         lifecycle::identify(registered, namespace, &mut value)?;
         check_name(name, &value)?;
         let _writer = self.0.store.writer();
         let Some(old) = self.0.store.get(&registered.storage, key) else {
             if part == Part::Main && registered.update.creates() {
+                check_uid(registered, key, "", text(&value, "uid"))?;
                 if let Some(metadata) = value["metadata"].as_object_mut() {
                     metadata.remove("resourceVersion");
                 }
@@ -47,6 +49,7 @@ impl Backend {
             return Err(ApiError::not_found(registered, name));
         };
         check_version(registered, &value)?;
+        check_uid(registered, key, &old.meta().uid, text(&value, "uid"))?;
         self.write(modify, &old, value)
     }
 
@@ -58,8 +61,17 @@ impl Backend {
     ) -> Result<Written, ApiError> {
         let _writer = self.0.store.writer();
         let old = self.stored(modify.registered, modify.key)?;
-        let value = change(&convert::served_value(modify.registered, &old))?;
-        self.write(modify, &old, value)
+        let mut value = change(&convert::served_value(modify.registered, &old))?;
+        let patched = modify.options.sent.is_patch().then(|| value.clone());
+        let sent = modify.options.sent.into(patched.as_ref());
+        if sent.is_patch() {
+            let validation = modify.options.validation;
+            let unknown = lifecycle::of_unknown_version(modify.registered, validation, &value);
+            modify.options.warn(unknown);
+            lifecycle::check_patched(modify.registered, sent, &mut value)?;
+        }
+        let options = WriteOptions { sent, ..modify.options };
+        self.write(Modify { options, ..modify }, &old, value)
     }
 
     pub(super) fn write(
@@ -70,13 +82,14 @@ impl Backend {
     ) -> Result<Written, ApiError> {
         let Modify { registered, key, part, options } = modify;
         let name = &key.name;
-        check_preconditions(registered, old, &value)?;
+        check_revision(registered, old, &value)?;
         let sent = managed::take(&mut value);
-        let mut warnings = admission::normalise(registered, &mut value, options.validation)?;
+        options.normalise(registered, &mut value)?;
         let mut before = convert::served_value(registered, old);
         let held = managed::take(&mut before);
+        let fixed = update::fixed(part, &before, &value);
         update::limit(registered, part, &before, &mut value);
-        warnings.extend(lifecycle::dedup_owners(&mut value));
+        options.warn(lifecycle::dedup_owners(&mut value));
         admission::complete(registered, &mut value, false);
         let places = (Some(&before), held.as_ref());
         let managed = self.owners(registered, options.ownership, places, (&value, sent));
@@ -85,12 +98,13 @@ impl Backend {
             pods::readmit(&mut value, &before);
         }
         prepare::prepare(registered, part, (&mut value, Some(&before)), self.now());
-        let mut errors = self.assign(registered, &mut value, Some(&before));
+        let mut errors = fixed;
+        errors.extend(self.assign(registered, &mut value, Some(&before)));
         errors.extend(self.check(registered, part, &value, Some(&before)));
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, name, &errors));
         }
-        warnings.extend(admission::warnings(registered, part, &value));
+        options.warn(admission::warnings(registered, part, &value));
         if part == Part::Main {
             update::count_generation(registered, &before, &mut value);
         }
@@ -99,15 +113,21 @@ impl Backend {
             update::is_same(&before, &value) && managed::is_same(held.as_ref(), managed.as_ref());
         managed::put(&mut value, managed);
         let object = if deletion::is_done(registered, &value) && !options.dry_run {
-            self.remove(registered, old)
+            self.remove(registered, old);
+            // The answer shows what the write made of it, the event what was there.
+            Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)
         } else if is_same {
             convert::served(registered, old)
         } else if options.dry_run {
             Arc::new(Object::from_value(&value).map_err(ApiError::internal)?)
         } else {
-            self.commit(registered, value)?
+            let object = self.commit(registered, part, value)?;
+            if part == Part::Status {
+                self.after_status(registered, key)?;
+            }
+            object
         };
-        Ok(Written { object, created: false, warnings })
+        Ok(Written { object, created: false })
     }
 }
 
@@ -128,25 +148,39 @@ fn check_version(registered: &Registered, value: &Value) -> Result<(), ApiError>
     if registered.update.is_versioned() && text(value, "resourceVersion").is_empty() {
         let why = "must be specified for an update";
         let error = FieldError::invalid("metadata.resourceVersion", 0, why);
-        return Err(ApiError::invalid(registered, text(value, "name"), &[error]));
+        let name = text(value, "name");
+        // Custom resources are called by their plural here, unlike anywhere else.
+        return Err(if registered.is_custom() {
+            let Resource { gvk, plural, .. } = &registered.resource;
+            ApiError::invalid_kind(plural, &gvk.group, name, &[error])
+        } else {
+            ApiError::invalid(registered, name, &[error])
+        });
     }
     Ok(())
 }
 
-fn check_preconditions(
+/// Who sends a whole object may say which one it is to replace.
+fn check_uid(
     registered: &Registered,
-    old: &Object,
-    value: &Value,
+    key: &ObjectKey,
+    uid: &str,
+    wanted: &str,
 ) -> Result<(), ApiError> {
-    let name = &old.meta().name;
-    let uid = text(value, "uid");
-    if !uid.is_empty() && uid != old.meta().uid {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            old.meta().uid
-        );
-        return Err(ApiError::conflict(registered, name, &why));
+    if wanted.is_empty() || wanted == uid {
+        return Ok(());
     }
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: \
+         {uid}",
+        registered.resource.plural, key.namespace, key.name
+    );
+    Err(ApiError::conflict(registered, &key.name, &why))
+}
+
+fn check_revision(registered: &Registered, old: &Object, value: &Value) -> Result<(), ApiError> {
+    let name = &old.meta().name;
     let version = text(value, "resourceVersion");
     match version {
         "" | "0" => Ok(()),

@@ -191,13 +191,12 @@ fn set_condition(
 }
 
 /// Returns the versions objects may be stored in: those so far and the storage version.
-fn stored_versions(crd: &Value) -> Vec<String> {
+pub(super) fn stored_versions(crd: &Value) -> Vec<String> {
     let mut stored = texts(crd.pointer("/status/storedVersions"));
-    for version in list(crd, "/spec/versions") {
+    let is_storage = |it: &&Value| it.get("storage") == Some(&Value::Bool(true));
+    if let Some(version) = list(crd, "/spec/versions").iter().find(is_storage) {
         let name = at(version, "/name");
-        if version.get("storage") == Some(&Value::Bool(true))
-            && !stored.iter().any(|each| each == name)
-        {
+        if !stored.iter().any(|each| each == name) {
             stored.push(name.to_owned());
         }
     }

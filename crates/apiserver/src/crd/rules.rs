@@ -5,21 +5,30 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    crd::{APPROVED, at, conditions, list, schemas, texts},
+    crd::{APPROVED, at, conditions, internal, list, schemas, texts},
     dns,
     field::{FieldError, FieldPath, quote},
 };
 
 const PULL_REQUEST: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
 
+/// Returns whether a new definition is not called as it must be.
+pub(super) fn check_name(crd: &Value) -> Vec<FieldError> {
+    let wanted = format!("{}.{}", at(crd, "/spec/names/plural"), at(crd, "/spec/group"));
+    let mut errors = Vec::new();
+    for field in ["generateName", "name"] {
+        let given = at(crd, &format!("/metadata/{field}"));
+        if given != wanted && (field == "name" || !given.is_empty()) {
+            let detail = r#"must be spec.names.plural+"."+spec.group"#;
+            errors.push(FieldError::invalid(format!("metadata.{field}"), given, detail));
+        }
+    }
+    errors
+}
+
 /// Returns what is wrong with a definition by itself.
 pub(super) fn check(crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let name = at(crd, "/metadata/name");
-    if name != format!("{}.{}", at(crd, "/spec/names/plural"), at(crd, "/spec/group")) {
-        let detail = r#"must be spec.names.plural+"."+spec.group"#;
-        errors.push(FieldError::invalid("metadata.name", name, detail));
-    }
     let spec = FieldPath::new("spec");
     group(crd, &spec, &mut errors);
     match at(crd, "/spec/scope") {
@@ -116,7 +125,7 @@ fn versions(crd: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) {
     }
     errors.extend(schemas::check(crd));
     let unique: BTreeSet<_> = versions.iter().map(|version| at(version, "/name")).collect();
-    let shown = || Value::Array(versions.to_vec());
+    let shown = || internal::versions(crd);
     if unique.len() != versions.len() {
         errors.push(FieldError::invalid(path, shown(), "must contain unique version names"));
     }
@@ -124,6 +133,10 @@ fn versions(crd: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) {
     if versions.iter().filter(is_storage).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid(path, shown(), detail));
+    }
+    // The first version also stands where there was only one once.
+    if let Some(first) = versions.first().map(|version| at(version, "/name")) {
+        label(first, &FieldPath::new("spec.version"), errors);
     }
 }
 
@@ -215,7 +228,20 @@ fn webhook_conversion(webhook: &Value, path: &FieldPath, errors: &mut Vec<FieldE
 fn stored_versions(crd: &Value, errors: &mut Vec<FieldError>) {
     let path = FieldPath::new("status.storedVersions");
     let versions = list(crd, "/spec/versions");
-    for (index, stored) in texts(crd.pointer("/status/storedVersions")).iter().enumerate() {
+    let stored = conditions::stored_versions(crd);
+    if stored.is_empty() {
+        let detail = "must have at least one stored version";
+        errors.push(FieldError::invalid(path, Value::Null, detail));
+        return;
+    }
+    for version in versions.iter().filter(|it| it.get("storage") == Some(&Value::Bool(true))) {
+        let name = at(version, "/name");
+        if !stored.iter().any(|each| each == name) {
+            let detail = format!("must have the storage version {name}");
+            errors.push(FieldError::invalid(&path, stored.clone(), detail));
+        }
+    }
+    for (index, stored) in stored.iter().enumerate() {
         if !versions.iter().any(|version| at(version, "/name") == stored) {
             let detail = format!(
                 "missing from spec.versions; {stored} was previously a storage version, and must \

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{backend::Part, field::FieldError, registry::ScalePaths};
+use crate::{backend::Part, field::FieldError, lifecycle::go_text, registry::ScalePaths};
 
 /// Returns what is wrong with the numbers and the selector; a write of the status looks at the status alone.
 pub(crate) fn check(paths: &ScalePaths, part: Part, object: &Value) -> Vec<FieldError> {
@@ -72,22 +72,6 @@ fn go_type(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "[]interface {}",
         Value::Object(_) => "map[string]interface {}",
-    }
-}
-
-/// Returns a value as Go's `%v` prints it.
-fn go_text(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" "))
-        }
-        Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| format!("{name}:{}", go_text(value)));
-            format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
-        }
-        other => other.to_string(),
     }
 }
 

@@ -5,7 +5,7 @@ use k8s::{GroupVersionKind, ObjectKey};
 use serde_json::Value;
 
 use crate::{
-    backend::{Modify, Part, WriteOptions},
+    backend::{FieldValidation, Modify, Part, WriteOptions},
     error::ApiError,
     field::FieldError,
     http::{
@@ -25,7 +25,6 @@ pub(crate) struct Apply<'a> {
     pub(crate) manager: &'a str,
     pub(crate) force: bool,
     pub(crate) options: WriteOptions<'a>,
-    pub(crate) warnings: Vec<String>,
 }
 
 pub(crate) fn apply(
@@ -34,44 +33,38 @@ pub(crate) fn apply(
     key: &ObjectKey,
     part: Part,
 ) -> Result<Answer, ApiError> {
-    let apply = read(call, registered, &registered.resource.gvk)?;
-    let Apply { wanted, manager, force, options, warnings } = apply;
+    let Apply { wanted, manager, force, options } = read(call, &registered.resource.gvk)?;
     let modify = Modify { registered, key, part, options };
     let author = Author { name: manager, subresource: part.subresource() };
     let written = call.backend().apply(modify, author, (&wanted, force))?;
-    write::written_answer(call, registered, &written, &warnings)
+    write::written_answer(call, registered, &written)
 }
 
 /// Reads the body and the options of an apply of an object of this kind.
-pub(crate) fn read<'a>(
-    call: &'a Call,
-    registered: &Registered,
-    gvk: &GroupVersionKind,
-) -> Result<Apply<'a>, ApiError> {
+pub(crate) fn read<'a>(call: &'a Call, gvk: &GroupVersionKind) -> Result<Apply<'a>, ApiError> {
     let options = call.write_options("PatchOptions")?;
     let manager = call.query.get("fieldManager");
     if manager.is_empty() {
         let error = FieldError::required("fieldManager", "is required for apply patch");
         return Err(ApiError::invalid_kind("PatchOptions", "meta.k8s.io", "", &[error]));
     }
-    let Decoded { value: wanted, flaws } = decode(call)?;
-    let warnings = body::judge(registered, flaws, options.validation)?;
+    let Decoded { value: wanted, text } = decode(call)?;
+    if let (FieldValidation::Strict, Some(flaw)) = (options.validation, text.flaws.first()) {
+        let why = format!("error strict decoding YAML: error converting YAML to JSON: {flaw}");
+        return Err(ApiError::bad_request(why));
+    }
+    // What is unknown is no matter here: what is applied must fit the schema.
+    options.warn(text.sent().warnings(options.validation));
     check_type(&wanted, gvk)?;
     check_metadata(&wanted)?;
     let force = call.query.is_true("force");
-    Ok(Apply { wanted, manager, force, options, warnings })
+    Ok(Apply { wanted, manager, force, options })
 }
 
-fn decode(call: &Call) -> Result<Decoded, ApiError> {
+fn decode(call: &Call) -> Result<Decoded<'_>, ApiError> {
     debug_assert!(!call.header(header::CONTENT_TYPE).is_empty(), "an apply is known by its type");
-    let is_json = call.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    // Most clients send JSON, which is YAML too, but faster to read.
-    let json = is_json.then(|| body::decode(&call.body, Encoding::Json).ok()).flatten();
-    let decoded = match json {
-        Some(decoded) => decoded,
-        None => body::decode(&call.body, Encoding::Yaml)
-            .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?,
-    };
+    let decoded = body::decode(&call.body, Encoding::Yaml)
+        .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
     if decoded.value.is_object() {
         Ok(decoded)
     } else {

@@ -1,26 +1,51 @@
 //! Reading request bodies.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use k8s::json::JsonError;
+use k8s::{
+    GroupVersionKind,
+    json::JsonError,
+    yaml::{Document, RepeatedKey, YamlError},
+};
 use serde_json::{Map, Value};
 use tower::BoxError;
 
 use crate::{
-    backend::FieldValidation, duplicates, error::ApiError, http::media::Encoding, lifecycle,
+    duplicates,
+    error::ApiError,
+    field::quote,
+    http::media::Encoding,
+    lifecycle,
     registry::Registered,
+    sent::{Sent, YAML},
+    typed,
 };
 
 /// How much of a body that cannot be read is shown.
 const SHOWN: usize = 1024;
 
 /// A decoded body and what was odd about it.
-pub(crate) struct Decoded {
+pub(crate) struct Decoded<'b> {
     pub(crate) value: Value,
+    pub(crate) text: Text<'b>,
+}
+
+/// What a body says word by word.
+#[derive(Default)]
+pub(crate) struct Text<'b> {
+    /// The body as JSON.
+    json: Cow<'b, [u8]>,
     /// What a strict decoder would refuse, such as a key that occurs twice.
     pub(crate) flaws: Vec<String>,
+}
+
+impl Text<'_> {
+    /// Returns the body as what was sent.
+    pub(crate) fn sent(&self) -> Sent<'_> {
+        Sent::Object { json: &self.json, flaws: &self.flaws }
+    }
 }
 
 /// Reads a whole body of at most `limit` bytes.
@@ -37,12 +62,12 @@ where
 }
 
 /// Decodes a body.
-pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Decoded, ApiError> {
+pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Decoded<'_>, ApiError> {
     match encoding {
-        Encoding::Json => json(bytes),
-        Encoding::Yaml => yaml(bytes),
+        Encoding::Json => json(bytes).map_err(|error| ApiError::bad_request(error.to_string())),
+        Encoding::Yaml => yaml(bytes).map_err(ApiError::bad_request),
         Encoding::Protobuf => crate::protobuf::decode(bytes)
-            .map(|value| Decoded { value, flaws: vec![] })
+            .map(|value| Decoded { value, text: Text::default() })
             .map_err(|error| ApiError::bad_request(error.to_string())),
     }
 }
@@ -52,11 +77,11 @@ pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Decoded, ApiErr
 /// # Errors
 ///
 /// In the words of the reference, which looks at the body's kind before all else and tells of its bytes.
-pub(crate) fn decode_as(
+pub(crate) fn decode_as<'b>(
     registered: &Registered,
-    bytes: &[u8],
+    bytes: &'b [u8],
     encoding: Encoding,
-) -> Result<Decoded, ApiError> {
+) -> Result<Decoded<'b>, ApiError> {
     let refused = |why: String| {
         let kind = &registered.resource.gvk.kind;
         let what = format!("the object provided is unrecognized (must be of type {kind})");
@@ -67,30 +92,57 @@ pub(crate) fn decode_as(
                    115 0]";
         return Err(refused(format!("{why} ({})", hex(bytes))));
     }
-    if encoding != Encoding::Json {
+    if encoding == Encoding::Protobuf {
         return decode(bytes, encoding);
     }
     let unversioned = |why: String, shown: String| {
         refused(format!("couldn't get version/kind; json parse error: {why} ({shown})"))
     };
-    if let Err(error) = k8s::json::parse(bytes) {
-        let shown = match bytes {
-            [] => "<empty>".to_owned(),
-            bytes => String::from_utf8_lossy(bytes).into_owned(),
-        };
-        return Err(unversioned(unread(&error, bytes), shown.chars().take(SHOWN).collect()));
-    }
-    let mut decoded = json(bytes)?;
+    let decoded = match encoding {
+        Encoding::Yaml => {
+            yaml(bytes).map_err(|error| refused(format!("{error} ({})", hex(bytes))))?
+        }
+        _ => json(bytes).map_err(|error| {
+            let shown = match bytes {
+                [] => "<empty>".to_owned(),
+                bytes => String::from_utf8_lossy(bytes).into_owned(),
+            };
+            unversioned(unread(&error, bytes), shown.chars().take(SHOWN).collect())
+        })?,
+    };
+    let mut decoded = decoded;
     match &decoded.value {
         Value::Object(_) => {}
         Value::Null => decoded.value = Value::Object(Map::new()),
         other => {
-            let target = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-            return Err(unversioned(unfit(other, target), hex(bytes)));
+            return Err(unversioned(unfit(other, TYPE_META), hex(bytes)));
         }
     }
     Ok(decoded)
 }
+
+/// Decodes the options of a deletion.
+pub(crate) fn options(bytes: &[u8], encoding: Encoding) -> Result<Value, ApiError> {
+    let unversioned =
+        |why| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {why}"));
+    let mut value = match encoding {
+        Encoding::Json => json(bytes).map_err(|error| unversioned(unread(&error, bytes)))?.value,
+        other => decode(bytes, other)?.value,
+    };
+    if !value.is_object() {
+        return Err(unversioned(unfit(&value, TYPE_META)));
+    }
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if !["", "DeleteOptions"].contains(&kind) {
+        return Err(ApiError::bad_request(lifecycle::unregistered(version, kind)));
+    }
+    let gvk = GroupVersionKind::new("meta.k8s.io/v1", "DeleteOptions");
+    typed::normalise(&gvk, &mut value).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    Ok(value)
+}
+
+const TYPE_META: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
 /// Returns what Go says of bytes that are not JSON.
 pub(crate) fn unread(error: &JsonError, bytes: &[u8]) -> String {
@@ -116,46 +168,50 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().take(SHOWN).fold(String::new(), pair)
 }
 
-/// Returns the flaws as warnings, or refuses them, as the request wants.
-pub(crate) fn judge(
-    registered: &Registered,
-    flaws: Vec<String>,
-    validation: FieldValidation,
-) -> Result<Vec<String>, ApiError> {
-    match validation {
-        FieldValidation::Ignore => Ok(vec![]),
-        FieldValidation::Warn => Ok(flaws),
-        FieldValidation::Strict if flaws.is_empty() => Ok(flaws),
-        FieldValidation::Strict => {
-            let why = format!("strict decoding error: {}", flaws.join(", "));
-            Err(lifecycle::undecodable(registered, &why))
-        }
-    }
-}
-
-fn json(bytes: &[u8]) -> Result<Decoded, ApiError> {
+/// Decodes JSON.
+pub(crate) fn json(bytes: &[u8]) -> Result<Decoded<'_>, JsonError> {
     if let Ok(value) = k8s::json::parse_strict(bytes) {
-        return Ok(Decoded { value, flaws: vec![] });
+        return Ok(Decoded { value, text: Text { json: bytes.into(), flaws: vec![] } });
     }
-    let value =
-        k8s::json::parse(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let twice = duplicates::find(bytes);
-    let flaws = twice.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
-    Ok(Decoded { value, flaws })
+    let value = k8s::json::parse(bytes)?;
+    let text = Text { json: bytes.into(), flaws: duplicates::find(bytes) };
+    Ok(Decoded { value, text })
 }
 
-fn yaml(bytes: &[u8]) -> Result<Decoded, ApiError> {
+fn yaml(bytes: &[u8]) -> Result<Decoded<'_>, String> {
     // The YAML parser follows no more than 255 brackets; most of what uses more is JSON under another name.
     if let Ok(value) = k8s::json::parse_strict(bytes) {
-        return Ok(Decoded { value, flaws: vec![] });
+        return Ok(Decoded { value, text: Text { json: bytes.into(), flaws: vec![] } });
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| ApiError::bad_request("the body is not UTF-8 text"))?;
-    let mut documents =
-        k8s::yaml::documents(text).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    if 1 < documents.len() {
-        return Err(ApiError::bad_request("the body holds more than one document"));
-    }
-    let value = documents.pop().map_or(Value::Null, |document| document.value);
-    Ok(Decoded { value, flaws: vec![] })
+    let text = std::str::from_utf8(bytes).map_err(|_| "yaml: invalid UTF-8 text".to_owned())?;
+    // What follows the first document is not read, but must be YAML.
+    let documents = k8s::yaml::documents(text).map_err(|error| said(&error, text))?;
+    let Some(Document { value, repeated, .. }) = documents.into_iter().next() else {
+        return Ok(Decoded { value: Value::Null, text: Text::default() });
+    };
+    let flaw = |it: &RepeatedKey| {
+        let key = if it.is_text { quote(&it.key) } else { it.key.clone() };
+        format!("  line {}: key {key} already set in map", it.line)
+    };
+    let lines: Vec<_> = repeated.iter().map(flaw).collect();
+    let flaws = match lines.as_slice() {
+        [] => vec![],
+        lines => vec![format!("{YAML}{}", lines.join("\n"))],
+    };
+    let json = serde_json::to_vec(&value).unwrap_or_default().into();
+    Ok(Decoded { value, text: Text { json, flaws } })
+}
+
+/// Returns what Go's parser says of the most frequent ways to break YAML.
+fn said(error: &YamlError, text: &str) -> String {
+    let why = if error.reason.starts_with("while parsing a flow sequence") {
+        "did not find expected ',' or ']'"
+    } else if error.reason.starts_with("while parsing a flow mapping") {
+        "did not find expected ',' or '}'"
+    } else {
+        &error.reason
+    };
+    // Its lines are counted from the start of what it could not finish.
+    let line = error.line.min(text.lines().count().max(1));
+    format!("yaml: line {line}: {why}")
 }

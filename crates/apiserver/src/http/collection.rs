@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     convert,
     error::ApiError,
-    http::{Call, query::Revision, respond::Answer, shape, write},
+    http::{Call, media::Shape, query::Revision, respond::Answer, shape, write},
     list::{self, Continue, Filter, Page},
     registry::Registered,
     store::Snapshot,
@@ -28,9 +28,11 @@ pub(crate) fn list(
 ) -> Result<Answer, ApiError> {
     let filter = Filter::parse(registered, namespace, "", &call.query)?;
     let wanted = call.query.list_revision()?;
+    call.query.number("timeoutSeconds")?;
     let limit = match wanted {
         Revision::Any => 0,
-        _ => usize::try_from(call.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX),
+        // A negative limit is none.
+        _ => usize::try_from(call.query.number("limit")?.unwrap_or(0)).unwrap_or(0),
     };
     let from = match call.query.get("continue") {
         "" => None,
@@ -39,7 +41,12 @@ pub(crate) fn list(
     let snapshot = snapshot(call, registered, namespace, wanted, from.as_ref())?;
     let objects = snapshot.objects.iter().map(|it| convert::served(registered, it)).collect();
     let page = list::page(objects, &filter, from.as_ref().map(|it| &it.after), limit);
-    shape::list(call, registered, &page.objects, &metadata(&page, snapshot.revision))
+    shape::list(
+        call,
+        registered,
+        &page.objects,
+        &metadata(call, registered, &page, snapshot.revision),
+    )
 }
 
 /// Deletes what a list would show and answers with that list, as it was before.
@@ -49,7 +56,7 @@ pub(crate) fn delete(
     namespace: &str,
 ) -> Result<Answer, ApiError> {
     let filter = Filter::parse(registered, namespace, "", &call.query)?;
-    let options = write::delete_options(call, registered)?;
+    let options = write::delete_options(call)?;
     let backend = call.backend();
     let Snapshot { objects, revision } = backend.store().list(&registered.storage, namespace);
     let objects = objects.iter().map(|it| convert::served(registered, it)).collect();
@@ -61,7 +68,7 @@ pub(crate) fn delete(
             result => drop(result?),
         }
     }
-    let metadata = json!({"resourceVersion": revision.to_string()});
+    let metadata = last_page(call, registered, revision);
     shape::list(call, registered, &objects, &metadata)
 }
 
@@ -86,8 +93,18 @@ fn snapshot(
     }
 }
 
-fn metadata(page: &Page, revision: u64) -> Value {
+/// Returns the metadata of a list after which nothing follows.
+fn last_page(call: &Call, registered: &Registered, revision: u64) -> Value {
     let mut metadata = json!({"resourceVersion": revision.to_string()});
+    // Lists of custom resources are no Go structs, which would leave it out.
+    if registered.is_custom() && call.wanted.shape == Shape::Plain {
+        metadata["continue"] = json!("");
+    }
+    metadata
+}
+
+fn metadata(call: &Call, registered: &Registered, page: &Page, revision: u64) -> Value {
+    let mut metadata = last_page(call, registered, revision);
     if let Some(after) = &page.more_after {
         let token = Continue { revision: Some(revision), after: after.clone() };
         metadata["continue"] = json!(token.encode());

@@ -76,17 +76,30 @@ impl Encoding {
     }
 }
 
+/// What is asked for, on which it depends what is said when there is no form for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// Anything of custom resources.
+    Custom,
+    /// What can be listed and watched.
+    Collection,
+    /// Everything else.
+    Object,
+}
+
 /// Picks the form of an answer from an `Accept` header.
-pub(crate) fn negotiate(accept: &str) -> Result<Wanted, ApiError> {
+pub(crate) fn negotiate(accept: &str, offer: Offer) -> Result<Wanted, ApiError> {
     if accept.trim().is_empty() {
         return Ok(Wanted::default());
     }
     let clauses = clauses(accept);
     clauses.iter().find_map(wanted).ok_or_else(|| {
-        if clauses.iter().any(|clause| AVAILABLE.contains(&clause.kind.as_str())) {
-            ApiError::not_acceptable(&AVAILABLE[..3])
-        } else {
-            ApiError::no_representation(&AVAILABLE)
+        let is_known = clauses.iter().any(|clause| AVAILABLE.contains(&clause.kind.as_str()));
+        match offer {
+            _ if is_known => ApiError::not_acceptable(&AVAILABLE[..3]),
+            Offer::Custom => ApiError::not_acceptable(&AVAILABLE[..3]),
+            Offer::Object => ApiError::no_representation(&AVAILABLE[..3]),
+            Offer::Collection => ApiError::no_representation(&AVAILABLE),
         }
     })
 }
@@ -189,10 +202,10 @@ mod tests {
                 Shape::Metadata,
             ),
         ] {
-            let wanted = negotiate(accept).unwrap();
+            let wanted = negotiate(accept, Offer::Object).unwrap();
             assert_eq!((wanted.encoding, wanted.shape), (encoding, shape), "{accept}");
         }
-        assert_eq!(negotiate("text/html").unwrap_err().code(), 406);
+        assert_eq!(negotiate("text/html", Offer::Custom).unwrap_err().code(), 406);
     }
 
     #[test]
@@ -207,7 +220,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_header_is_read_or_refused(text in ".{0,60}") {
-            let _ = (negotiate(&text), body_encoding(&text, false), patch_kind(&text, true));
+            let _ = (negotiate(&text, Offer::Object), body_encoding(&text, false), patch_kind(&text, true));
         }
     }
 }

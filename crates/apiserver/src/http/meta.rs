@@ -34,7 +34,7 @@ pub(crate) fn handle(call: &Call, route: &Route) -> Result<Answer, ApiError> {
     };
     match route {
         Route::Version => json(&version()),
-        Route::Health => Ok(respond::text(200, "ok")),
+        Route::Health => Ok(health()),
         Route::Index => json(&index(call)),
         Route::CoreVersions => groups(call, Root::Core),
         Route::Groups => groups(call, Root::Groups),
@@ -48,6 +48,13 @@ pub(crate) fn handle(call: &Call, route: &Route) -> Result<Answer, ApiError> {
         Route::OpenIdConfiguration => Ok(token::configuration(call)),
         _ => Err(ApiError::page_not_found()),
     }
+}
+
+fn health() -> Answer {
+    let mut answer = respond::text(200, "ok");
+    let nosniff = HeaderValue::from_static("nosniff");
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    answer
 }
 
 /// Answers with everything below a root: one document of it all if that is asked for, else the groups.

@@ -1,13 +1,18 @@
 //! Patches: reading them and applying them to a value.
 
-use k8s::patch::PatchError;
 use serde_json::Value;
 
 use crate::{
     error::ApiError,
     field::FieldError,
-    http::{Call, body, media::PatchKind},
+    http::{
+        Call,
+        body::{self, Decoded},
+        media::PatchKind,
+    },
+    lifecycle,
     registry::Registered,
+    sent::Sent,
     strategic::{self, StrategicError},
 };
 
@@ -16,6 +21,15 @@ use crate::{
 pub(crate) struct Patch {
     kind: PatchKind,
     value: Value,
+    /// What a strict decoder minds in it.
+    flaws: Vec<String>,
+}
+
+impl Patch {
+    /// Returns the patch as what was sent.
+    pub(crate) fn sent(&self) -> Sent<'_> {
+        Sent::Patch { patch: &self.value, kind: self.kind, flaws: &self.flaws, patched: None }
+    }
 }
 
 /// How many operations a JSON patch may have.
@@ -27,7 +41,7 @@ pub(crate) fn parse(call: &Call, kind: PatchKind) -> Result<Patch, ApiError> {
         let error = FieldError::forbidden("force", why);
         return Err(ApiError::invalid_kind("PatchOptions", "meta.k8s.io", "", &[error]));
     }
-    let value = k8s::json::parse(&call.body).map_err(|error| {
+    let Decoded { value, text } = body::json(&call.body).map_err(|error| {
         let why = body::unread(&error, &call.body);
         ApiError::bad_request(format!("error decoding patch: {why}"))
     })?;
@@ -39,12 +53,17 @@ pub(crate) fn parse(call: &Call, kind: PatchKind) -> Result<Patch, ApiError> {
             );
             return Err(ApiError::too_many_operations(message));
         }
-        (Value::Array(_), PatchKind::Json) => true,
+        (Value::Array(operations), PatchKind::Json) => {
+            operations.iter().try_for_each(check_operation)?;
+            true
+        }
         (Value::Object(_), kind) => kind != PatchKind::Json,
         _ => false,
     };
     if well_formed {
-        Ok(Patch { kind, value })
+        let flaw =
+            |it: String| if kind == PatchKind::Json { format!("json patch {it}") } else { it };
+        Ok(Patch { kind, value, flaws: text.flaws.into_iter().map(flaw).collect() })
     } else {
         let target = match kind {
             PatchKind::Json => "[]handlers.jsonPatchOp",
@@ -53,6 +72,27 @@ pub(crate) fn parse(call: &Call, kind: PatchKind) -> Result<Patch, ApiError> {
         let why = body::unfit(&value, target);
         Err(ApiError::bad_request(format!("error decoding patch: {why}")))
     }
+}
+
+/// Checks the types that a decoder of operations looks at; what is missing shows later.
+fn check_operation(operation: &Value) -> Result<(), ApiError> {
+    let broken = |why: String| Err(ApiError::bad_request(format!("error decoding patch: {why}")));
+    if !matches!(operation, Value::Object(_) | Value::Null) {
+        return broken(body::unfit(operation, "handlers.jsonPatchOp"));
+    }
+    for field in ["op", "path", "from"] {
+        match operation.get(field) {
+            None | Some(Value::Null | Value::String(_)) => {}
+            Some(other) => {
+                let found = lifecycle::go_type(other);
+                return broken(format!(
+                    "json: cannot unmarshal {found} into Go struct field jsonPatchOp.{field} of \
+                     type string"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns a value as a patch changes it.
@@ -65,7 +105,10 @@ pub(crate) fn apply(
     match patch.kind {
         PatchKind::Merge => k8s::patch::merge(&mut value, &patch.value),
         PatchKind::Json => {
-            k8s::patch::json(&mut value, &patch.value).map_err(|error| json_patch_error(&error))?;
+            k8s::patch::json(&mut value, &patch.value).map_err(|_| ApiError::inapplicable())?;
+            if !value.is_object() {
+                return Err(ApiError::inapplicable());
+            }
         }
         PatchKind::Strategic | PatchKind::Apply => {
             strategic::merge(&registered.resource.gvk, &mut value, &patch.value)
@@ -80,12 +123,6 @@ pub(crate) fn check_identity(old: &Value, new: &Value) -> Result<(), ApiError> {
     let text = |object: &Value, field: &str| {
         object["metadata"][field].as_str().unwrap_or_default().to_owned()
     };
-    for field in ["apiVersion", "kind"] {
-        if new.get(field) != old.get(field) {
-            let what = format!("{field} of the object may not be patched");
-            return Err(ApiError::bad_request(what));
-        }
-    }
     let (name, given) = (text(old, "name"), text(new, "name"));
     let why = if given.is_empty() {
         format!(
@@ -100,14 +137,6 @@ pub(crate) fn check_identity(old: &Value, new: &Value) -> Result<(), ApiError> {
         return Ok(());
     };
     Err(ApiError::bad_request(why))
-}
-
-fn json_patch_error(error: &PatchError) -> ApiError {
-    if error.is_syntax() {
-        ApiError::bad_request(error.to_string())
-    } else {
-        ApiError::inapplicable()
-    }
 }
 
 fn strategic_error(error: &StrategicError) -> ApiError {

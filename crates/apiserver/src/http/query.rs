@@ -54,7 +54,7 @@ impl Query {
     }
 
     /// Returns a number, nothing if it is not given.
-    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         match self.get(name) {
             "" => Ok(None),
             text => text
@@ -98,7 +98,7 @@ impl Query {
             [] => {
                 let name = if manager.is_empty() { program(user_agent) } else { manager };
                 let ownership = Ownership::Take(Author { name, subresource: "" });
-                Ok(WriteOptions { dry_run, validation, ownership })
+                Ok(WriteOptions { dry_run, validation, ownership, ..WriteOptions::default() })
             }
             errors => Err(ApiError::invalid_kind(kind, "meta.k8s.io", "", errors)),
         }
@@ -116,32 +116,31 @@ impl Query {
     /// Returns which revision a list asks for.
     pub(crate) fn list_revision(&self) -> Result<Revision, ApiError> {
         let (revision, matching) = (self.get("resourceVersion"), self.get("resourceVersionMatch"));
-        if !self.get("sendInitialEvents").is_empty() {
-            let why = "sendInitialEvents is forbidden for list";
-            return Err(list_options(FieldError::forbidden("sendInitialEvents", why)));
-        }
+        let mut errors = vec![];
         let field = "resourceVersionMatch";
-        let forbidden = |why| Err(list_options(FieldError::forbidden(field, why)));
-        match (revision, matching) {
-            (_, "") => {}
-            _ if !self.get("continue").is_empty() => {
-                return forbidden("resourceVersionMatch is forbidden when continue is provided");
+        let mut forbid = |field, why| errors.push(FieldError::forbidden(field, why));
+        if !matching.is_empty() {
+            if revision.is_empty() {
+                let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                forbid(field, why);
             }
-            ("", _) => {
-                return forbidden(
-                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
-                );
+            if !self.get("continue").is_empty() {
+                forbid(field, "resourceVersionMatch is forbidden when continue is provided");
             }
-            ("0", "Exact") => {
-                return forbidden(
-                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-                );
+            if (revision, matching) == ("0", "Exact") {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                forbid(field, why);
             }
-            (_, "Exact" | "NotOlderThan") => {}
-            (_, other) => {
-                let error = FieldError::not_supported(field, other, &["Exact", "NotOlderThan", ""]);
-                return Err(list_options(error));
-            }
+        }
+        if !self.get("sendInitialEvents").is_empty() {
+            forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
+        }
+        if !["", "Exact", "NotOlderThan"].contains(&matching) {
+            let known = ["Exact", "NotOlderThan", ""];
+            errors.push(FieldError::not_supported(field, matching, &known));
+        }
+        if !errors.is_empty() {
+            return Err(list_options(&errors));
         }
         if !self.get("continue").is_empty() && !matches!(revision, "" | "0") {
             return Err(ApiError::bad_request(
@@ -183,8 +182,8 @@ fn no_number(function: &str, text: &str) -> String {
 }
 
 /// Returns the error of list options that do not go together.
-pub(crate) fn list_options(error: FieldError) -> ApiError {
-    ApiError::invalid_kind("ListOptions", "meta.k8s.io", "", &[error])
+pub(crate) fn list_options(errors: &[FieldError]) -> ApiError {
+    ApiError::invalid_kind("ListOptions", "meta.k8s.io", "", errors)
 }
 
 /// Undoes percent-encoding; what is no escape stays as it is.

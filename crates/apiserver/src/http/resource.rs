@@ -8,12 +8,8 @@ use k8s::ObjectKey;
 use crate::{
     error::ApiError,
     http::{
-        Call, collection,
-        query::Query,
-        respond::{self, Answer},
-        review,
-        route::Target,
-        scale, shape, subresource, watch, write,
+        Call, collection, query::Query, respond::Answer, review, route::Target, scale, shape,
+        subresource, watch, write,
     },
     list::Filter,
     registry::Registered,
@@ -40,27 +36,23 @@ pub(crate) fn handle(call: &Call, target: &Target) -> Result<Answer, ApiError> {
     let registered = find(call, target)?;
     let verb = verb(&call.method, target, &call.query);
     let key = ObjectKey::new(&target.namespace, &target.name);
-    let answer = if target.subresource.is_empty() {
+    if registered.is_custom() || registered.offers(verb) {
+        call.warnings.add(deprecations(&registered));
+    }
+    if target.subresource.is_empty() {
+        call.warnings.add(orphans(call, &registered, verb));
+    }
+    if target.subresource.is_empty() {
         object(call, &registered, &key, verb)
     } else {
         part(call, target, &registered, &key, verb)
-    };
-    let mut warnings = deprecations(&registered);
-    if target.subresource.is_empty() {
-        warnings.extend(orphans(call, &registered, verb));
     }
-    if warnings.is_empty() {
-        return answer;
-    }
-    let mut answer = answer.unwrap_or_else(|error| respond::error(&error, call.wanted));
-    respond::warn_first(&mut answer, &warnings);
-    Ok(answer)
 }
 
 fn find(call: &Call, target: &Target) -> Result<Arc<Registered>, ApiError> {
     let registry = call.backend().registry();
     let Some(registered) = registry.by_path(&target.version, &target.plural) else {
-        return Err(if registry.serves(&target.version) {
+        return Err(if registry.is_built_in(&target.version.group) {
             ApiError::resource_not_found()
         } else {
             ApiError::page_not_found()
@@ -72,7 +64,13 @@ fn find(call: &Call, target: &Target) -> Result<Arc<Registered>, ApiError> {
     } else {
         !target.namespace.is_empty()
     };
-    if misplaced { Err(ApiError::resource_not_found()) } else { Ok(registered.clone()) }
+    if !misplaced {
+        Ok(registered.clone())
+    } else if registered.is_custom() {
+        Err(ApiError::page_not_found())
+    } else {
+        Err(ApiError::resource_not_found())
+    }
 }
 
 fn object(
@@ -88,6 +86,13 @@ fn object(
         "deletecollection" => everywhere,
         _ => false,
     };
+    if registered.is_custom() && misplaced && everywhere {
+        return Err(ApiError::page_not_found());
+    }
+    if registered.is_custom() && on_collection && matches!(call.method, Method::PUT | Method::PATCH)
+    {
+        return Err(ApiError::bad_request("name must be provided"));
+    }
     if misplaced || !registered.offers(verb) {
         return Err(ApiError::method_not_allowed());
     }
@@ -121,14 +126,23 @@ fn part(
             "patch" => write::patch_status(call, registered, key),
             _ => Err(ApiError::method_not_allowed()),
         },
-        "scale" => scale::handle(call, registered, key, verb),
+        "scale" if registered.scale.is_some() => scale::handle(call, registered, key, verb),
         name => {
-            let extra = registered.extra(name).ok_or_else(ApiError::resource_not_found)?;
+            let extra = registered.extra(name).ok_or_else(|| no_part(registered, key))?;
             if !extra.verbs.contains(&verb) {
                 return Err(ApiError::method_not_allowed());
             }
             subresource::handle(call, registered, key, name)
         }
+    }
+}
+
+/// Custom resources are asked for their parts as if these were objects.
+fn no_part(registered: &Registered, key: &ObjectKey) -> ApiError {
+    if registered.is_custom() {
+        ApiError::not_found(registered, &key.name)
+    } else {
+        ApiError::resource_not_found()
     }
 }
 
@@ -138,17 +152,20 @@ fn get(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, 
 }
 
 fn deprecations(registered: &Registered) -> Vec<String> {
+    let status = registered
+        .is("", "componentstatuses")
+        .then(|| "v1 ComponentStatus is deprecated in v1.19+".to_owned());
     let endpoints = registered.is("", "endpoints").then(|| {
         "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()
     });
     let custom = registered.custom.iter().filter_map(|it| it.warning.clone());
-    endpoints.into_iter().chain(custom).collect()
+    status.into_iter().chain(endpoints).chain(custom).collect()
 }
 
 /// Warns of pods that a deletion leaves behind because it does not say what is to become of them.
 fn orphans(call: &Call, registered: &Registered, verb: &str) -> Option<String> {
     let is_deletion = registered.is("batch", "jobs") && verb.starts_with("delete");
-    let options = is_deletion.then(|| write::delete_options(call, registered).ok())??;
+    let options = is_deletion.then(|| write::delete_options(call).ok())??;
     options.propagation.is_none().then(|| {
         "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
          remove them or set propagationPolicy=Orphan to suppress this warning"

@@ -19,10 +19,6 @@ pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// An answer before headers that every answer carries are added.
 pub(crate) type Answer = Response<Body>;
 
-/// How many bytes of warnings are sent in full.
-const WARNINGS_LIMIT: usize = 4096;
-const LONG_WARNING: usize = 256;
-
 /// Answers with a value.
 pub(crate) fn value(code: u16, value: &Value, wanted: Wanted) -> Answer {
     let body = match wanted.encoding {
@@ -78,33 +74,13 @@ pub(crate) fn stream(
     respond(200, media_type, StreamBody::new(frames).boxed_unsync())
 }
 
-/// Adds the warnings to an answer, each once; when they grow long, they are cut and then dropped.
+/// Adds warnings to an answer.
 pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
-    let total: usize = warnings.iter().map(String::len).sum();
-    let mut seen: Vec<&str> = vec![];
-    let mut written = 0;
     for warning in warnings {
-        let cut = if total <= WARNINGS_LIMIT { warning.len() } else { LONG_WARNING };
-        let text = warning.get(..cut).unwrap_or(warning);
-        if seen.contains(&text) || WARNINGS_LIMIT < written + text.len() {
-            continue;
-        }
-        written += text.len();
-        seen.push(text);
-        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(header) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(header) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
             answer.headers_mut().append(header::WARNING, header);
         }
-    }
-}
-
-/// Adds warnings before those of the answer: what was known before the request was looked into.
-pub(crate) fn warn_first(answer: &mut Answer, warnings: &[String]) {
-    let others: Vec<_> = answer.headers().get_all(header::WARNING).iter().cloned().collect();
-    answer.headers_mut().remove(header::WARNING);
-    warn(answer, warnings);
-    for warning in others {
-        answer.headers_mut().append(header::WARNING, warning);
     }
 }
 

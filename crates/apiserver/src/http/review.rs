@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::{
-    admission,
+    backend::WriteOptions,
     error::ApiError,
     field::FieldError,
     http::{
         Call,
         authenticate::{self, AUDIENCES},
+        body::Decoded,
         respond::{self, Answer},
         write,
     },
@@ -22,7 +23,7 @@ pub(crate) fn answer(
     registered: &Registered,
     namespace: &str,
 ) -> Result<Answer, ApiError> {
-    let (value, warnings) = read(call, registered, namespace)?;
+    let value = read(call, registered, namespace)?;
     let answered = match registered.resource.plural.as_str() {
         "selfsubjectreviews" => whoami(call, registered),
         "tokenreviews" => token(call, value)?,
@@ -36,25 +37,20 @@ pub(crate) fn answer(
             with_status(value, json!({"allowed": true}))
         }
     };
-    let mut answer = respond::value(201, &answered, call.wanted);
-    respond::warn(&mut answer, &warnings);
-    Ok(answer)
+    Ok(respond::value(201, &answered, call.wanted))
 }
 
 /// Reads a review and notes who owns what of it, as of an object that is kept.
-fn read(
-    call: &Call,
-    registered: &Registered,
-    namespace: &str,
-) -> Result<(Value, Vec<String>), ApiError> {
+fn read(call: &Call, registered: &Registered, namespace: &str) -> Result<Value, ApiError> {
     let options = call.write_options("CreateOptions")?;
-    let (mut value, mut warnings) = write::body_value(call, registered, options)?;
+    let Decoded { mut value, text } = write::body(call, registered)?;
+    let options = WriteOptions { sent: text.sent(), ..options };
     lifecycle::identify(registered, namespace, &mut value)?;
     let sent = managed::take(&mut value);
-    warnings.extend(admission::normalise(registered, &mut value, options.validation)?);
+    options.normalise(registered, &mut value)?;
     let owners = call.backend().first_owners(registered, options.ownership, (&value, sent));
     managed::put(&mut value, owners);
-    Ok((value, warnings))
+    Ok(value)
 }
 
 fn whoami(call: &Call, registered: &Registered) -> Value {

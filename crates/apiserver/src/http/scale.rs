@@ -67,17 +67,14 @@ fn change(
         let scale = change(&scale(paths, parent))?;
         rescale(paths, parent, &scale, key)
     })?;
-    let mut answer = answer(call, paths, &written.object.to_value());
-    respond::warn(&mut answer, &written.warnings);
-    Ok(answer)
+    Ok(answer(call, paths, &written.object.to_value()))
 }
 
 /// Applies a scale: what it says of the replicas is applied to the object.
 fn apply(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
     let paths = registered.scale.as_ref().ok_or_else(ApiError::resource_not_found)?;
     let gvk = GroupVersionKind::new("autoscaling/v1", "Scale");
-    let Apply { wanted: scale, manager, force, options, warnings } =
-        apply::read(call, registered, &gvk)?;
+    let Apply { wanted: scale, manager, force, options } = apply::read(call, &gvk)?;
     call.backend().get(&registered.resource, key)?;
     let parent = &registered.resource.gvk;
     let mut wanted = json!({"apiVersion": parent.api_version(), "kind": parent.kind,
@@ -93,9 +90,7 @@ fn apply(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer
     let modify = Modify { registered, key, part: Part::Main, options };
     let author = Author { name: manager, subresource: SUBRESOURCE };
     let written = call.backend().apply(modify, author, (&wanted, force))?;
-    let mut answer = answer(call, paths, &written.object.to_value());
-    respond::warn(&mut answer, &[warnings, written.warnings].concat());
-    Ok(answer)
+    Ok(answer(call, paths, &written.object.to_value()))
 }
 
 fn answer(call: &Call, paths: &ScalePaths, parent: &Value) -> Answer {

@@ -19,16 +19,17 @@ use crate::{
     field,
     http::{
         Call, Core, authenticate, body, compress, harm, header as text_of, measure, media,
-        media::Wanted,
+        media::{Offer, Wanted},
         meta, proxy,
         query::{Query, parse_revision},
         resource,
         respond::{self, Answer, Body},
-        route::{self, Route},
+        route::{self, Route, Target},
         windlass,
     },
     requests::RequestRecord,
     user::User,
+    warnings::Warnings,
 };
 
 /// The server as one user reaches it, without a socket. Clones are cheap.
@@ -92,6 +93,7 @@ where
     }
     let audit_id = audit_id(&parts);
     let mut wanted = Wanted::default();
+    let warnings = Arc::new(Warnings::default());
     let outcome = match (user, &route) {
         (Err(refused), _) => Err(refused),
         (Ok(user), Route::Windlass(path)) => {
@@ -100,12 +102,14 @@ where
         (Ok(user), _) => {
             let harm = core.faults.strike(&record);
             let limit = time_limit(&record, &query);
-            let handled = handle(core.clone(), user, (parts, body), (route, query), &mut wanted);
+            let asked = (route, query, warnings.clone());
+            let handled = handle(core.clone(), user, (parts, body), asked, &mut wanted);
             let suffered = harm::suffer(&core.backend, harm, handled);
             within(limit, core.backend.clock(), suffered).await
         }
     };
     let mut answer = outcome.unwrap_or_else(|error| respond::error(&error, wanted));
+    respond::warn(&mut answer, &warnings.sent());
     record.time = core.backend.clock().now();
     let took = Duration::try_from(record.time.duration_since(began)).unwrap_or_default();
     record.latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -175,7 +179,7 @@ async fn handle<B>(
     core: Arc<Core>,
     user: Option<User>,
     (parts, body): (Parts, B),
-    (route, query): (Route, Query),
+    (route, query, warnings): (Route, Query, Arc<Warnings>),
     wanted: &mut Wanted,
 ) -> Result<Answer, ApiError>
 where
@@ -194,8 +198,9 @@ where
         Route::Resource(target) if proxy::is_meant(target) => Some(target),
         _ => None,
     };
-    if matches!(route, Route::Resource(_)) && passed_on.is_none() {
-        *wanted = media::negotiate(text_of(&parts.headers, header::ACCEPT))?;
+    if let (Route::Resource(target), None) = (&route, passed_on) {
+        let offer = offer(&core, &parts.method, target);
+        *wanted = media::negotiate(text_of(&parts.headers, header::ACCEPT), offer)?;
         wanted.pretty |= query.is_true("pretty");
         wait_for_revision(&core, &parts.method, &query).await?;
     }
@@ -212,6 +217,7 @@ where
         headers: parts.headers,
         wanted: *wanted,
         body,
+        warnings,
     };
     if let Some(target) = passed_on {
         return proxy::forward(&call, target, &parts.uri).await;
@@ -219,6 +225,16 @@ where
     match &route {
         Route::Resource(target) => resource::handle(&call, target),
         other => meta::handle(&call, other),
+    }
+}
+
+fn offer(core: &Core, method: &Method, target: &Target) -> Offer {
+    if !core.backend.registry().is_built_in(&target.version.group) {
+        Offer::Custom
+    } else if target.name.is_empty() && matches!(*method, Method::GET | Method::HEAD) {
+        Offer::Collection
+    } else {
+        Offer::Object
     }
 }
 
@@ -233,10 +249,12 @@ fn name_host(parts: &mut Parts) {
 
 /// Waits a while for a revision from the future: a client may know of a write before we do its read.
 async fn wait_for_revision(core: &Core, method: &Method, query: &Query) -> Result<(), ApiError> {
-    let is_watch = query.is_true("watch");
+    if method != Method::GET || query.is_true("watch") {
+        return Ok(());
+    }
     let wanted = parse_revision(query.get("resourceVersion"))?.unwrap_or(0);
     let backend = &core.backend;
-    if method != Method::GET || is_watch || wanted <= backend.revision() {
+    if wanted <= backend.revision() {
         return Ok(());
     }
     let clock = backend.clock().clone();

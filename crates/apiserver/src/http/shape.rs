@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::ApiError,
+    field::FieldError,
     http::{
         Call,
         media::{Encoding, Shape, Wanted},
@@ -99,7 +100,11 @@ fn include_object(call: &Call) -> Result<IncludeObject, ApiError> {
         "" | "Metadata" => Ok(IncludeObject::Metadata),
         "None" => Ok(IncludeObject::None),
         "Object" => Ok(IncludeObject::Object),
-        other => Err(ApiError::bad_request(format!("unrecognized includeObject value: `{other}`"))),
+        other => {
+            let why = "must be 'Metadata', 'Object', 'None', or empty";
+            let error = FieldError::invalid("includeObject", other, why);
+            Err(ApiError::bad_request(format!("Unable to convert to Table as requested: {error}")))
+        }
     }
 }
 

@@ -72,7 +72,7 @@ fn check_container(call: &Call, pod: &Value, name: &str) -> Result<(), ApiError>
 /// Binds a pod to a node, once.
 fn bind(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
     let options = call.write_options("CreateOptions")?;
-    let (binding, _) = write::body_value(call, registered, options)?;
+    let binding = write::body(call, registered)?.value;
     check_binding(&binding, key)?;
     call.backend().bind(registered, key, &binding, options.dry_run)?;
     Ok(done(call))
@@ -103,7 +103,7 @@ fn done(call: &Call) -> Answer {
 /// Evicts a pod; no disruption budget is looked at.
 fn evict(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
     let options: WriteOptions<'_> = call.write_options("CreateOptions")?;
-    let (eviction, _) = write::body_value(call, registered, options)?;
+    let eviction = write::body(call, registered)?.value;
     let name = eviction["metadata"]["name"].as_str().unwrap_or(&key.name);
     if name != key.name {
         return Err(ApiError::bad_request(format!(

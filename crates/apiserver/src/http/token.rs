@@ -5,12 +5,12 @@ use k8s::{GroupVersion, Object, ObjectKey, Resource};
 use serde_json::{Value, json};
 
 use crate::{
-    admission,
-    backend::text,
+    backend::{WriteOptions, text},
     error::ApiError,
     field::FieldError,
     http::{
         Call,
+        body::Decoded,
         media::Encoding,
         respond::{self, Answer},
         write,
@@ -35,16 +35,16 @@ pub(crate) fn create(
     let request_type =
         Resource::namespaced("authentication.k8s.io/v1", "TokenRequest", "serviceaccounts");
     let request_type = Registered::unstored(request_type);
-    let (mut request, mut warnings) = read(call, &request_type, key)?;
+    let mut request = read(call, &request_type, key)?;
     check_name(&request_type, &request, key)?;
     let account = call.backend().get(&accounts.resource, key)?;
     let seconds = seconds(&request, &request_type)?;
     let bound = bound(call, &account, &request["spec"]["boundObjectRef"])?;
     let lasts = seconds.min(LONGEST);
     if lasts < seconds {
-        warnings.push(format!(
+        call.warnings.add([format!(
             "requested expiration of {seconds} seconds shortened to {lasts} seconds"
-        ));
+        )]);
     }
     let audiences = audiences(&request);
     let named = Named { name: key.name.clone(), uid: account.meta().uid.clone() };
@@ -60,9 +60,7 @@ pub(crate) fn create(
     request["spec"]["expirationSeconds"] = json!(lasts);
     let expires = lifecycle::rfc3339(claims.expiry());
     request["status"] = json!({"token": token, "expirationTimestamp": expires});
-    let mut answer = respond::value(201, &request, call.wanted);
-    respond::warn(&mut answer, &warnings);
-    Ok(answer)
+    Ok(respond::value(201, &request, call.wanted))
 }
 
 /// Answers with the public keys of all tokens.
@@ -86,23 +84,20 @@ fn document(media_type: &str, value: &Value) -> Answer {
 }
 
 /// Reads a request and notes who owns what of it, as of an object that is kept.
-fn read(
-    call: &Call,
-    request_type: &Registered,
-    key: &ObjectKey,
-) -> Result<(Value, Vec<String>), ApiError> {
+fn read(call: &Call, request_type: &Registered, key: &ObjectKey) -> Result<Value, ApiError> {
     let options = write::through(call.write_options("CreateOptions")?, "token");
-    let (mut request, mut warnings) = write::body_value(call, request_type, options)?;
+    let Decoded { value: mut request, text } = write::body(call, request_type)?;
+    let options = WriteOptions { sent: text.sent(), ..options };
     lifecycle::identify(request_type, &key.namespace, &mut request)?;
     let sent = managed::take(&mut request);
-    warnings.extend(admission::normalise(request_type, &mut request, options.validation)?);
+    options.normalise(request_type, &mut request)?;
     let seconds = &mut request["spec"]["expirationSeconds"];
     if seconds.is_null() {
         *seconds = json!(HOUR);
     }
     let owners = call.backend().first_owners(request_type, options.ownership, (&request, sent));
     managed::put(&mut request, owners);
-    Ok((request, warnings))
+    Ok(request)
 }
 
 fn check_name(request_type: &Registered, request: &Value, key: &ObjectKey) -> Result<(), ApiError> {

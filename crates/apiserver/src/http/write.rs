@@ -39,9 +39,10 @@ pub(crate) fn create(
     namespace: &str,
 ) -> Result<Answer, ApiError> {
     let options = call.write_options("CreateOptions")?;
-    let (value, warnings) = body_value(call, registered, options)?;
+    let Decoded { value, text } = body(call, registered)?;
+    let options = WriteOptions { sent: text.sent(), ..options };
     let written = call.backend().create_with(registered, namespace, value, options)?;
-    written_answer(call, registered, &written, &warnings)
+    written_answer(call, registered, &written)
 }
 
 pub(crate) fn update(
@@ -67,9 +68,11 @@ pub(crate) fn update_part(
     part: Part,
 ) -> Result<Answer, ApiError> {
     let options = through(call.write_options("UpdateOptions")?, part.subresource());
-    let (value, warnings) = body_value(call, registered, options)?;
-    let written = call.backend().replace(Modify { registered, key, part, options }, value)?;
-    written_answer(call, registered, &written, &warnings)
+    let Decoded { value, text } = body(call, registered)?;
+    let options = WriteOptions { sent: text.sent(), ..options };
+    let modify = Modify { registered, key, part, options };
+    let written = call.backend().replace(modify, value)?;
+    written_answer(call, registered, &written)
 }
 
 pub(crate) fn patch(
@@ -93,7 +96,7 @@ pub(crate) fn delete(
     registered: &Registered,
     key: &ObjectKey,
 ) -> Result<Answer, ApiError> {
-    let options = delete_options(call, registered)?;
+    let options = delete_options(call)?;
     let deleted = call.backend().delete_with(registered, key, &options)?;
     let object = deleted.object();
     let gvk = &registered.resource.gvk;
@@ -116,17 +119,12 @@ pub(crate) fn delete(
 }
 
 /// Reads how to delete from the body, else from the query.
-pub(crate) fn delete_options(
-    call: &Call,
-    registered: &Registered,
-) -> Result<DeleteOptions, ApiError> {
+pub(crate) fn delete_options(call: &Call) -> Result<DeleteOptions, ApiError> {
     let value = if call.body.iter().all(u8::is_ascii_whitespace) {
         query_delete_options(call)?
     } else {
         let encoding = media::body_encoding(call.header(header::CONTENT_TYPE), false)?;
-        let Decoded { value, .. } = body::decode(&call.body, encoding)?;
-        check_options_kind(registered, &value)?;
-        value
+        body::options(&call.body, encoding)?
     };
     parse_delete_options(&value)
 }
@@ -138,17 +136,14 @@ pub(crate) fn success(details: &Value) -> Value {
         "details": details})
 }
 
-/// Answers with what was written and with all warnings.
+/// Answers with what was written.
 pub(crate) fn written_answer(
     call: &Call,
     registered: &Registered,
     written: &Written,
-    warnings: &[String],
 ) -> Result<Answer, ApiError> {
     let code = if written.created { 201 } else { 200 };
-    let mut answer = shape::object(call, registered, &written.object, code)?;
-    respond::warn(&mut answer, &[&written.warnings, warnings].concat());
-    Ok(answer)
+    shape::object(call, registered, &written.object, code)
 }
 
 /// Returns options of a write that goes through a subresource.
@@ -162,15 +157,10 @@ pub(crate) fn through<'a>(options: WriteOptions<'a>, subresource: &'a str) -> Wr
     }
 }
 
-/// Decodes the body and returns it with warnings about it.
-pub(crate) fn body_value(
-    call: &Call,
-    registered: &Registered,
-    options: WriteOptions<'_>,
-) -> Result<(Value, Vec<String>), ApiError> {
+/// Decodes the body.
+pub(crate) fn body<'c>(call: &'c Call, registered: &Registered) -> Result<Decoded<'c>, ApiError> {
     let encoding = media::body_encoding(call.header(header::CONTENT_TYPE), registered.is_custom())?;
-    let Decoded { value, flaws } = body::decode_as(registered, &call.body, encoding)?;
-    Ok((value, body::judge(registered, flaws, options.validation)?))
+    body::decode_as(registered, &call.body, encoding)
 }
 
 fn patch_part(
@@ -185,24 +175,14 @@ fn patch_part(
     }
     let options = through(call.write_options("PatchOptions")?, part.subresource());
     let patch = patch::parse(call, kind)?;
+    let options = WriteOptions { sent: patch.sent(), ..options };
     let modify = Modify { registered, key, part, options };
     let written = call.backend().modify(modify, |old| {
         let value = patch::apply(registered, old, &patch)?;
         patch::check_identity(old, &value)?;
         Ok(value)
     })?;
-    written_answer(call, registered, &written, &[])
-}
-
-fn check_options_kind(registered: &Registered, value: &Value) -> Result<(), ApiError> {
-    match value.get("kind").and_then(Value::as_str) {
-        None | Some("" | "DeleteOptions") if value.is_object() => Ok(()),
-        _ => {
-            let accepted =
-                format!("the body of a deletion of {} is no DeleteOptions", registered.qualified());
-            Err(ApiError::bad_request(accepted))
-        }
-    }
+    written_answer(call, registered, &written)
 }
 
 fn query_delete_options(call: &Call) -> Result<Value, ApiError> {
@@ -249,8 +229,7 @@ pub(crate) fn parse_delete_options(value: &Value) -> Result<DeleteOptions, ApiEr
         None | Some([]) => false,
         Some(all) if all.iter().all(|it| it == "All") => true,
         Some(other) => {
-            let odd = other.iter().find(|it| *it != "All").cloned().unwrap_or_default();
-            return Err(invalid(FieldError::not_supported("dryRun", vec![odd], &["All"])));
+            return Err(invalid(FieldError::not_supported("dryRun", other.to_vec(), &["All"])));
         }
     };
     Ok(DeleteOptions {

@@ -35,7 +35,9 @@ pub(crate) fn plan(
     let mut marked = object.clone();
     let was_deleting = object.pointer("/metadata/deletionTimestamp").is_some();
     let grace = grace(registered, object, options);
-    if registered.storage.plural != "events" || registered.is_custom() {
+    let is_first_apart =
+        registered.is("apiextensions.k8s.io", "customresourcedefinitions") && !was_deleting;
+    if !is_first_apart && (registered.storage.plural != "events" || registered.is_custom()) {
         set_policy(registered, &mut marked, options.propagation);
     }
     let before = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);

@@ -37,15 +37,18 @@ pub(crate) fn warnings(registered: &Registered, value: &Value) -> Vec<String> {
         return vec![];
     }
     let finalizers = value.pointer("/metadata/finalizers").and_then(Value::as_array);
-    texts(finalizers)
+    let mut odd: Vec<_> = texts(finalizers)
         .filter(|name| !name.contains('/') && !STANDARD_FINALIZERS.contains(name))
-        .map(|name| {
-            format!(
-                "metadata.finalizers: \"{name}\": prefer a domain-qualified finalizer name \
-                 including a path (/) to avoid accidental conflicts with other finalizer writers"
-            )
-        })
-        .collect()
+        .collect();
+    odd.sort_unstable();
+    let warning = |name: &str| {
+        let path = if name.contains('.') { " including a path (/)" } else { "" };
+        format!(
+            "metadata.finalizers: \"{name}\": prefer a domain-qualified finalizer name{path} to \
+             avoid accidental conflicts with other finalizer writers"
+        )
+    };
+    odd.into_iter().map(warning).collect()
 }
 
 fn name(registered: &Registered, metadata: &Value) -> Vec<FieldError> {
@@ -115,8 +118,8 @@ fn owners(metadata: &Value) -> Vec<FieldError> {
     if let (Some(first), Some(second)) = (managing.next(), managing.next()) {
         let why = format!(
             "Only one reference can have Controller set to true. Found \"true\" in references for \
-             {} and {}",
-            first.name, second.name
+             {}/{} and {}/{}",
+            first.kind, first.name, second.kind, second.name
         );
         errors.push(FieldError::invalid(path, references.clone(), why));
     }
@@ -149,7 +152,7 @@ fn owner(path: &str, owner: &OwnerReference, sent: &Value) -> Vec<FieldError> {
 fn finalizers(registered: &Registered, metadata: &Value) -> Vec<FieldError> {
     let path = "metadata.finalizers";
     let mut errors = vec![];
-    for name in texts(metadata.get("finalizers").and_then(Value::as_array)) {
+    for (index, name) in texts(metadata.get("finalizers").and_then(Value::as_array)).enumerate() {
         let why = qualified_name(name);
         errors.extend(why.into_iter().map(|why| FieldError::invalid(path, name, why)));
         let standard = name.contains('/') || STANDARD_FINALIZERS.contains(&name);
@@ -158,12 +161,13 @@ fn finalizers(registered: &Registered, metadata: &Value) -> Vec<FieldError> {
             || registered.is("apiextensions.k8s.io", "customresourcedefinitions");
         if !standard && !is_general {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(path, name, why));
+            errors.push(FieldError::invalid(format!("{path}[{index}]"), name, why));
         }
     }
     errors
 }
 
+/// Returns what is wrong with the key of a label.
 pub(crate) fn qualified_name(text: &str) -> Vec<String> {
     if 1 < text.matches('/').count() {
         let prefix = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
@@ -193,6 +197,7 @@ pub(crate) fn qualified_name(text: &str) -> Vec<String> {
     errors
 }
 
+/// Returns what is wrong with the value of a label.
 pub(crate) fn label_value(text: &str) -> Vec<String> {
     let mut errors = vec![];
     if 63 < text.len() {

@@ -65,6 +65,29 @@ pub(crate) fn protected_from_status(registered: &Registered) -> &'static [&'stat
     }
 }
 
+/// Returns what is wrong with metadata that nobody may change and that nobody overlooks.
+pub(crate) fn fixed(part: Part, old: &Value, new: &Value) -> Vec<FieldError> {
+    if part != Part::Main {
+        return vec![];
+    }
+    let of = |value: &Value, field| value.get("metadata").and_then(|it| it.get(field)).cloned();
+    let fixed = ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"];
+    let errors = fixed.into_iter().filter_map(|field| {
+        let given = of(new, field).filter(|given| of(old, field).as_ref() != Some(given))?;
+        // Who is going away already goes when it was to go.
+        if field == "deletionTimestamp" && of(old, field).is_some() {
+            return None;
+        }
+        Some(FieldError::invalid(format!("metadata.{field}"), given, "field is immutable"))
+    });
+    twice(errors.collect())
+}
+
+/// The reference looks twice at the metadata of an update and tells what it found each time.
+fn twice(errors: Vec<FieldError>) -> Vec<FieldError> {
+    [errors.clone(), errors].concat()
+}
+
 /// Counts the generation up if the update changes what the generation counts.
 pub(crate) fn count_generation(registered: &Registered, old: &Value, new: &mut Value) {
     if (registered.generation || registered.is_custom()) && differs(registered, old, new) {
@@ -79,8 +102,10 @@ pub(crate) fn is_same(old: &Value, new: &Value) -> bool {
 }
 
 /// Returns what is wrong with the finalizers of an object that is going away.
-pub(crate) fn finalizers(old: &Value, new: &Value) -> Option<FieldError> {
-    old.pointer("/metadata/deletionTimestamp")?;
+pub(crate) fn finalizers(old: &Value, new: &Value) -> Vec<FieldError> {
+    if old.pointer("/metadata/deletionTimestamp").is_none() {
+        return vec![];
+    }
     let of = |value: &Value| -> Vec<String> {
         let list = value.pointer("/metadata/finalizers").and_then(Value::as_array);
         list.into_iter().flatten().filter_map(|it| it.as_str().map(ToOwned::to_owned)).collect()
@@ -92,7 +117,8 @@ pub(crate) fn finalizers(old: &Value, new: &Value) -> Option<FieldError> {
          []string{{{}}}",
         added.iter().map(|each| format!("{each:?}")).collect::<Vec<_>>().join(", ")
     );
-    (!added.is_empty()).then(|| FieldError::forbidden("metadata.finalizers", why))
+    let error = (!added.is_empty()).then(|| FieldError::forbidden("metadata.finalizers", why));
+    twice(error.into_iter().collect())
 }
 
 fn differs(registered: &Registered, old: &Value, new: &Value) -> bool {
@@ -199,8 +225,9 @@ mod tests {
     fn who_goes_gets_no_new_finalizers() {
         let with =
             |list: &[&str]| json!({"metadata": {"deletionTimestamp": "t", "finalizers": list}});
-        assert_eq!(finalizers(&with(&["a", "b"]), &with(&["b"])), None);
-        let error = finalizers(&with(&["a"]), &with(&["a", "b"])).unwrap();
+        assert_eq!(finalizers(&with(&["a", "b"]), &with(&["b"])), vec![]);
+        let errors = finalizers(&with(&["a"]), &with(&["a", "b"]));
+        let [error, _] = errors.as_slice() else { panic!("{errors:?}") };
         assert!(error.to_string().ends_with("found new finalizers []string{\"b\"}"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use k8s::{
 };
 use serde_json::Value;
 
-use crate::{error::ApiError, registry::Registered};
+use crate::{error::ApiError, list::refused, registry::Registered};
 
 /// What the fields of an object must be.
 #[derive(Clone, Debug, Default)]
@@ -61,8 +61,8 @@ const POD_FIELDS: &[&str] = &[
 impl FieldFilter {
     /// Reads a field selector; a path that the resource cannot be selected by is an error.
     pub(crate) fn parse(registered: &Registered, text: &str) -> Result<Self, ApiError> {
-        let selector =
-            FieldSelector::parse(text).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let selector = FieldSelector::parse(text)
+            .map_err(|error| ApiError::bad_request(refused::fields(text, &error)))?;
         let requirements = selector.requirements().to_vec();
         if let Some(odd) = requirements.iter().find(|it| !is_known(registered, &it.path)) {
             return Err(unknown(registered, &odd.path));

@@ -1,4 +1,4 @@
-//! Pure: the rules of configuration, events and leases.
+//! Pure: the rules of configuration and leases.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use k8s::json::JsonError;
@@ -84,16 +84,6 @@ fn unread(bytes: &[u8], why: &JsonError) -> String {
             format!("invalid character '{first}' looking for beginning of value")
         }
         Some(_) => why.to_string(),
-    }
-}
-
-pub(super) fn event(new: &Value, errors: &mut Errors) {
-    let own = text(new, "/metadata/namespace");
-    let other = text(new, "/involvedObject/namespace");
-    let fits = if other.is_empty() { ["", "default"].contains(&own) } else { own == other };
-    if !fits {
-        let path = FieldPath::new("involvedObject.namespace");
-        errors.invalid(&path, other, "does not match event.namespace");
     }
 }
 

@@ -7,11 +7,21 @@ use crate::{
     schema::{Additional, Schema, format},
 };
 
-/// Returns what is wrong with the value at `path`, which is empty for the object itself.
-pub(super) fn check(schema: &Schema, path: &str, value: &Value) -> Vec<FieldError> {
+/// Returns what is wrong with an object.
+pub(super) fn check(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut found = Found::default();
-    node(schema, path, value, &mut found);
+    node(schema, "", object, &mut found);
     found.errors
+}
+
+/// Returns what is wrong with the value at `path`: the errors name its fields as if it were an object.
+pub(super) fn check_at(path: &FieldPath, schema: &Schema, value: &Value) -> Vec<FieldError> {
+    let mut errors = check(schema, value);
+    for error in &mut errors {
+        let below = if error.field == FieldPath::root().to_string() { "" } else { &error.field };
+        error.field = path.join(&FieldPath::new(below)).to_string();
+    }
+    errors
 }
 
 /// The errors found so far, and how many checks there were, good or bad.
@@ -218,8 +228,10 @@ fn string(schema: &Schema, path: &str, text: &str, found: &mut Found) {
 fn number(schema: &Schema, path: &str, value: &Number, found: &mut Found) {
     found.checks += 1;
     let format = supported_format(schema);
-    if format == "int32" && value.as_i64().is_some_and(|number| i32::try_from(number).is_err()) {
-        found.loose(format!("Checked value must be of type integer with format int32 in {path}"));
+    let fits = |number: i64| format == "int64" || i32::try_from(number).is_ok();
+    if ["int32", "int64"].contains(&format) && !value.as_i64().is_some_and(fits) {
+        found
+            .loose(format!("Checked value must be of type integer with format {format} in {path}"));
     }
     let shown = Value::Number(value.clone());
     let float = value.as_f64().unwrap_or_default();

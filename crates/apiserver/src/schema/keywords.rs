@@ -35,6 +35,11 @@ pub(super) fn check(path: &FieldPath, schema: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// Returns whether the errors are of keywords that no structural schema can have.
+pub(super) fn is_unstructural(errors: &[FieldError]) -> bool {
+    errors.iter().any(|error| REFUSED.iter().any(|(_, detail)| error.message.ends_with(detail)))
+}
+
 /// Where in an object a node stands, as far as it decides what is allowed there.
 #[derive(Clone, Default)]
 struct Place {

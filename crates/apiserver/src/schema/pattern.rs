@@ -33,10 +33,28 @@ impl From<String> for Pattern {
         let compiled = Regex::new(&translate(&source)).map_err(|error| {
             // The last line says what is wrong, those before it show where.
             let text = error.to_string();
-            text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            go_error(&source, why)
         });
         Self { source, compiled }
     }
+}
+
+/// Returns what Go says of the most frequent mistakes.
+fn go_error(source: &str, why: &str) -> String {
+    let from = |c: char| source.rfind(c).and_then(|at| source.get(at..)).unwrap_or(source);
+    let (said, shown) = match why {
+        "unclosed group" => ("missing closing )", source),
+        "unopened group" => ("unexpected )", source),
+        "unclosed character class" => ("missing closing ]", from('[')),
+        "repetition operator missing expression" => {
+            let at = source.find(['*', '+', '?']).unwrap_or(0);
+            let operator = source.get(at..=at).unwrap_or(source);
+            ("missing argument to repetition operator", operator)
+        }
+        other => (other, source),
+    };
+    format!("error parsing regexp: {said}: `{shown}`")
 }
 
 /// Rewrites what Go reads differently: its classes know ASCII only, and its brackets do not nest.
@@ -139,6 +157,13 @@ mod tests {
             assert_eq!(pattern.error(), None, "{}", pattern.source());
             assert_eq!(pattern.matches(text), matches, "{} on {text}", pattern.source());
         }
-        assert!(Pattern::from("a(".to_owned()).error().is_some());
+        for (pattern, error) in [
+            ("a(", "error parsing regexp: missing closing ): `a(`"),
+            ("a)", "error parsing regexp: unexpected ): `a)`"),
+            ("x[a-", "error parsing regexp: missing closing ]: `[a-`"),
+            ("*a", "error parsing regexp: missing argument to repetition operator: `*`"),
+        ] {
+            assert_eq!(Pattern::from(pattern.to_owned()).error(), Some(error));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     field::{FieldError, FieldPath},
-    schema::{Additional, Schema, check::check as check_value, is_meta, lists, prune},
+    schema::{Additional, Schema, check::check_at, is_meta, lists, prune},
 };
 
 /// Returns what keeps a schema from being structural, sorted by text.
@@ -208,7 +208,7 @@ fn defaults(path: &FieldPath, schema: &Schema, root: bool, errors: &mut Vec<Fiel
                 "must not have unknown fields",
             ));
         }
-        errors.extend(check_value(schema, &path.to_string(), default));
+        errors.extend(check_at(&path, schema, default));
         errors.extend(lists::check_at(&path, schema, default));
     }
     if let Some(items) = schema.items() {

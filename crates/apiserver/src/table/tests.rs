@@ -169,7 +169,7 @@ fn objects_come_along_as_asked() {
     let pods = registered("v1", "pods");
     let object = json!({"metadata": {"name": "a"}, "status": {"phase": "Failed"}});
     let of = |include| row(&pods, &object, "v1", include, now());
-    assert_eq!(of(IncludeObject::None).get("object"), None);
+    assert_eq!(of(IncludeObject::None).get("object"), Some(&Value::Null));
     assert_eq!(
         of(IncludeObject::Metadata)["object"],
         json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}})

@@ -92,7 +92,7 @@ async fn acceptance_8_an_update_must_name_its_version() {
     let world = world().await;
     world.post(THINGS, thing("a", json!({}))).await;
     let refused = world.put(&format!("{THINGS}/a"), thing("a", json!({}))).await;
-    let text = "Thing.x.io \"a\" is invalid: metadata.resourceVersion: Invalid value: 0: must be \
+    let text = "things.x.io \"a\" is invalid: metadata.resourceVersion: Invalid value: 0: must be \
                 specified for an update";
     assert_eq!(refused.error(), (422, "Invalid", text));
     let patch = world.patch(&format!("{THINGS}/a"), "strategic-merge", json!({})).await;

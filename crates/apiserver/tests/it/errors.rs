@@ -134,7 +134,7 @@ async fn conflicts_name_what_differs() {
             JSON,
             other.to_string(),
             format!(
-                r#"409 Conflict | Operation cannot be fulfilled on configmaps "a": Precondition failed: UID in precondition: x, UID in object meta: {uid} | {{"kind":"configmaps","name":"a"}}"#
+                r#"409 Conflict | Operation cannot be fulfilled on configmaps "a": StorageError: invalid object, Code: 4, Key: /registry/configmaps/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: x, UID in object meta: {uid} | {{"kind":"configmaps","name":"a"}}"#
             ),
         ),
         (

@@ -406,7 +406,7 @@ async fn a_collection_is_deleted_by_selector() {
     assert_eq!(world.delete("/api/v1/namespaces").await.code, 405);
 }
 
-/// Breaks when `body::judge` takes `Strict` for `Warn`.
+/// Breaks when `Sent::judge` takes `Strict` for `Warn`.
 #[tokio::test]
 async fn acceptance_6_unknown_fields_are_told() {
     let world = World::new().await;
@@ -437,7 +437,7 @@ async fn acceptance_6_unknown_fields_are_told() {
     ] {
         let strict =
             world.patch(&format!("{path}?fieldValidation=Strict"), kind, patch.clone()).await;
-        assert_eq!(strict.code, 400, "{kind} {}", strict.body);
+        assert_eq!(strict.code, 422, "{kind} {}", strict.body);
         assert!(strict.message().ends_with("unknown field \"spec.x\""), "{}", strict.message());
         let warned = world.patch(&path, kind, patch).await;
         assert_eq!(warned.warnings, ["299 - \"unknown field \\\"spec.x\\\"\""], "{kind}");
@@ -524,7 +524,7 @@ async fn metadata_is_validated() {
         ),
         (
             json!({"name": "a", "finalizers": ["x"]}),
-            "metadata.finalizers: Invalid value: \"x\": name is neither a standard",
+            "metadata.finalizers[0]: Invalid value: \"x\": name is neither a standard",
         ),
         (
             json!({"name": "a", "ownerReferences": [{"kind": "X"}]}),

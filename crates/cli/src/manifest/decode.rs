@@ -20,7 +20,7 @@ pub fn decode(file: &Path, text: &str) -> (Vec<Manifest>, Vec<ManifestError>) {
         Err(error) => return (Vec::new(), vec![error]),
     };
     let mut decoded = Decoded::default();
-    for (index, Document { value, line }) in documents.into_iter().enumerate() {
+    for (index, Document { value, line, .. }) in documents.into_iter().enumerate() {
         if !value.is_null() {
             let source = Source { file: file.to_owned(), document: index + 1, line };
             decoded.add(&source, "", value);
@@ -35,7 +35,7 @@ fn documents(file: &Path, text: &str) -> Result<Vec<Document>, ManifestError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let value = json::parse(text.as_bytes()).map_err(json)?;
         let line = text.bytes().take_while(u8::is_ascii_whitespace).filter(|byte| *byte == b'\n');
-        return Ok(vec![Document { value, line: line.count() + 1 }]);
+        return Ok(vec![Document { value, line: line.count() + 1, repeated: vec![] }]);
     }
     yaml::documents(text).map_err(|source: YamlError| ManifestError::Yaml {
         file: file.to_owned(),

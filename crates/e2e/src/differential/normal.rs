@@ -7,6 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Script, owners};
 
+/// What a server says of how it was built.
+const BUILD: [&str; 7] =
+    ["gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"];
+
 /// What was seen in the answers of one script so far.
 #[derive(Debug, Default)]
 struct Seen {
@@ -126,17 +130,19 @@ impl Seen {
             LazyLock::new(|| Regex::new(r"20(2[5-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ").unwrap());
         static ADDRESS: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(r"\b10\.\d+\.\d+\.\d+\b").unwrap());
+        static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"Key: [^,]+,").unwrap());
         static GENERATED: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"\b(gen|kube-api-access)-[bcdfghjklmnpqrstvwxz2456789]{5}\b").unwrap()
         });
         // What an update of a pod or a volume changed is shown as lines of the reference's internal types.
         static LINES: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(r"\n@@ .*\n(?:[ +@-].*\n)*").unwrap());
-        let mut text = text.replace(&self.run, "$RUN");
+        let mut text = sorted(text).replace(&self.run, "$RUN");
         text =
             UID.replace_all(&text, |found: &regex::Captures<'_>| self.uid(&found[0])).into_owned();
         text = MICRO.replace_all(&text, "(micro time)").into_owned();
         text = TIME.replace_all(&text, "(time)").into_owned();
+        text = KEY.replace_all(&text, "Key: (key),").into_owned();
         text = ADDRESS.replace_all(&text, "(address)").into_owned();
         text = GENERATED.replace_all(&text, "$1-(suffix)").into_owned();
         text = LINES.replace_all(&text, "").into_owned();
@@ -176,6 +182,32 @@ fn erase(fields: &mut Map<String, Value>, controlled: &[String]) {
     }
 }
 
+/// Sorts the keys of JSON objects within a text, also if they are quoted once more.
+fn sorted(text: &str) -> String {
+    let mut sorted_text = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '[', '"']) {
+        let (before, from) = rest.split_at(at);
+        sorted_text.push_str(before);
+        let mut values = serde_json::Deserializer::from_str(from).into_iter::<Value>();
+        let value = values.next().and_then(Result::ok);
+        let length = value.as_ref().map_or(1, |_| values.byte_offset());
+        let (own, after) = from.split_at(length);
+        match value {
+            Some(Value::String(quoted)) if quoted.starts_with(['{', '[']) => {
+                sorted_text.push_str(&Value::from(sorted(&quoted)).to_string());
+            }
+            Some(value @ (Value::Object(_) | Value::Array(_))) => {
+                sorted_text.push_str(&value.to_string());
+            }
+            _ => sorted_text.push_str(own),
+        }
+        rest = after;
+    }
+    sorted_text.push_str(rest);
+    sorted_text
+}
+
 /// Replaces values that are allocated or secret, by the name of their field.
 fn mask(name: &str, value: &mut Value) {
     let is_node_port = |port: i64| (30000..=32767).contains(&port);
@@ -190,9 +222,7 @@ fn mask(name: &str, value: &mut Value) {
         {
             *value = json!("(opaque)");
         }
-        ("gitVersion" | "gitCommit" | "buildDate" | "goVersion" | "compiler" | "platform", _) => {
-            *value = json!("(build)");
-        }
+        (name, _) if BUILD.contains(&name) => *value = json!("(build)"),
         _ => {}
     }
 }
@@ -251,6 +281,19 @@ mod tests {
         let text =
             "[spec: Forbidden: no\n@@ -1,2 +1,2 @@\n {\n- \"A\": 1\n+ \"A\": 2\n, b: Required]";
         assert_eq!(seen.text(text), "[spec: Forbidden: no, b: Required]");
+    }
+
+    #[test]
+    fn json_within_a_text_is_sorted() {
+        for (text, expected) in [
+            (
+                r#"a: {"b":1,"a":[{"d":1,"c":2}]}: x [y]"#,
+                r#"a: {"a":[{"c":2,"d":1}],"b":1}: x [y]"#,
+            ),
+            (r#"p: "{\"b\":1,\"a\":2}": no "{b" {"#, r#"p: "{\"a\":2,\"b\":1}": no "{b" {"#),
+        ] {
+            assert_eq!(sorted(text), expected);
+        }
     }
 
     #[test]

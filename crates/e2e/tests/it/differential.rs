@@ -1,6 +1,7 @@
 //! Requests from a corpus of scripts get the same answers from the embedded server as from the reference.
 //!
-//! `WINDLASS_BLESS=1` makes the test of the real server write the recordings anew.
+//! `WINDLASS_BLESS=1` makes the test of the real server write the recordings anew, `WINDLASS_SCRIPT=NAME` looks at
+//! one script only.
 
 use std::{
     collections::BTreeMap,
@@ -51,7 +52,10 @@ async fn recorded() {
 async fn real() {
     let Some(kubeconfig) = e2e::real_kubeconfig("differential::real") else { return };
     let client = player::real_client(&kubeconfig).await;
-    let scripts = scripts();
+    let mut scripts = scripts();
+    if let Ok(chosen) = env::var("WINDLASS_SCRIPT") {
+        scripts.retain(|script| chosen.split(',').any(|name| name == script.name));
+    }
     let played = stream::iter(scripts.iter().enumerate()).map(|(index, script)| {
         let player = Player::new(&client, run(index), Quiet::Real);
         async move {

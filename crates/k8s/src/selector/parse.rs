@@ -11,8 +11,10 @@ pub(super) fn selector(text: &str) -> Result<Vec<Requirement>, SelectorError> {
     if parser.peek() == Token::End {
         return Ok(requirements);
     }
+    let mut expected = "a label key or `!`";
     loop {
-        requirements.push(parser.requirement()?);
+        requirements.push(parser.requirement(expected)?);
+        expected = "a label key after `,`";
         match parser.next() {
             Token::End => return Ok(requirements),
             Token::Comma => {}
@@ -49,21 +51,21 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn requirement(&mut self) -> Result<Requirement, SelectorError> {
+    fn requirement(&mut self, expected: &'static str) -> Result<Requirement, SelectorError> {
         if self.peek() == Token::Sign("!") {
             self.next();
             let key = self.word("a label key")?;
             return Requirement::new(key, Operator::DoesNotExist, BTreeSet::new());
         }
-        let key = self.word("a label key or `!`")?;
+        let key = self.word(expected)?;
         if matches!(self.peek(), Token::Comma | Token::End) {
             return Requirement::new(key, Operator::Exists, BTreeSet::new());
         }
         let (operator, values) = match self.next() {
-            Token::Sign("=" | "==") => (Operator::Equals, self.value()),
-            Token::Sign("!=") => (Operator::NotEquals, self.value()),
-            Token::Sign(">") => (Operator::GreaterThan, self.value()),
-            Token::Sign("<") => (Operator::LessThan, self.value()),
+            Token::Sign("=" | "==") => (Operator::Equals, self.one_value()?),
+            Token::Sign("!=") => (Operator::NotEquals, self.one_value()?),
+            Token::Sign(">") => (Operator::GreaterThan, self.one_value()?),
+            Token::Sign("<") => (Operator::LessThan, self.one_value()?),
             Token::Word("in") => (Operator::In, self.values()?),
             Token::Word("notin") => (Operator::NotIn, self.values()?),
             other => return Err(other.instead_of("an operator")),
@@ -72,8 +74,12 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads one value, which may be empty: `a=` selects empty labels.
-    fn value(&mut self) -> BTreeSet<String> {
-        BTreeSet::from([self.word("").unwrap_or_default().to_owned()])
+    fn one_value(&mut self) -> Result<BTreeSet<String>, SelectorError> {
+        let value = match self.peek() {
+            Token::Comma | Token::End => "",
+            _ => self.word("a value")?,
+        };
+        Ok(BTreeSet::from([value.to_owned()]))
     }
 
     fn values(&mut self) -> Result<BTreeSet<String>, SelectorError> {
@@ -82,14 +88,16 @@ impl<'a> Parser<'a> {
             other => return Err(other.instead_of("`(`")),
         }
         let mut values = BTreeSet::new();
-        if self.peek() == Token::Close {
-            self.next();
-            return Ok(values);
-        }
+        let mut expected = "`,`, `)` or a value";
         loop {
-            values.extend(self.value());
+            // A place left empty stands for the empty value, even the only one.
+            let value = match self.peek() {
+                Token::Comma | Token::Close => "",
+                _ => self.word(expected)?,
+            };
+            values.insert(value.to_owned());
             match self.next() {
-                Token::Comma => {}
+                Token::Comma => expected = "a value",
                 Token::Close => return Ok(values),
                 other => return Err(other.instead_of("`,` or `)`")),
             }

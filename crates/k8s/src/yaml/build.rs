@@ -1,11 +1,11 @@
 //! Pure: builds values from parser events, with bounds on depth and on what aliases expand to.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use saphyr_parser::{Event, ScalarStyle, Span, Tag};
 use serde_json::{Map, Value};
 
-use super::{YamlError, scalar};
+use super::{RepeatedKey, YamlError, scalar};
 use crate::json::MAX_DEPTH;
 
 /// Builds the values of a stream, one document after the other.
@@ -15,12 +15,14 @@ pub(super) struct Builder {
     anchors: HashMap<usize, Value>,
     /// How much more aliases may expand to, in values and bytes of text.
     budget: usize,
+    repeated: Vec<RepeatedKey>,
 }
 
 /// A list or mapping that has begun.
 struct Frame {
     anchor: usize,
     content: Content,
+    start: Span,
 }
 
 enum Content {
@@ -30,7 +32,7 @@ enum Content {
 
 /// The key whose value comes next.
 enum Key {
-    Field(String),
+    Field { name: String, is_text: bool },
     Merge,
 }
 
@@ -38,7 +40,8 @@ impl Builder {
     /// Makes a builder for a text of this length.
     pub(super) fn new(length: usize) -> Self {
         let budget = length.saturating_mul(10).saturating_add(1_000_000);
-        Self { root: Value::Null, stack: Vec::new(), anchors: HashMap::new(), budget }
+        let (stack, anchors, repeated) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { root: Value::Null, stack, anchors, budget, repeated }
     }
 
     /// Begins a document.
@@ -46,11 +49,12 @@ impl Builder {
         self.root = Value::Null;
         self.stack.clear();
         self.anchors.clear();
+        self.repeated.clear();
     }
 
-    /// Ends the document and returns its value.
-    pub(super) fn finish(&mut self) -> Value {
-        self.root.take()
+    /// Ends the document and returns its value and the keys that stand twice in a mapping.
+    pub(super) fn finish(&mut self) -> (Value, Vec<RepeatedKey>) {
+        (self.root.take(), mem::take(&mut self.repeated))
     }
 
     /// Takes the next event within the document.
@@ -115,12 +119,12 @@ impl Builder {
         if self.stack.len() == MAX_DEPTH {
             return Err(too_deep(at));
         }
-        self.stack.push(Frame { anchor, content });
+        self.stack.push(Frame { anchor, content, start: at });
         Ok(())
     }
 
     fn close(&mut self, at: Span) -> Result<(), YamlError> {
-        let Frame { anchor, content } =
+        let Frame { anchor, content, start } =
             self.stack.pop().expect("the parser closes only what it has opened");
         let value = match content {
             Content::List(items) => Value::Array(items),
@@ -132,7 +136,7 @@ impl Builder {
             }
         };
         self.keep(anchor, &value, at)?;
-        self.place(value, at)
+        self.place(value, start)
     }
 
     /// Returns the slot of the current key if a mapping is being built.
@@ -152,13 +156,18 @@ impl Builder {
         match &mut frame.content {
             Content::List(items) => items.push(value),
             Content::Mapping { fields, merged, key } => match key.take() {
-                Some(Key::Field(key)) => {
-                    fields.insert(key, value);
+                Some(Key::Field { name, is_text }) => {
+                    if fields.contains_key(&name) {
+                        let (key, line) = (name.clone(), at.start.line());
+                        self.repeated.push(RepeatedKey { key, is_text, line });
+                    }
+                    fields.insert(name, value);
                 }
                 Some(Key::Merge) => merged.push(value),
                 None => {
-                    let text = scalar::key(value).map_err(|why| YamlError::new(at, why))?;
-                    *key = Some(Key::Field(text));
+                    let is_text = value.is_string();
+                    let name = scalar::key(value).map_err(|why| YamlError::new(at, why))?;
+                    *key = Some(Key::Field { name, is_text });
                 }
             },
         }

@@ -249,3 +249,12 @@ proptest! {
         let _ = (documents(&any), documents(&text));
     }
 }
+
+#[test]
+fn keys_that_stand_twice_are_told_with_the_lines_of_their_values() {
+    let text = "a: 1\nb:\n  c: 1\n  c:\n    d: 1\n1: x\n1: y\na: 2\n";
+    let documents = documents(text).unwrap();
+    let told = |it: &RepeatedKey| format!("{} {} {}", it.key, it.is_text, it.line);
+    let repeated: Vec<_> = documents[0].repeated.iter().map(told).collect();
+    assert_eq!(repeated, ["c true 5", "1 false 7", "a true 8"]);
+}
