@@ -72,9 +72,10 @@ fn complete(service: &mut Value) {
     }
     let has_selector = spec.get("selector").is_some_and(|it| *it != json!({}));
     // What has neither an address nor pods of its own is left open to both families.
-    let (families, policy) = match wanted == "None" && !has_selector {
-        true => (json!(["IPv4", "IPv6"]), "RequireDualStack"),
-        false => (json!(["IPv4"]), "SingleStack"),
+    let (families, policy) = if wanted == "None" && !has_selector {
+        (json!(["IPv4", "IPv6"]), "RequireDualStack")
+    } else {
+        (json!(["IPv4"]), "SingleStack")
     };
     spec.entry("ipFamilies").or_insert(families);
     spec.entry("ipFamilyPolicy").or_insert(json!(policy));

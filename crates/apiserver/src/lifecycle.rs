@@ -45,9 +45,10 @@ pub(crate) fn identify(
     }
     let Value::Object(metadata) = metadata else {
         let kind = &registered.resource.gvk.kind;
-        let into = match registered.is_custom() {
-            true => "value".to_owned(),
-            false => format!("struct field {kind}.metadata"),
+        let into = if registered.is_custom() {
+            "value".to_owned()
+        } else {
+            format!("struct field {kind}.metadata")
         };
         let found = go_type(metadata);
         let why = format!("json: cannot unmarshal {found} into Go {into} of type v1.ObjectMeta");

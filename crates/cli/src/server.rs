@@ -57,7 +57,7 @@ pub enum ServerError {
         /// Where it stands.
         place: String,
         /// What the server said.
-        source: LoadError,
+        source: Box<LoadError>,
     },
     /// It cannot be reached from outside.
     #[error("cannot listen on {address}")]
@@ -126,7 +126,10 @@ async fn load(server: &ApiServer, paths: &[PathBuf]) -> Result<(), ServerError> 
     for Manifest { source: place, gvk, key, value } in &manifest::order(manifests) {
         let key = loader.place(gvk, key).await;
         let applied = loader.apply(gvk, &key, &Loader::placed(&key, value)).await;
-        applied.map_err(|source| ServerError::Load { place: place.to_string(), source })?;
+        applied.map_err(|error| ServerError::Load {
+            place: place.to_string(),
+            source: Box::new(error),
+        })?;
     }
     Ok(())
 }

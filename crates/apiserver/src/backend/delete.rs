@@ -41,7 +41,7 @@ impl Backend {
         let old = self.stored(registered, key)?;
         check_preconditions(registered, &old, options)?;
         let mut before = convert::served_value(registered, &old);
-        self.before_delete(registered, &mut before);
+        Self::before_delete(registered, &mut before);
         let deleted = match deletion::plan(registered, &before, options, self.now()) {
             Deletion::Waiting => Deleted::Marked(convert::served(registered, &old)),
             Deletion::Remove if options.dry_run => Deleted::Gone(convert::served(registered, &old)),

@@ -170,7 +170,7 @@ impl Backend {
     }
 
     /// Makes a definition wait for the objects it defines.
-    pub(super) fn before_delete(&self, registered: &Registered, value: &mut Value) {
+    pub(super) fn before_delete(registered: &Registered, value: &mut Value) {
         let is_new = value.pointer("/metadata/deletionTimestamp").is_none();
         if !admission::is_definition(registered) || !is_new {
             return;

@@ -83,7 +83,7 @@ pub(super) fn versions(crd: &Value) -> Value {
         let or = |field: &str, missing: Missing| {
             version.get(field).cloned().unwrap_or_else(|| missing.value())
         };
-        let items = |field| own(field).map_or(Value::Null, |it| structs(it));
+        let items = |field| own(field).map_or(Value::Null, structs);
         json!({
             "Name": or("name", Missing::Text),
             "Served": or("served", Missing::No),

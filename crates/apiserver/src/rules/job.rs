@@ -85,11 +85,11 @@ fn counts(path: &FieldPath, spec: &Value, errors: &mut Errors) {
             let detail = "when completion mode is Indexed";
             errors.push(FieldError::required(path.child("completions"), detail));
         }
-        if let Some(most) = most.and_then(Value::as_i64) {
-            if number(spec, "/completions") < most {
-                let detail = "must be less than or equal to completions";
-                errors.invalid(&path.child("maxFailedIndexes"), most, detail);
-            }
+        if let Some(most) = most.and_then(Value::as_i64)
+            && number(spec, "/completions") < most
+        {
+            let detail = "must be less than or equal to completions";
+            errors.invalid(&path.child("maxFailedIndexes"), most, detail);
         }
     } else {
         for (name, value) in [("backoffLimitPerIndex", per_index), ("maxFailedIndexes", most)] {

@@ -28,9 +28,9 @@ pub(super) fn template(path: &FieldPath, template: Option<&Value>, errors: &mut 
     // The reference leaves `metadata` out of this path.
     let labels = path.child("labels").to_string();
     let metadata = template.and_then(|template| template.get("metadata"));
-    metadata::labels_at(&labels, metadata.unwrap_or(&Value::Null))
-        .into_iter()
-        .for_each(|error| errors.push(error));
+    for error in metadata::labels_at(&labels, metadata.unwrap_or(&Value::Null)) {
+        errors.push(error);
+    }
     let spec = template.and_then(|template| template.get("spec"));
     pod_spec(&path.child("spec"), spec.unwrap_or(&Value::Null), errors);
     if spec.is_some_and(|spec| !list(spec, "/ephemeralContainers").is_empty()) {
