@@ -11,7 +11,7 @@ use std::{
 
 use api::{Report, composite, decorator, definition, names};
 use apiserver::{ApiServer, Settings};
-use engine::{Engine, EngineOptions};
+use engine::{ApplyStrategy, Engine, EngineOptions, StrategyError};
 use hooks::{Router, Webhooks};
 use jsonnet::{Change, Routes, RuntimeOptions, WorkerCommand};
 use k8s::{
@@ -94,6 +94,9 @@ pub enum DevError {
     /// The API server did not take what windlass itself needs.
     #[error("failed to install windlass's own resources")]
     Install(#[source] ApiError),
+    /// The engine does not run.
+    #[error(transparent)]
+    Engine(StrategyError),
     /// The system's certificates cannot be read.
     #[error("failed to set up calls of hooks")]
     Certificates(#[source] io::Error),
@@ -120,6 +123,7 @@ impl DevError {
             Self::Hooks { source, .. } => source.is_usage(),
             Self::Server(error) => error.is_usage(),
             Self::Install(_)
+            | Self::Engine(_)
             | Self::Certificates(_)
             | Self::Unsettled(_)
             | Self::Failing(_)
@@ -137,6 +141,7 @@ impl DevError {
             Self::NoHooks(_)
             | Self::Hooks { .. }
             | Self::Install(_)
+            | Self::Engine(_)
             | Self::Certificates(_)
             | Self::Failing(_)
             | Self::Signals(_)
@@ -241,8 +246,10 @@ impl Dev {
                 workers: WORKERS,
                 targets: Selector::default(),
                 namespace: "default".to_owned(),
+                strategy: ApplyStrategy::Dynamic,
             },
         );
+        let engine = engine.await.map_err(DevError::Engine)?;
         let applied = Applied::new(client.clone());
         let broken = BTreeSet::new();
         Ok(Self { options, server, client, ledger, hooks, engine, applied, broken })

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use api::{NoReport, composite, decorator, definition, names};
 use apiserver::{ApiServer, RequestRecord};
-use engine::{Engine, EngineOptions};
+use engine::{ApplyStrategy, Engine, EngineOptions};
 use k8s::{
     Activity, Clock, ObjectKey, Resource, Settle, SharedClock, SystemClock, selector::Selector,
 };
@@ -48,6 +48,7 @@ pub struct World {
     pub id: String,
     engine_client: Client,
     engine: tokio::sync::Mutex<Engine>,
+    strategy: Mutex<ApplyStrategy>,
     api: Option<ApiServer>,
 }
 
@@ -88,9 +89,10 @@ impl World {
         let short: String = name.chars().take(30).collect();
         let id = format!("{}-{}-{number}", short.trim_end_matches('-'), std::process::id());
         let hook = PlayedHook::new(Arc::clone(engine_client.clock()));
-        let engine = start(&engine_client, &hook, &id);
-        let engine = tokio::sync::Mutex::new(engine);
-        let world = Self { server, hook, client: admin, id, engine_client, engine, api };
+        let strategy = ApplyStrategy::Dynamic;
+        let engine = start(&engine_client, &hook, &id, strategy.clone()).await;
+        let (engine, strategy) = (tokio::sync::Mutex::new(engine), Mutex::new(strategy));
+        let world = Self { server, hook, client: admin, id, engine_client, engine, strategy, api };
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.id}});
         world.client.create(&namespaces(), "", namespace.to_string()).await.unwrap();
@@ -282,7 +284,14 @@ impl World {
     pub async fn restart_engine(&self) {
         let mut engine = self.engine.lock().await;
         engine.stop().await;
-        *engine = start(&self.engine_client, &self.hook, &self.id);
+        let strategy = self.strategy.lock().unwrap().clone();
+        *engine = start(&self.engine_client, &self.hook, &self.id, strategy).await;
+    }
+
+    /// Stops the engine and starts one that lets the server merge, as the manager of this name.
+    pub async fn apply_as(&self, manager: &str) {
+        *self.strategy.lock().unwrap() = ApplyStrategy::ServerSide { manager: manager.to_owned() };
+        self.restart_engine().await;
     }
 
     /// Stops the engine and removes what the story left in the cluster.
@@ -319,15 +328,16 @@ impl World {
     }
 }
 
-fn start(client: &Client, hook: &PlayedHook, story: &str) -> Engine {
+async fn start(client: &Client, hook: &PlayedHook, story: &str, strategy: ApplyStrategy) -> Engine {
     let options = EngineOptions {
         hook: Arc::new(hook.clone()),
         report: Arc::new(NoReport),
         workers: 5,
         targets: Selector::parse(&format!("story={story}")).unwrap(),
         namespace: "default".to_owned(),
+        strategy,
     };
-    Engine::start(client, options)
+    Engine::start(client, options).await.unwrap()
 }
 
 /// Returns the kubeconfig of the real server, or nothing if there is none, which is said on standard error.

@@ -25,6 +25,7 @@ use crate::{
     instance::{self, Instance},
     queue::Place,
     release::release,
+    strategy::{ApplyStrategy, StrategyError},
     types::{self, TypesError},
 };
 
@@ -41,6 +42,8 @@ pub struct EngineOptions {
     pub targets: Selector,
     /// The engine's own namespace, where the versions of cluster-scoped parents are kept.
     pub namespace: String,
+    /// How children are made what the hooks want.
+    pub strategy: ApplyStrategy,
 }
 
 /// The engine: starts, restarts and stops controllers as their objects come, change and go.
@@ -98,8 +101,13 @@ impl StartError {
 
 impl Engine {
     /// Starts the engine. It needs the resources of controllers to be served, now or later.
-    pub fn start(client: &Client, options: EngineOptions) -> Self {
-        let EngineOptions { hook, report, workers, targets, namespace } = options;
+    ///
+    /// # Errors
+    ///
+    /// [`StrategyError`] if the API server cannot do what the strategy needs.
+    pub async fn start(client: &Client, options: EngineOptions) -> Result<Self, StrategyError> {
+        let EngineOptions { hook, report, workers, targets, namespace, strategy } = options;
+        strategy.check(client, &namespace).await?;
         let caches = Caches::new(client.clone());
         let controllers =
             [composite::resource(), decorator::resource()].map(|kind| caches.get(&kind));
@@ -127,7 +135,7 @@ impl Engine {
         }));
         let task = tokio::spawn(Arc::clone(&engine.0).run());
         *engine.0.task.try_lock().expect("nobody else has the engine yet") = Some(task);
-        engine
+        Ok(engine)
     }
 
     /// Syncs the parents whose hooks changed; `changed` tells it by URL.

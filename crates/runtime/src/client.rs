@@ -233,8 +233,21 @@ impl Client {
         manager: &str,
         body: impl Into<Bytes>,
     ) -> Result<Object, ApiError> {
-        let path = resource.object_path(&key.namespace, &key.name);
-        let path = format!("{path}?fieldManager={}&force=true", escape(manager));
+        let path = apply_path(resource, key, manager);
+        let call =
+            Call::new(Method::PATCH, &path).body("application/apply-patch+yaml", body.into());
+        decode(&path, self.write(call).await?)
+    }
+
+    /// Asks what would come of an apply, which changes nothing.
+    pub async fn try_apply(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        manager: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Object, ApiError> {
+        let path = format!("{}&dryRun=All", apply_path(resource, key, manager));
         let call =
             Call::new(Method::PATCH, &path).body("application/apply-patch+yaml", body.into());
         decode(&path, self.write(call).await?)
@@ -390,6 +403,11 @@ fn part_path(resource: &Resource, key: &ObjectKey, part: Part) -> String {
         Part::Main => path,
         Part::Status => format!("{path}/status"),
     }
+}
+
+fn apply_path(resource: &Resource, key: &ObjectKey, manager: &str) -> String {
+    let path = resource.object_path(&key.namespace, &key.name);
+    format!("{path}?fieldManager={}&force=true", escape(manager))
 }
 
 fn transport(path: &str, source: impl std::error::Error + Send + Sync + 'static) -> ApiError {

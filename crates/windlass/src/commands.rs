@@ -13,7 +13,7 @@ use cli::{
     install,
     server::{self, ServerOptions},
 };
-use engine::{Engine, EngineOptions};
+use engine::{ApplyStrategy, Engine, EngineOptions};
 use hooks::{Router, Webhooks};
 use jsonnet::{WorkerCommand, httpd};
 use k8s::{Activity, SharedClock, SystemClock, selector::Selector};
@@ -116,8 +116,13 @@ pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
             workers: args.workers,
             targets,
             namespace: own_namespace(),
+            strategy: ApplyStrategy::Dynamic,
         },
     );
+    let engine = match engine.await {
+        Ok(engine) => engine,
+        Err(error) => return failure::print(&error, None, 1),
+    };
     match httpd::signals() {
         Ok(signals) => signals.await,
         Err(error) => return failure::print(&error, None, 1),
