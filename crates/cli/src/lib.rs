@@ -4,4 +4,5 @@ pub mod dev;
 pub mod install;
 mod loader;
 pub mod manifest;
+pub mod render;
 pub mod server;

@@ -10,11 +10,11 @@ use crate::{
     children::Synced,
     composite,
     context::Context,
-    controller::Form,
+    controller::{Controller, Form},
     decorator,
     error::SyncError,
     exchange::exchange,
-    hook::Webhook,
+    hook::{Hooks, Webhook},
     parent::settle_finalizer,
     plan::ObservedType,
     related::RelatedType,
@@ -47,9 +47,13 @@ pub(crate) async fn sync(ctx: &Context, parent: Arc<Object>) -> Result<Synced, S
 
 /// Chooses the hook that is called for a parent.
 fn choose<'a>(ctx: &'a Context, parent: &Object) -> Option<Call<'a>> {
-    let hooks = &ctx.controller.hooks;
+    chosen(&ctx.controller.hooks, parent, ctx.selects(parent))
+}
+
+/// Chooses the hook that is called for a parent, which the controller selects or no longer does.
+pub(crate) fn chosen<'a>(hooks: &'a Hooks, parent: &Object, selected: bool) -> Option<Call<'a>> {
     match &hooks.finalize {
-        Some(webhook) if parent.meta().is_deleting() || !ctx.selects(parent) => {
+        Some(webhook) if parent.meta().is_deleting() || !selected => {
             Some(Call { name: "finalize", webhook, finalizing: true })
         }
         _ => hooks.sync.as_ref().map(|webhook| Call { name: "sync", webhook, finalizing: false }),
@@ -59,9 +63,14 @@ fn choose<'a>(ctx: &'a Context, parent: &Object) -> Option<Call<'a>> {
 /// Tells whether the children of a parent may be touched: it lives, or it waits for this controller and
 /// neither foreground deletion nor orphaning decides about them.
 pub(crate) fn is_managed(ctx: &Context, parent: &Object) -> bool {
+    managed(&ctx.controller, parent)
+}
+
+/// Tells the same without what runs.
+pub(crate) fn managed(controller: &Controller, parent: &Object) -> bool {
     let meta = parent.meta();
     !meta.is_deleting()
-        || ctx.controller.holds(parent)
+        || controller.holds(parent)
             && !meta.has_finalizer("foregroundDeletion")
             && !meta.has_finalizer("orphan")
 }

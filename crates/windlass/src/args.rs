@@ -4,10 +4,15 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::{httpd::HttpdArgs, server::EmbeddedArgs};
+pub(crate) use self::{
+    httpd::HttpdArgs,
+    server::EmbeddedArgs,
+    views::{Output, RenderArgs},
+};
 
 mod httpd;
 mod server;
+mod views;
 
 /// Controllers that are functions: a hook says what should be, windlass makes it so.
 #[derive(Debug, Parser)]
@@ -52,6 +57,8 @@ pub(crate) enum Command {
     Engine(EngineArgs),
     /// Print what must be applied to a cluster before the engine can run there
     Manifests(ManifestsArgs),
+    /// Print the children that the engine would create, without any cluster
+    Render(RenderArgs),
     /// Print the version
     Version,
 }
@@ -60,8 +67,8 @@ impl Command {
     /// Returns what is logged if nothing else is asked for: `dev` shows what happens in its own lines.
     pub(crate) fn default_level(&self) -> &'static str {
         match self {
-            Self::Dev(_) | Self::Apiserver(_) | Self::Manifests(_) | Self::Version => "error",
             Self::Httpd(_) | Self::Engine(_) => "info",
+            _ => "error",
         }
     }
 }

@@ -145,7 +145,8 @@ pub(crate) fn version() -> ExitCode {
     print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n"))
 }
 
-fn print(text: &str) -> ExitCode {
+/// Prints text to standard output.
+pub(crate) fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever closed the other end of a pipe wants to read no more.

@@ -10,6 +10,7 @@ mod args;
 mod commands;
 mod failure;
 mod logging;
+mod views;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
@@ -35,6 +36,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Apiserver(args) => commands::apiserver(*args).await,
         Command::Engine(args) => commands::engine(args).await,
         Command::Manifests(args) => commands::manifests(&args),
+        Command::Render(args) => views::render(args).await,
         Command::Version => commands::version(),
     }
 }

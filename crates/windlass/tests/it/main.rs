@@ -6,4 +6,5 @@ mod cluster;
 mod dev;
 mod process;
 mod readme;
+mod render;
 mod server;

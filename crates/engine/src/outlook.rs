@@ -1,0 +1,336 @@
+//! Pure: what a sync would do, for views that change nothing.
+//!
+//! It goes the way of a sync (which hook, claims, request, answer, check, plan) through the very functions
+//! that a sync uses. Rollouts are left out: what is shown is where the latest version of a parent leads.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use api::HookReply;
+use bytes::Bytes;
+use k8s::{GroupVersionKind, Object, ObjectKey, Resource, patch};
+use runtime::WriteKind;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::{
+    answer::{self, Answer, AnswerError},
+    controller::{Controller, Form},
+    desired::{self, Desired, LabelMismatch, Types},
+    hook::Webhook,
+    plan::{Action, ObservedType, SettledChildren, Trials, new_child, plan},
+    related::RelatedType,
+    request::{self, Told},
+    selector::{ChildSelector, ChildSelectorError, Claims, child_selector, claim, owner_reference},
+    status,
+    sync::{Call, chosen, managed},
+    target,
+};
+
+/// What a sync of one parent goes by.
+#[derive(Clone, Debug)]
+pub struct Scene<'a> {
+    /// The controller.
+    pub controller: &'a Controller,
+    /// The parent.
+    pub parent: &'a Object,
+    /// Whether the controller selects the parent; one that it does not is finalized.
+    pub selected: bool,
+    /// Whether the status of parents is written apart from the rest.
+    pub has_status: bool,
+    /// The types of children, in the order of the controller's rules, each with the objects that may be
+    /// the parent's.
+    pub candidates: Vec<(Resource, Vec<Arc<Object>>)>,
+    /// The related objects.
+    pub related: Vec<(Resource, Vec<Arc<Object>>)>,
+}
+
+/// The call of a hook that a sync begins with.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// The hook's name.
+    pub hook: &'static str,
+    /// How it is called.
+    pub webhook: &'a Webhook,
+    /// The JSON text it is sent.
+    pub body: Bytes,
+}
+
+/// What a sync would do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outlook {
+    /// The writes in order: those of the children, then that of the parent.
+    pub steps: Vec<Step>,
+    /// The children as they would be created, all of them.
+    pub children: Vec<Value>,
+    /// What is wrong with single children.
+    pub problems: Vec<String>,
+}
+
+/// One write that a sync would do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// `create`, `update` or `delete`.
+    pub verb: &'static str,
+    /// The object's kind.
+    pub kind: GroupVersionKind,
+    /// Where the object is.
+    pub key: ObjectKey,
+    /// Why the write is needed.
+    pub reason: String,
+    /// The object before.
+    pub before: Option<Value>,
+    /// The object after.
+    pub after: Option<Value>,
+}
+
+/// Why it cannot be told what a sync would do.
+#[derive(Debug, Error)]
+pub enum OutlookError {
+    /// The parent does not say what its children are.
+    #[error("cannot tell the children of the parent")]
+    Selector {
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The hook's answer cannot be used.
+    #[error("hook {hook}")]
+    Answer {
+        /// Which hook.
+        hook: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A child would not be found again.
+    #[error("the children cannot be written")]
+    Labels {
+        /// Which child.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl From<ChildSelectorError> for OutlookError {
+    fn from(source: ChildSelectorError) -> Self {
+        Self::Selector { source: source.into() }
+    }
+}
+
+impl From<LabelMismatch> for OutlookError {
+    fn from(source: LabelMismatch) -> Self {
+        Self::Labels { source: source.into() }
+    }
+}
+
+/// What is remembered of children, and asked about them, before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Knowledge {
+    pub(crate) settled: SettledChildren,
+    pub(crate) trials: Trials,
+}
+
+impl<'a> Scene<'a> {
+    /// Returns the call that a sync would begin with; nothing if the controller has no hook for the parent
+    /// as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`OutlookError::Selector`] if the children cannot be told.
+    pub fn question(&self) -> Result<Option<Question<'a>>, OutlookError> {
+        let Some(Call { name: hook, webhook, finalizing }) = self.call() else { return Ok(None) };
+        let observed = self.observed()?;
+        let related = self.related.iter().map(|(resource, objects)| RelatedType {
+            resource: resource.clone(),
+            objects: objects.clone(),
+        });
+        let told = Told {
+            form: self.controller.form,
+            controller: &self.controller.object,
+            parent: self.parent,
+            children: &observed,
+            related: &related.collect::<Vec<_>>(),
+            finalizing,
+        };
+        Ok(Some(Question { hook, webhook, body: request::body(told, webhook.version) }))
+    }
+
+    /// Makes an object look as if it had been the parent's child all along, unless it is another's.
+    ///
+    /// # Errors
+    ///
+    /// [`OutlookError::Selector`] if the children cannot be told.
+    pub fn belong(&self, child: &mut Value) -> Result<(), OutlookError> {
+        self.selector()?.mark(child);
+        let namespace = &self.parent.meta().namespace;
+        let metadata = &mut child["metadata"];
+        if !namespace.is_empty() && metadata.get("namespace").is_none() {
+            metadata["namespace"] = json!(namespace);
+        }
+        let owners = &mut metadata["ownerReferences"];
+        let is_controlled =
+            |owners: &Vec<Value>| owners.iter().any(|owner| owner["controller"] == true);
+        match owners.as_array_mut() {
+            Some(owners) if is_controlled(owners) => {}
+            Some(owners) => owners.push(owner_reference(self.parent)),
+            None => *owners = json!([owner_reference(self.parent)]),
+        }
+        Ok(())
+    }
+
+    /// Returns the kinds that an answer uses, so that those that the rules do not name can be looked up.
+    pub fn kinds(&self, reply: &HookReply) -> Vec<GroupVersionKind> {
+        let Ok(Some(answer)) = self.answer(reply) else { return Vec::new() };
+        answer.children.iter().map(desired::gvk).collect()
+    }
+
+    /// Returns what a sync would do after an answer. `others` are the types of children that the rules do
+    /// not name, as far as the API server has them.
+    ///
+    /// # Errors
+    ///
+    /// [`OutlookError`] if the sync would fail before it wrote anything.
+    pub fn outlook(
+        &self,
+        reply: &HookReply,
+        others: &BTreeMap<GroupVersionKind, Resource>,
+    ) -> Result<Outlook, OutlookError> {
+        self.outlook_with(reply, others, &Knowledge::default())
+    }
+
+    pub(crate) fn outlook_with(
+        &self,
+        reply: &HookReply,
+        others: &BTreeMap<GroupVersionKind, Resource>,
+        known: &Knowledge,
+    ) -> Result<Outlook, OutlookError> {
+        let Some(answer) = self.answer(reply)? else { return Ok(Outlook::default()) };
+        let (desired, problems) = self.desired(&answer, others)?;
+        let mut outlook = Outlook {
+            steps: Vec::new(),
+            children: desired.iter().map(|each| new_child(self.parent, each)).collect(),
+            problems: problems.into_iter().map(|problem| problem.message).collect(),
+        };
+        if managed(self.controller, self.parent) {
+            outlook.steps = self.steps(&desired, known)?;
+        }
+        outlook.steps.extend(self.parent_step(answer));
+        Ok(outlook)
+    }
+
+    /// Returns the children as they should be.
+    pub(crate) fn desired(
+        &self,
+        answer: &Answer,
+        others: &BTreeMap<GroupVersionKind, Resource>,
+    ) -> Result<(Vec<Desired>, Vec<desired::Problem>), OutlookError> {
+        let declared: Vec<_> =
+            self.candidates.iter().map(|(resource, _)| resource.clone()).collect();
+        let types = Types { declared: &declared, others };
+        Ok(desired::check(self.parent, &self.selector()?, types, answer.children.clone())?)
+    }
+
+    /// Returns the writes of children.
+    pub(crate) fn actions(
+        &self,
+        desired: &[Desired],
+        known: &Knowledge,
+    ) -> Result<Vec<Action>, OutlookError> {
+        let observed = self.observed()?;
+        Ok(plan(self.parent, &observed, desired, &known.settled, &known.trials).actions)
+    }
+
+    fn steps(&self, desired: &[Desired], known: &Knowledge) -> Result<Vec<Step>, OutlookError> {
+        let mut there = HashMap::new();
+        for (resource, objects) in &self.candidates {
+            there.extend(objects.iter().map(|object| ((resource, object.key()), object)));
+        }
+        let step = |action: Action| {
+            let Action { write, reason, .. } = action;
+            let before = there.get(&(&write.resource, write.key.clone()));
+            let before = before.map(|object| object.to_value());
+            let (verb, after) = match &write.kind {
+                WriteKind::Create(body) => ("create", k8s::json::parse(body).ok()),
+                WriteKind::Update(body) => ("update", k8s::json::parse(body).ok()),
+                WriteKind::Delete { .. } => ("delete", None),
+            };
+            Step { verb, kind: write.resource.gvk, key: write.key, reason, before, after }
+        };
+        Ok(self.actions(desired, known)?.into_iter().map(step).collect())
+    }
+
+    /// Returns the write of the parent: of its status, or of what a decorator changes of it.
+    fn parent_step(&self, answer: Answer) -> Option<Step> {
+        let before = self.parent.to_value();
+        let (after, reason) = match self.controller.form {
+            Form::Composite { .. } => {
+                let status = status::wanted(self.parent, answer.status.unwrap_or_default());
+                (status::with_status(self.parent, &status)?, "status differs")
+            }
+            Form::Decorator => {
+                let change = target::change(self.parent, &answer, &[], self.has_status);
+                let mut after = before.clone();
+                for part in [change.main, change.status].into_iter().flatten() {
+                    patch::merge(&mut after, &part);
+                }
+                (after, "labels, annotations or status differ")
+            }
+        };
+        (before != after).then(|| Step {
+            verb: "update",
+            kind: self.parent.gvk().clone(),
+            key: self.parent.key(),
+            reason: reason.to_owned(),
+            before: Some(before),
+            after: Some(after),
+        })
+    }
+
+    pub(crate) fn call(&self) -> Option<Call<'a>> {
+        chosen(&self.controller.hooks, self.parent, self.selected)
+    }
+
+    pub(crate) fn answer(&self, reply: &HookReply) -> Result<Option<Answer>, OutlookError> {
+        let Some(Call { name: hook, webhook, finalizing }) = self.call() else { return Ok(None) };
+        let read = answer::read(reply, self.controller.form, webhook.mode, finalizing);
+        read.map(Some)
+            .map_err(|source: AnswerError| OutlookError::Answer { hook, source: source.into() })
+    }
+
+    pub(crate) fn selector(&self) -> Result<ChildSelector, ChildSelectorError> {
+        match self.controller.form {
+            Form::Composite { generate_selector } => child_selector(generate_selector, self.parent),
+            Form::Decorator => {
+                Ok(ChildSelector::Attached { controller: self.controller.name().to_owned() })
+            }
+        }
+    }
+
+    /// Returns the parent's children: those it has, and those it would adopt.
+    pub(crate) fn observed(&self) -> Result<Vec<ObservedType>, OutlookError> {
+        let selector = self.selector()?;
+        let rules = &self.controller.children;
+        let observed = self.candidates.iter().map(|(resource, candidates)| {
+            let is_rule = |rule: &&crate::controller::ChildRule| {
+                rule.plural == resource.plural && rule.api_version == resource.gvk.api_version()
+            };
+            let rule = rules.iter().rfind(is_rule);
+            let Claims { mut owned, adopt, .. } =
+                claim(self.parent, &selector, candidates.iter().cloned());
+            if self.controller.form != Form::Decorator {
+                owned.extend(adopt);
+            }
+            owned.sort_by_key(|object| object.key());
+            ObservedType {
+                resource: resource.clone(),
+                method: rule.map(|rule| rule.method).unwrap_or_default(),
+                status_checks: rule.map(|rule| Arc::clone(&rule.status_checks)).unwrap_or_default(),
+                objects: owned,
+            }
+        });
+        Ok(observed.collect())
+    }
+}
