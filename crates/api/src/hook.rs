@@ -1,10 +1,11 @@
 //! How a hook is called: bytes in, bytes out, over any transport.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use http::HeaderMap;
+use serde_json::Value;
 use thiserror::Error;
 
 /// One call of a hook.
@@ -29,6 +30,44 @@ impl HookRequest {
     pub fn new(url: &str, body: Bytes, timeout: Duration) -> Self {
         Self { url: url.to_owned(), body, timeout, headers: HeaderMap::new(), tls: None }
     }
+}
+
+/// A hook that its controller brings along, to be run without HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookProgram {
+    /// What views call it.
+    pub label: String,
+    /// Where its text is.
+    pub source: ProgramSource,
+    /// External variables with texts.
+    pub ext_vars: BTreeMap<String, String>,
+    /// Further arguments of its function.
+    pub tlas: BTreeMap<String, Value>,
+}
+
+/// Where the text of a program is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProgramSource {
+    /// Here: the text of a name, and others that it may import.
+    Texts {
+        /// The name of the program's text.
+        main: String,
+        /// The texts by name.
+        texts: BTreeMap<String, String>,
+    },
+    /// In a file of the directory that the engine's user set aside for hooks.
+    File(String),
+}
+
+/// Why a program does not run.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ProgramError {
+    /// There is no such text or file.
+    #[error("{0}")]
+    Missing(String),
+    /// It does not load; the text starts with `file:line:column` where that is known.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 /// What a hook's certificate is checked against, and what is shown to the hook.
@@ -102,6 +141,20 @@ pub trait Hook: Send + Sync {
     /// Calls the hook and returns its answer, whatever its status.
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>>;
 
+    /// Loads a program, which calls of `url` run from now on. One that does not load leaves an earlier one
+    /// in place.
+    fn load<'a>(
+        &'a self,
+        _: &'a str,
+        program: HookProgram,
+    ) -> BoxFuture<'a, Result<(), ProgramError>> {
+        let unsupported = format!("programs such as {} are not run here", program.label);
+        async move { Err(ProgramError::Invalid(unsupported)) }.boxed()
+    }
+
+    /// Forgets the program of a URL.
+    fn unload(&self, _: &str) {}
+
     /// Checks that HTTPS can be spoken in this way; the error says what is wrong.
     fn check_tls(&self, _: &HookTls) -> Result<(), String> {
         Ok(())
@@ -116,6 +169,18 @@ pub trait Hook: Send + Sync {
 impl<H: Hook + ?Sized> Hook for Arc<H> {
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
         self.as_ref().call(request)
+    }
+
+    fn load<'a>(
+        &'a self,
+        url: &'a str,
+        program: HookProgram,
+    ) -> BoxFuture<'a, Result<(), ProgramError>> {
+        self.as_ref().load(url, program)
+    }
+
+    fn unload(&self, url: &str) {
+        self.as_ref().unload(url);
     }
 
     fn check_tls(&self, tls: &HookTls) -> Result<(), String> {

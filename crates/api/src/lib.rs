@@ -11,5 +11,8 @@ pub mod names;
 mod report;
 pub mod revision;
 
-pub use hook::{Hook, HookError, HookReply, HookRequest, HookTls, SharedHook};
+pub use hook::{
+    Hook, HookError, HookProgram, HookReply, HookRequest, HookTls, ProgramError, ProgramSource,
+    SharedHook,
+};
 pub use report::{Happening, NoReport, Outcome, Report, SharedReport};

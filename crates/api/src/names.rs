@@ -67,6 +67,16 @@ pub mod reasons {
     pub const STATUS_SUBRESOURCE_MISSING: &str = "StatusSubresourceMissing";
     /// The certificates or credentials of a hook cannot be read.
     pub const CREDENTIALS_UNRESOLVED: &str = "CredentialsUnresolved";
+    /// The program of a hook does not run.
+    pub const HOOKS_NOT_READY: &str = "HooksNotReady";
+    /// All programs of a controller's hooks run.
+    pub const HOOKS_LOADED: &str = "HooksLoaded";
+    /// A hook's program is written in a way that cannot be.
+    pub const INVALID_HOOK: &str = "InvalidHook";
+    /// The text of a hook's program is not there.
+    pub const PROGRAM_MISSING: &str = "ProgramMissing";
+    /// The text of a hook's program does not load.
+    pub const PROGRAM_INVALID: &str = "ProgramInvalid";
     /// A selector does not parse.
     pub const SELECTOR_INVALID: &str = "SelectorInvalid";
     /// A finalizer cannot be formed from the controller's name.
@@ -79,6 +89,8 @@ pub mod reasons {
 pub mod conditions {
     /// Whether a controller runs.
     pub const READY: &str = "Ready";
+    /// Whether the programs of a controller's hooks run.
+    pub const HOOKS_READY: &str = "HooksReady";
     /// Whether all children of a parent are in its latest version.
     pub const UPDATED: &str = "Updated";
 }

@@ -235,9 +235,15 @@ impl Dev {
                 Some(load_hooks(dir, &options, &clock, &activity_of_hooks, &ledger).await?)
             }
         };
+        // Controllers may bring programs along although there is no directory of hooks.
+        let runtime = hooks.as_ref().map(|(.., runtime)| runtime.clone());
+        let runtime = runtime.unwrap_or_else(|| runtime_of(&options, &clock, &activity_of_hooks));
         let webhooks = Webhooks::new(clock, activity_of_hooks).map_err(DevError::Certificates)?;
         let webhooks = webhooks.with_services(Arc::new(server.clone()));
-        let router = Router::new(webhooks, hooks.as_ref().map(|(.., runtime)| runtime.clone()));
+        let mut router = Router::new(webhooks, Some(runtime));
+        if let Some((dir, ..)) = &hooks {
+            router = router.with_programs(dir.clone());
+        }
         let engine = Engine::start(
             &client,
             EngineOptions {
@@ -388,6 +394,15 @@ async fn install(client: &Client) -> Result<(), ApiError> {
     Ok(())
 }
 
+fn runtime_of(options: &DevOptions, clock: &SharedClock, activity: &Activity) -> jsonnet::Runtime {
+    jsonnet::Runtime::new(RuntimeOptions {
+        clock: Arc::clone(clock),
+        activity: activity.clone(),
+        command: options.worker.clone(),
+        ..RuntimeOptions::default()
+    })
+}
+
 /// Loads the programs of a directory; those that are broken are noted, and may be mended later.
 async fn load_hooks(
     dir: PathBuf,
@@ -401,12 +416,7 @@ async fn load_hooks(
         ledger.failed(&format!("hook {file}"), "hooks in this language are not supported yet");
     }
     let routes = Routes::from_args(&[dir.to_string_lossy()], Path::is_dir).map_err(failed)?;
-    let runtime = jsonnet::Runtime::new(RuntimeOptions {
-        clock: Arc::clone(clock),
-        activity: activity.clone(),
-        command: options.worker.clone(),
-        ..RuntimeOptions::default()
-    });
+    let runtime = runtime_of(options, clock, activity);
     for change in runtime.load_all(&routes).await.map_err(failed)? {
         match change {
             Change::Failed { route, error } => {

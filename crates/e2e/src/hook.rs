@@ -1,13 +1,16 @@
 //! A hook that the test plays.
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use api::{Hook, HookError, HookReply, HookRequest};
+use api::{Hook, HookError, HookProgram, HookReply, HookRequest, ProgramError};
 use futures::{FutureExt, future::BoxFuture};
+use hooks::{Router, Webhooks};
 use http::HeaderMap;
+use jsonnet::{Runtime, RuntimeOptions, WORKER_ARGUMENT, WorkerCommand};
 use k8s::{Activity, SharedClock, SignedDuration, TimerKind, Timestamp};
 use serde_json::Value;
 
@@ -24,6 +27,8 @@ struct State {
     times: Vec<Timestamp>,
     clock: SharedClock,
     pause: Option<Pause>,
+    /// What runs the programs that controllers bring along.
+    programs: Router,
 }
 
 /// How long an answer takes, and by which clock.
@@ -36,7 +41,18 @@ struct Pause {
 
 impl PlayedHook {
     /// Returns a hook that answers `{}` and sees the time by this clock.
-    pub(crate) fn new(clock: SharedClock) -> Self {
+    pub(crate) fn new(clock: SharedClock, activity: Activity) -> Self {
+        let runtime = Runtime::new(RuntimeOptions {
+            workers: 1,
+            // A first call waits for a process to start, on a machine that does other things too.
+            timeout: Duration::from_secs(30),
+            command: worker(),
+            clock: Arc::clone(&clock),
+            activity: activity.clone(),
+            ..RuntimeOptions::default()
+        });
+        let webhooks = Webhooks::new(Arc::clone(&clock), activity).unwrap();
+        let programs = Router::new(webhooks, Some(runtime));
         let play: Play = Box::new(|_| reply(200, "{}"));
         Self(Arc::new(Mutex::new(State {
             play: Arc::new(play),
@@ -45,6 +61,7 @@ impl PlayedHook {
             times: Vec::new(),
             clock,
             pause: None,
+            programs,
         })))
     }
 
@@ -93,7 +110,20 @@ impl PlayedHook {
 }
 
 impl Hook for PlayedHook {
+    fn load<'a>(
+        &'a self,
+        url: &'a str,
+        program: HookProgram,
+    ) -> BoxFuture<'a, Result<(), ProgramError>> {
+        let programs = self.state().programs.clone();
+        async move { programs.load(url, program).await }.boxed()
+    }
+
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
+        if request.url.starts_with("jsonnet:") {
+            let programs = self.state().programs.clone();
+            return async move { programs.call(request).await }.boxed();
+        }
         let headers = request.headers;
         let request: Value = serde_json::from_slice(&request.body).unwrap();
         let (play, pause) = {
@@ -113,6 +143,13 @@ impl Hook for PlayedHook {
         };
         answered.boxed()
     }
+}
+
+/// Returns the command that starts the worker beside this test executable.
+fn worker() -> WorkerCommand {
+    let exe = std::env::current_exe().unwrap();
+    let program = exe.parent().and_then(Path::parent).unwrap().join("examples/hook_worker");
+    WorkerCommand { program, args: vec![WORKER_ARGUMENT.into()] }
 }
 
 /// Returns a reply of these parts.

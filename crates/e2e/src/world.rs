@@ -88,7 +88,8 @@ impl World {
         let name = story.replace('_', "-");
         let short: String = name.chars().take(30).collect();
         let id = format!("{}-{}-{number}", short.trim_end_matches('-'), std::process::id());
-        let hook = PlayedHook::new(Arc::clone(engine_client.clock()));
+        let hook =
+            PlayedHook::new(Arc::clone(engine_client.clock()), engine_client.activity().clone());
         let strategy = ApplyStrategy::Dynamic;
         let engine = start(&engine_client, &hook, &id, strategy.clone()).await;
         let (engine, strategy) = (tokio::sync::Mutex::new(engine), Mutex::new(strategy));

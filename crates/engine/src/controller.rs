@@ -108,6 +108,14 @@ pub enum ControllerError {
         /// What is wrong with it.
         cause: String,
     },
+    /// A hook's program is not one that could run.
+    #[error("hook `{hook}`: {cause}")]
+    Program {
+        /// The hook's name.
+        hook: &'static str,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// A hook's credentials are contradictory.
     #[error("hook `{hook}`: {cause}")]
     Credentials {
@@ -138,7 +146,9 @@ impl ControllerError {
     /// Returns the reason of the condition that says so.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Decode { .. } | Self::Hook { .. } => reasons::HOOK_CONFIG_INVALID,
+            Self::Decode { .. } | Self::Hook { .. } | Self::Program { .. } => {
+                reasons::HOOK_CONFIG_INVALID
+            }
             Self::HooksMissing => reasons::HOOKS_MISSING,
             Self::Credentials { .. } => reasons::CREDENTIALS_UNRESOLVED,
             Self::Selector { .. } => reasons::SELECTOR_INVALID,
@@ -224,7 +234,11 @@ fn composite(
         form: Form::Composite { generate_selector: spec.generate_selector },
         parents: vec![parent(spec.parent_resource)?],
         children: spec.child_resources.into_iter().map(child).collect::<Result<_, _>>()?,
-        hooks: hooks([given.sync, given.finalize, given.customize], &spec.endpoint_configs)?,
+        hooks: hooks(
+            [given.sync, given.finalize, given.customize],
+            &spec.endpoint_configs,
+            object,
+        )?,
         resync: spec.resync_period_seconds.map(resync),
         workers: spec.workers.map(workers),
         namespaces: spec.namespaces,
@@ -241,7 +255,11 @@ fn decorator(
         form: Form::Decorator,
         parents: spec.resources.into_iter().map(target).collect::<Result<_, _>>()?,
         children: spec.attachments.into_iter().map(attachment).collect::<Result<_, _>>()?,
-        hooks: hooks([given.sync, given.finalize, given.customize], &spec.endpoint_configs)?,
+        hooks: hooks(
+            [given.sync, given.finalize, given.customize],
+            &spec.endpoint_configs,
+            object,
+        )?,
         resync: spec.resync_period_seconds.map(resync),
         workers: spec.workers.map(workers),
         namespaces: spec.namespaces,
@@ -251,11 +269,14 @@ fn decorator(
 fn hooks(
     given: [Option<HookSpec>; 3],
     configs: &[EndpointConfig],
+    object: &Object,
 ) -> Result<Hooks, ControllerError> {
+    let of = format!("{}/{}", object.gvk().kind, object.meta().name);
     let [sync, finalize, customize] = given;
-    let sync = sync.map(|hook| hook::check("sync", hook, configs)).transpose()?;
-    let finalize = finalize.map(|hook| hook::check("finalize", hook, configs)).transpose()?;
-    let customize = customize.map(|hook| hook::check("customize", hook, configs)).transpose()?;
+    let sync = sync.map(|hook| hook::check("sync", hook, configs, &of)).transpose()?;
+    let finalize = finalize.map(|hook| hook::check("finalize", hook, configs, &of)).transpose()?;
+    let customize =
+        customize.map(|hook| hook::check("customize", hook, configs, &of)).transpose()?;
     if sync.is_none() && finalize.is_none() && customize.is_none() {
         return Err(ControllerError::HooksMissing);
     }

@@ -1,11 +1,12 @@
 //! Pure: the hooks of a controller in their checked form.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use api::controller::{
-    EndpointConfig, HookSpec, HookVersion, UnmarshallMode, Webhook as WebhookSpec,
+    EndpointConfig, HookSpec, HookVersion, JsonnetHook, UnmarshallMode, Webhook as WebhookSpec,
 };
-use k8s::parse_duration;
+use k8s::{ObjectKey, parse_duration};
+use serde_json::Value;
 
 use crate::{
     controller::{ControllerError, not_supported},
@@ -14,6 +15,10 @@ use crate::{
 
 /// How long a hook call may take if its controller does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call of a program may take at most.
+const LONGEST_CALL: Duration = Duration::from_mins(10);
+/// How long a program in a controller may be.
+const LONGEST_TEXT: usize = 256 << 10;
 
 /// What a controller calls, and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +46,35 @@ pub struct Webhook {
     pub credentials: Credentials,
     /// Whether answers are kept by their ETag.
     pub etag: Option<Lifetime>,
+    /// The program that is called, if the hook is one; its URL is then only a name.
+    pub program: Option<Program>,
+}
+
+/// A hook that is a Jsonnet program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Where its text is.
+    pub(crate) text: Text,
+    /// External variables with texts.
+    pub(crate) ext_vars: BTreeMap<String, String>,
+    /// Further arguments of its function.
+    pub(crate) tlas: BTreeMap<String, Value>,
+}
+
+/// Where the text of a program is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    /// In the controller itself.
+    Inline(String),
+    /// In a ConfigMap, whose other entries it may import.
+    ConfigMap {
+        /// The ConfigMap.
+        key: ObjectKey,
+        /// The entry that is the program.
+        entry: String,
+    },
+    /// In a file below the engine's directory of hooks.
+    File(String),
 }
 
 /// How long answers are kept by their ETag; for ever if there is no time.
@@ -56,29 +90,44 @@ impl Hooks {
     }
 }
 
-/// Checks the hook of a name; `configs` are the credentials by host.
+/// Checks the hook of a name; `configs` are the credentials by host, `of` names the controller.
 pub(crate) fn check(
     name: &'static str,
     spec: HookSpec,
     configs: &[EndpointConfig],
+    of: &str,
 ) -> Result<Webhook, ControllerError> {
     let invalid = |cause: &str| ControllerError::Hook { hook: name, cause: cause.to_owned() };
-    for (form, given) in
-        [("jsonnet", spec.jsonnet.is_some()), ("function", spec.function.is_some())]
-    {
-        if given {
-            return Err(not_supported(&format!("the `{form}` form of hook `{name}`")));
-        }
+    if spec.function.is_some() {
+        return Err(not_supported(&format!("the `function` form of hook `{name}`")));
     }
-    let webhook = spec.webhook.ok_or_else(|| invalid("no `webhook`"))?;
+    let mode = spec.webhook.as_ref().and_then(|webhook| webhook.response_unmarshall_mode);
+    let mode = mode.unwrap_or(match spec.version {
+        HookVersion::V1 => UnmarshallMode::Loose,
+        HookVersion::V2 => UnmarshallMode::Strict,
+    });
+    let webhook = match (spec.webhook, spec.jsonnet) {
+        (Some(webhook), None) => webhook,
+        (None, Some(jsonnet)) => {
+            let (program, timeout) = program(name, jsonnet)
+                .map_err(|cause| ControllerError::Program { hook: name, cause })?;
+            return Ok(Webhook {
+                url: format!("jsonnet:{of}/{name}"),
+                timeout,
+                version: spec.version,
+                mode,
+                credentials: Credentials::default(),
+                etag: None,
+                program: Some(program),
+            });
+        }
+        (Some(_), Some(_)) => return Err(invalid("give one of `webhook` and `jsonnet`")),
+        (None, None) => return Err(invalid("no `webhook`")),
+    };
     let timeout = match webhook.timeout.as_deref().filter(|timeout| !timeout.is_empty()) {
         Some(text) => parse_duration(text).map_err(|error| invalid(&error.to_string()))?,
         None => TIMEOUT,
     };
-    let mode = webhook.response_unmarshall_mode.unwrap_or(match spec.version {
-        HookVersion::V1 => UnmarshallMode::Loose,
-        HookVersion::V2 => UnmarshallMode::Strict,
-    });
     let timeout = if timeout.is_zero() { TIMEOUT } else { timeout };
     let etag = webhook.etag.as_ref().filter(|etag| etag.enabled).map(|etag| {
         let seconds = etag.cache_timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok());
@@ -88,7 +137,37 @@ pub(crate) fn check(
     let url = url(webhook).map_err(invalid)?;
     let credentials = credentials::check(&url, own, configs)
         .map_err(|cause| ControllerError::Credentials { hook: name, cause })?;
-    Ok(Webhook { url, timeout, version: spec.version, mode, credentials, etag })
+    Ok(Webhook { url, timeout, version: spec.version, mode, credentials, etag, program: None })
+}
+
+/// Checks a program, and returns how long a call of it may take.
+fn program(hook: &str, spec: JsonnetHook) -> Result<(Program, Duration), String> {
+    let text = match (spec.inline, spec.config_map_ref, spec.path) {
+        (Some(text), None, None) if LONGEST_TEXT < text.len() => {
+            return Err(format!("`inline` is longer than {LONGEST_TEXT} bytes: use a ConfigMap"));
+        }
+        (Some(text), None, None) => Text::Inline(text),
+        (None, Some(reference), None) => Text::ConfigMap {
+            key: ObjectKey::new(&reference.namespace, &reference.name),
+            entry: reference.key.unwrap_or_else(|| format!("{hook}.jsonnet")),
+        },
+        (None, None, Some(path)) if path.split('/').any(|part| part == "..") => {
+            return Err(format!("`path` `{path}` leads upwards"));
+        }
+        (None, None, Some(path)) => Text::File(path),
+        _ => return Err("give one of `inline`, `configMapRef` and `path`".to_owned()),
+    };
+    if spec.tlas.contains_key("request") {
+        return Err(
+            "`tlas` may not have `request`, which is what the hook is called with".to_owned()
+        );
+    }
+    let timeout = spec.timeout.as_deref().map_or(Ok(TIMEOUT), parse_duration);
+    let timeout = timeout.map_err(|error| error.to_string())?;
+    if timeout.is_zero() || LONGEST_CALL < timeout {
+        return Err("`timeout` must be more than 0 and at most 10m".to_owned());
+    }
+    Ok((Program { text, ext_vars: spec.ext_vars, tlas: spec.tlas }, timeout))
 }
 
 /// Returns where a webhook is: its own URL, or that of its Service.
@@ -116,7 +195,7 @@ mod tests {
 
     fn url(webhook: &Value) -> Result<String, String> {
         let spec = serde_json::from_value(json!({"webhook": webhook})).unwrap();
-        check("sync", spec, &[]).map(|hook| hook.url).map_err(|error| error.to_string())
+        check("sync", spec, &[], "c").map(|hook| hook.url).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{
-    Happening, Outcome,
+    Happening, Outcome, ProgramSource,
     names::{self, reasons},
     revision,
 };
@@ -18,10 +18,12 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
     children::Synced,
+    condition::{self, Verdict},
     context::{ChildType, Context, Means},
     controller::{ChildRule, Controller, Form},
     error::{Remedy, SyncError},
     exchange::{AccessError, Exchanges},
+    program::{self, LoadError, Watched},
     queue::ParentQueue,
     selector::child_selector,
     status::is_news,
@@ -44,6 +46,9 @@ pub(crate) enum StartError {
     /// The credentials of its hooks cannot be read.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The program of a hook does not run.
+    #[error(transparent)]
+    Program(#[from] LoadError),
 }
 
 /// A controller at work, until it is dropped or stopped.
@@ -73,6 +78,7 @@ impl Instance {
         let workers = controller.workers.unwrap_or(workers);
         let exchanges = Arc::new(Exchanges::default());
         exchanges.refresh(&controller.hooks, &means.client, &means.hook).await?;
+        let programs = program::load(&controller.hooks, &means, &[]).await?;
         let queue = queue(&controller, &means);
         let child = |(resource, rule): &(Resource, ChildRule)| ChildType {
             rule: rule.clone(),
@@ -105,7 +111,10 @@ impl Instance {
             ctx.sync_all();
             tasks.spawn(Arc::clone(ctx).flush());
         }
-        tasks.spawn(refresh(Arc::clone(&controller), means, exchanges));
+        tasks.spawn(refresh(Arc::clone(&controller), means.clone(), exchanges));
+        if let Some(watched) = Watched::new(&controller.hooks, &means) {
+            tasks.spawn(follow(watched, programs, Arc::clone(&contexts)));
+        }
         for _ in 0..workers {
             tasks.spawn(work(queue.clone(), Arc::clone(&contexts)));
         }
@@ -120,6 +129,11 @@ impl Instance {
     /// Returns the controller in its checked form.
     pub(crate) fn controller_rules(&self) -> &Controller {
         &self.controller
+    }
+
+    /// Returns whether any of its hooks is a program.
+    pub(crate) fn runs_programs(&self) -> bool {
+        self.controller.hooks.all().any(|(_, webhook)| webhook.program.is_some())
     }
 
     /// Returns the types it was started with.
@@ -141,6 +155,9 @@ impl Instance {
     pub(crate) async fn stop(mut self) -> Arc<[Arc<Context>]> {
         self.queue.close();
         self.tasks.shutdown().await;
+        if let Some(ctx) = self.contexts.first() {
+            program::unload(&self.controller.hooks, &ctx.means);
+        }
         self.contexts
     }
 }
@@ -169,6 +186,38 @@ async fn refresh(controller: Arc<Controller>, means: Means, exchanges: Arc<Excha
             warn!(controller, error, "failed to read credentials again");
         }
         drop(token);
+    }
+}
+
+/// Loads the programs of hooks again when their texts change. One that breaks is noted; the last good one
+/// goes on.
+async fn follow(watched: Watched, mut programs: Vec<ProgramSource>, contexts: Arc<[Arc<Context>]>) {
+    let Some(ctx) = contexts.first() else { return };
+    let (hooks, means, object) = (&ctx.controller.hooks, &ctx.means, &ctx.controller.object);
+    let resource = match ctx.controller.form {
+        Form::Composite { .. } => api::composite::resource(),
+        Form::Decorator => api::decorator::resource(),
+    };
+    loop {
+        watched.changed().await;
+        let _token = means.client.activity().hold("load of programs");
+        let verdict = match program::load(hooks, means, &programs).await {
+            Ok(loaded) if loaded == programs => continue,
+            Ok(loaded) => {
+                programs = loaded;
+                for ctx in contexts.iter() {
+                    ctx.customized().forget_answers();
+                    ctx.sync_all();
+                }
+                Verdict::hooks_ready(true, reasons::HOOKS_LOADED, "")
+            }
+            Err(error) => {
+                // It must be loaded again even if it becomes what it was.
+                programs.clear();
+                Verdict::hooks_ready(false, error.reason(), &in_one_line(&error))
+            }
+        };
+        condition::note(&means.client, &resource, object, &[verdict]).await;
     }
 }
 

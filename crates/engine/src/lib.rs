@@ -8,6 +8,7 @@
 mod answer;
 mod children;
 mod composite;
+mod condition;
 mod context;
 mod controller;
 mod credentials;
@@ -24,6 +25,7 @@ mod observe;
 mod outlook;
 mod parent;
 mod plan;
+mod program;
 mod queue;
 mod related;
 mod release;
@@ -41,7 +43,7 @@ mod types;
 
 pub use controller::{Controller, ControllerError, Form, check};
 pub use credentials::Credentials;
-pub use hook::{Hooks, Lifetime, Webhook};
+pub use hook::{Hooks, Lifetime, Program, Webhook};
 pub use manager::{Engine, EngineOptions};
 pub use outlook::{Outlook, OutlookError, Question, Scene, Step};
 pub use strategy::{ApplyStrategy, StrategyError};

@@ -4,14 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use api::{
     Happening, Outcome, SharedHook, SharedReport, composite, decorator, definition,
-    names::{self, conditions, reasons},
+    names::{self, reasons},
 };
 use futures::future::join_all;
-use k8s::{Object, Timestamp, in_one_line, selector::Selector};
-use runtime::{
-    ApiError, Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, Part, Queue,
-};
-use serde_json::{Value, json};
+use k8s::{Object, in_one_line, selector::Selector};
+use runtime::{Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, Queue};
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
@@ -20,6 +17,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    condition::{self, Verdict},
     context::Means,
     controller::{ControllerError, check},
     instance::{self, Instance},
@@ -69,8 +67,6 @@ struct Shared {
 
 /// How many controllers are started at once: one whose types are slow to list must not hold up the rest.
 const STARTERS: usize = 4;
-/// How often a condition is written again after somebody else changed the controller.
-const TRIES: usize = 5;
 
 /// Why a controller does not run.
 #[derive(Debug, Error)]
@@ -95,7 +91,22 @@ impl StartError {
             Self::Instance(instance::StartError::Access(_)) => {
                 (reasons::CREATE_ERROR, reasons::CREDENTIALS_UNRESOLVED)
             }
+            Self::Instance(instance::StartError::Program(_)) => {
+                (reasons::CREATE_ERROR, reasons::HOOKS_NOT_READY)
+            }
         }
+    }
+
+    /// Returns what is noted in the controller.
+    fn verdicts(&self, cause: &str) -> Vec<Verdict> {
+        let mut verdicts = vec![Verdict::ready(false, self.reasons().1, cause)];
+        let hooks = match self {
+            Self::Controller(ControllerError::Program { .. }) => Some(reasons::INVALID_HOOK),
+            Self::Instance(instance::StartError::Program(error)) => Some(error.reason()),
+            _ => None,
+        };
+        verdicts.extend(hooks.map(|reason| Verdict::hooks_ready(false, reason, cause)));
+        verdicts
     }
 }
 
@@ -228,7 +239,7 @@ impl Shared {
             self.queue.forget(place);
             return;
         };
-        match self.start(&object).await {
+        match self.start(place, &object).await {
             Ok(instance) => {
                 self.queue.forget(place);
                 self.running.lock().await.insert(place.clone(), instance);
@@ -264,7 +275,7 @@ impl Shared {
         }
     }
 
-    async fn start(&self, object: &Arc<Object>) -> Result<Instance, StartError> {
+    async fn start(&self, place: &Place, object: &Arc<Object>) -> Result<Instance, StartError> {
         let controller = check(object)?;
         let types = types::find(&controller, &self.means.discovery).await?;
         self.tell(object, reasons::STARTING, "Starting controller");
@@ -272,7 +283,7 @@ impl Shared {
         let instance = Instance::start(controller, types, self.means.clone(), self.workers).await?;
         self.tell(object, reasons::STARTED, "Started controller");
         info!(controller = object.meta().name, "started");
-        self.note(object, true, reasons::RUNNING, "").await;
+        self.note(place, object, &Verdict::running(instance.runs_programs())).await;
         self.report(object, Outcome::Done(hooks));
         Ok(instance)
     }
@@ -280,15 +291,20 @@ impl Shared {
     async fn failed(&self, place: &Place, object: &Object, error: &StartError) {
         let cause = in_one_line(error);
         warn!(controller = %place, error = cause, "failed to start");
-        let (event, condition) = error.reasons();
+        let (event, _) = error.reasons();
         self.means.events.tell(object, EventKind::Warning, event, &*cause);
-        self.note(object, false, condition, &cause).await;
+        self.note(place, object, &error.verdicts(&cause)).await;
         self.report(object, Outcome::Failed(cause));
         // What is wrong with the object itself is mended by a change of the object alone.
         match error {
             StartError::Types(_) | StartError::Instance(_) => self.queue.add_failed(place.clone()),
             StartError::Controller(_) => self.queue.forget(place),
         }
+    }
+
+    async fn note(&self, place: &Place, object: &Object, verdicts: &[Verdict]) {
+        let resource = self.controllers[place.position].resource();
+        condition::note(&self.means.client, resource, object, verdicts).await;
     }
 
     fn tell(&self, object: &Object, reason: &str, text: &str) {
@@ -299,34 +315,6 @@ impl Shared {
     fn report(&self, object: &Object, outcome: Outcome) {
         let (kind, name) = (object.gvk().clone(), object.meta().name.clone());
         self.means.report.report(Happening::Controller { kind, name, outcome });
-    }
-
-    /// Writes the condition `Ready` of a controller, where its resource has a status.
-    async fn note(&self, object: &Object, ready: bool, reason: &str, message: &str) {
-        let is_decorator = object.gvk().kind == decorator::resource().gvk.kind;
-        let resource = self.controllers[usize::from(is_decorator)].resource();
-        let (client, key) = (&self.means.client, object.key());
-        let now = client.clock().now();
-        let once = || async {
-            let live = client.get(resource, &key).await?;
-            // Another controller of that name has a condition of its own.
-            let is_same = live.meta().uid == object.meta().uid;
-            let value = with_condition(&live, ready, reason, message, now).filter(|_| is_same);
-            let Some(value) = value else { return Ok(()) };
-            client.update(resource, &key, Part::Status, value.to_string()).await.map(|_| ())
-        };
-        let mut result: Result<(), ApiError> = once().await;
-        for _ in 1..TRIES {
-            if result.as_ref().is_err_and(ApiError::is_conflict) {
-                result = once().await;
-            }
-        }
-        match result {
-            Err(error) if !error.is_not_found() => {
-                warn!(controller = object.meta().name, %error, "failed to write a status");
-            }
-            _ => {}
-        }
     }
 }
 
@@ -348,35 +336,4 @@ fn describe(controller: &crate::Controller, hook: &SharedHook) -> String {
     let hooks: Vec<_> =
         hooks.map(|(name, webhook)| format!("{name} {}", hook.describe(&webhook.url))).collect();
     hooks.join(", ")
-}
-
-/// Returns a controller with its condition `Ready` set, or nothing if it is so already.
-fn with_condition(
-    controller: &Object,
-    ready: bool,
-    reason: &str,
-    message: &str,
-    now: Timestamp,
-) -> Option<Value> {
-    let mut value = controller.to_value();
-    let generation = controller.meta().generation;
-    let status = if ready { "True" } else { "False" };
-    let mut conditions: Vec<Value> =
-        value.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
-    let old = conditions.iter().position(|condition| condition["type"] == conditions::READY);
-    let old = old.map(|position| conditions.remove(position));
-    let since = old
-        .as_ref()
-        .filter(|old| old["status"] == status)
-        .and_then(|old| old["lastTransitionTime"].as_str())
-        .map_or_else(|| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), ToOwned::to_owned);
-    let condition = json!({
-        "type": conditions::READY, "status": status, "reason": reason, "message": message,
-        "lastTransitionTime": since, "observedGeneration": generation});
-    if old.as_ref() == Some(&condition) {
-        return None;
-    }
-    conditions.push(condition);
-    value["status"] = json!({"observedGeneration": generation, "conditions": conditions});
-    Some(value)
 }

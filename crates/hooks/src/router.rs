@@ -1,11 +1,20 @@
 //! Decides by URL how a hook is called, and calls it.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
-use api::{Hook, HookError, HookReply, HookRequest, HookTls};
+use api::{
+    Hook, HookError, HookProgram, HookReply, HookRequest, HookTls, ProgramError, ProgramSource,
+};
 use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, Uri};
-use jsonnet::{CallError, ErrorKind, Form, Runtime};
+use jsonnet::{
+    CallError, ErrorKind, Form, GivenProgram, LoadError, RouteVariables, Runtime, Variable,
+    VariableValue,
+};
+use serde_json::Value;
 use tracing::debug;
 
 use crate::Webhooks;
@@ -19,12 +28,63 @@ use crate::Webhooks;
 pub struct Router {
     webhooks: Webhooks,
     jsonnet: Option<Runtime>,
+    /// Where the programs are that controllers name by path.
+    programs: Option<PathBuf>,
 }
 
 impl Router {
     /// Returns a router that knows webhooks, and Jsonnet hooks if there are any.
     pub fn new(webhooks: Webhooks, jsonnet: Option<Runtime>) -> Self {
-        Self { webhooks, jsonnet }
+        Self { webhooks, jsonnet, programs: None }
+    }
+
+    /// Has controllers name programs in a directory.
+    #[must_use]
+    pub fn with_programs(self, dir: PathBuf) -> Self {
+        Self { programs: Some(dir), ..self }
+    }
+
+    /// Returns the file of a program that a controller names by path: one below the directory of programs,
+    /// wherever links lead.
+    fn file(&self, path: &str) -> Result<PathBuf, ProgramError> {
+        let missing = |why: &str| ProgramError::Missing(format!("{path}: {why}"));
+        let dir =
+            self.programs.as_ref().ok_or_else(|| missing("no directory of hooks was given"))?;
+        let canonical =
+            |path: &Path| path.canonicalize().map_err(|error| missing(&error.to_string()));
+        let (dir, file) = (canonical(dir)?, canonical(&dir.join(path))?);
+        if file.starts_with(&dir) {
+            Ok(file)
+        } else {
+            Err(missing("it is outside the directory of hooks"))
+        }
+    }
+
+    async fn load_program(&self, url: &str, program: HookProgram) -> Result<(), ProgramError> {
+        let Some(runtime) = &self.jsonnet else {
+            return Err(ProgramError::Invalid("Jsonnet programs are not run here".to_owned()));
+        };
+        let route = program_route(url).unwrap_or(url);
+        let HookProgram { label, source, ext_vars, tlas } = program;
+        let text = |(name, text)| Variable { name, value: VariableValue::Text(text) };
+        let code = |(name, value): (String, Value)| Variable {
+            name,
+            value: VariableValue::Code(value.to_string()),
+        };
+        let ext_vars = ext_vars.into_iter().map(text).collect();
+        let tlas = tlas.into_iter().map(code).collect();
+        let result = match source {
+            ProgramSource::Texts { main, texts } => {
+                let program = GivenProgram { main, texts, ext_vars, tlas };
+                runtime.load_given(route, &label, &program).await
+            }
+            ProgramSource::File(path) => {
+                let file = self.file(&path)?;
+                runtime.set_variables(route, RouteVariables { ext_vars, tlas });
+                runtime.load(route, &file).await
+            }
+        };
+        loaded(result.map(|_| ()))
     }
 
     /// Returns the Jsonnet route that answers a URL, if there is one.
@@ -36,9 +96,24 @@ impl Router {
 
 impl Hook for Router {
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
-        match (self.route(&request.url), &self.jsonnet) {
+        let route = program_route(&request.url).map(ToOwned::to_owned);
+        match (route.or_else(|| self.route(&request.url)), &self.jsonnet) {
             (Some(route), Some(runtime)) => evaluate(runtime, route, request).boxed(),
             _ => self.webhooks.call(request),
+        }
+    }
+
+    fn load<'a>(
+        &'a self,
+        url: &'a str,
+        program: HookProgram,
+    ) -> BoxFuture<'a, Result<(), ProgramError>> {
+        self.load_program(url, program).boxed()
+    }
+
+    fn unload(&self, url: &str) {
+        if let (Some(runtime), Some(route)) = (&self.jsonnet, program_route(url)) {
+            runtime.remove(route);
         }
     }
 
@@ -47,13 +122,26 @@ impl Hook for Router {
     }
 
     fn describe(&self, url: &str) -> String {
-        let status = self.jsonnet.as_ref().zip(self.route(url));
+        let route = program_route(url).map(ToOwned::to_owned).or_else(|| self.route(url));
+        let status = self.jsonnet.as_ref().zip(route);
         let status = status.and_then(|(runtime, route)| runtime.status(&route));
         status.map_or_else(
             || self.webhooks.describe(url),
             |status| format!("jsonnet {}", status.file.display()),
         )
     }
+}
+
+/// Returns the route of a program that a controller brought along.
+fn program_route(url: &str) -> Option<&str> {
+    url.strip_prefix("jsonnet:")
+}
+
+fn loaded(result: Result<(), LoadError>) -> Result<(), ProgramError> {
+    result.map_err(|error| match error {
+        LoadError::Read { .. } => ProgramError::Missing(error.to_string()),
+        _ => ProgramError::Invalid(error.to_string()),
+    })
 }
 
 async fn evaluate(

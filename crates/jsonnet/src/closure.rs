@@ -42,6 +42,19 @@ impl Default for ProgramOptions {
     }
 }
 
+/// A program that is in no file: its text and those it may import, and its own variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenProgram {
+    /// The name of the text that is the program.
+    pub main: String,
+    /// The texts by name.
+    pub texts: BTreeMap<String, String>,
+    /// The external variables.
+    pub ext_vars: Vec<Variable>,
+    /// The extra top-level arguments.
+    pub tlas: Vec<Variable>,
+}
+
 /// The library that comes with the product.
 const LIBRARY: [(&str, &str); 1] =
     [("kubecfg.libsonnet", include_str!("interpreter/kubecfg.libsonnet"))];
@@ -58,6 +71,29 @@ pub(crate) fn read(
     (reader.seen, bundle)
 }
 
+/// Reads a program that is in no file. Nothing is read from this machine, whatever the texts import.
+pub(crate) fn read_given(
+    program: &GivenProgram,
+    options: &ProgramOptions,
+) -> Result<Bundle, LoadError> {
+    let options = ProgramOptions {
+        ext_vars: program.ext_vars.clone(),
+        tlas: program.tlas.clone(),
+        jpath: Vec::new(),
+        ..options.clone()
+    };
+    let mut reader = Reader::new(&options);
+    reader.texts = Some(&program.texts);
+    let place = Location::Given(program.main.clone());
+    let missing = |_| LoadError::Read {
+        path: program.main.clone(),
+        reason: "no such text in the program".to_owned(),
+    };
+    let content = reader.open(&place).map_err(missing)?;
+    let main = reader.add(place, content);
+    reader.finish(main)
+}
+
 struct Reader<'a> {
     options: &'a ProgramOptions,
     bundle: Bundle,
@@ -67,6 +103,8 @@ struct Reader<'a> {
     /// Files that are evaluated and whose own imports are still to be read.
     pending: Vec<usize>,
     seen: BTreeSet<PathBuf>,
+    /// The texts of a program that is in no file.
+    texts: Option<&'a BTreeMap<String, String>>,
 }
 
 impl<'a> Reader<'a> {
@@ -79,11 +117,17 @@ impl<'a> Reader<'a> {
             known: BTreeMap::new(),
             pending: Vec::new(),
             seen: BTreeSet::new(),
+            texts: None,
         }
     }
 
     fn read(&mut self, main: &Path) -> Result<Bundle, LoadError> {
         let main = self.open_named(main)?;
+        self.finish(main)
+    }
+
+    /// Reads what the main program and the variables import.
+    fn finish(&mut self, main: usize) -> Result<Bundle, LoadError> {
         self.evaluate(main);
         self.bundle.ext_vars = self.bind(&self.options.ext_vars, "ext-code")?;
         self.bundle.tlas = self.bind(&self.options.tlas, "tla-code")?;
@@ -115,7 +159,10 @@ impl<'a> Reader<'a> {
             VariableValue::Code(code) => {
                 let name = format!("<{flag} {}>", variable.name);
                 // Its imports are relative to the working directory, where no such file is.
-                let place = Location::Local(self.options.working_dir.join(&name));
+                let place = match self.texts {
+                    None => Location::Local(self.options.working_dir.join(&name)),
+                    Some(_) => Location::Given(name.clone()),
+                };
                 let file = self.add_named(place, name, Bytes::from(code.clone()));
                 self.evaluate(file);
                 Ok(Bound::Code(file))
@@ -182,6 +229,10 @@ impl<'a> Reader<'a> {
                 self.seen.insert(path.clone());
                 std::fs::read(path).map(Bytes::from)
             }
+            Location::Given(name) => {
+                let text = self.texts.and_then(|texts| texts.get(name));
+                text.map(|text| Bytes::from(text.clone())).ok_or(io::ErrorKind::NotFound.into())
+            }
             Location::Internal(name) => LIBRARY
                 .iter()
                 .find(|(known, _)| known == name)
@@ -195,6 +246,7 @@ impl<'a> Reader<'a> {
             Location::Local(path) => {
                 path.strip_prefix(&self.options.working_dir).unwrap_or(path).display().to_string()
             }
+            Location::Given(name) => name.clone(),
             Location::Internal(_) => place.url(),
         };
         self.add_named(place, name, content)
@@ -280,6 +332,29 @@ mod tests {
         assert!(message.starts_with("Couldn't open import \"x\", no match locally"), "{message}");
         assert!(message.ends_with("/a/x;internal:///x"), "{message}");
         assert_eq!(seen.len(), 3);
+    }
+
+    /// Breaks when `candidates` leads from given texts to files.
+    #[test]
+    fn acceptance_27_given_texts_lead_nowhere_else() {
+        let texts = [("main", "import '/etc/hostname'"), ("other", "1")];
+        for (import, found) in [
+            ("other", true),
+            ("kubecfg.libsonnet", true),
+            ("/etc/hostname", false),
+            ("../etc/hostname", false),
+            ("file:///etc/hostname", false),
+            ("https://169.254.169.254/", false),
+        ] {
+            let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+            let mut given: BTreeMap<_, _> =
+                texts.iter().map(|(name, content)| text(name, content)).collect();
+            given.extend([text("main", &format!("import '{import}'"))]);
+            let main = "main".to_owned();
+            let program = GivenProgram { main, texts: given, ..GivenProgram::default() };
+            let bundle = read_given(&program, &ProgramOptions::default()).unwrap();
+            assert_eq!(bundle.failed_imports().count() == 0, found, "{import}");
+        }
     }
 
     #[test]

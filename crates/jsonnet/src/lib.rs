@@ -21,12 +21,12 @@ mod wire;
 mod worker;
 
 pub use bundle::{Revision, Variable, VariableValue};
-pub use closure::ProgramOptions;
+pub use closure::{GivenProgram, ProgramOptions};
 pub use failure::{CallError, ErrorKind, LoadError};
 pub use interpreter::Form;
 pub use pool::WorkerCommand;
 pub use routes::{RouteError, Routes};
-pub use runtime::{Evaluated, RouteStatus, Runtime, RuntimeOptions};
+pub use runtime::{Evaluated, RouteStatus, RouteVariables, Runtime, RuntimeOptions};
 pub use watch::Change;
 pub use worker::worker_main;
 

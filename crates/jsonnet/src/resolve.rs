@@ -9,6 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 pub(crate) enum Location {
     /// On this machine, as an absolute path without `.` and `..`.
     Local(PathBuf),
+    /// Among the texts that came with the program, which is in no file.
+    Given(String),
     /// In the library that comes with the product.
     Internal(String),
 }
@@ -20,6 +22,7 @@ impl Location {
             Self::Local(path) => {
                 format!("file://{}", utf8_percent_encode(&path.to_string_lossy(), UNSAFE))
             }
+            Self::Given(name) => format!("given:///{name}"),
             Self::Internal(path) => format!("internal:///{path}"),
         }
     }
@@ -39,11 +42,17 @@ pub(crate) fn candidates(
     path: &str,
     jpath: &[PathBuf],
 ) -> Result<Vec<Location>, String> {
-    if let Some((scheme, rest)) = split_scheme(path) {
+    if !matches!(from, Location::Given(_))
+        && let Some((scheme, rest)) = split_scheme(path)
+    {
         return absolute(scheme, rest, path).map(|location| vec![location]);
     }
     let beside = match from {
         Location::Local(file) => Location::Local(join(file.parent().unwrap_or(file), path)),
+        // Texts that came with a program lead to each other and to the library, nowhere else.
+        Location::Given(_) => {
+            return Ok(vec![Location::Given(path.to_owned()), Location::Internal(path.to_owned())]);
+        }
         Location::Internal(_) => Location::Internal(path.to_owned()),
     };
     if path.starts_with('/') {

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use crate::{
-    bundle::{Bundle, Revision, hex},
-    closure::{self, ProgramOptions},
+    bundle::{Bundle, Revision, Variable, hex},
+    closure::{self, GivenProgram, ProgramOptions},
     failure::{CallError, ErrorKind, LoadError},
     interpreter::Form,
     pool::{Bound, Ending, Fence, Job, Pool, PoolLimits, Program, WorkerCommand},
@@ -73,6 +73,15 @@ pub struct Evaluated {
     pub etag: String,
 }
 
+/// The variables of one route's program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteVariables {
+    /// The external variables.
+    pub ext_vars: Vec<Variable>,
+    /// The extra top-level arguments.
+    pub tlas: Vec<Variable>,
+}
+
 /// What is known of one route.
 #[derive(Clone, Debug)]
 pub struct RouteStatus {
@@ -116,6 +125,7 @@ struct Slot {
     prints: Prints,
     fence: Fence,
     warned: BTreeSet<String>,
+    variables: Option<RouteVariables>,
     calls: u64,
     failures: u64,
 }
@@ -147,12 +157,39 @@ impl Runtime {
     /// The route exists all the same: the last good revision keeps serving, or calls answer the error.
     pub async fn load(&self, route: &str, file: &Path) -> Result<Revision, LoadError> {
         let _token = self.0.options.activity.hold(format!("load of hook {route}"));
-        let (prints, bundle) = self.read(file).await;
+        let (prints, bundle) = self.read(route, file).await;
         let checked = match bundle {
             Ok(bundle) => self.check(route, bundle).await,
             Err(error) => Err(error),
         };
         self.install(route, file, prints, checked)
+    }
+
+    /// Gives a route variables of its own, instead of those that all programs have in common, from its next
+    /// load on.
+    pub fn set_variables(&self, route: &str, variables: RouteVariables) {
+        let mut routes = self.routes();
+        let slot = routes.entry(route.into()).or_insert_with(|| Slot::new(PathBuf::new()));
+        slot.variables = Some(variables);
+    }
+
+    /// Loads a program that is in no file as the program of `route`; `label` is what views call its file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::load`].
+    pub async fn load_given(
+        &self,
+        route: &str,
+        label: &str,
+        program: &GivenProgram,
+    ) -> Result<Revision, LoadError> {
+        let _token = self.0.options.activity.hold(format!("load of hook {route}"));
+        let checked = match closure::read_given(program, &self.0.options.programs) {
+            Ok(bundle) => self.check(route, bundle).await,
+            Err(error) => Err(error),
+        };
+        self.install(route, Path::new(label), Prints::default(), checked)
     }
 
     /// Forgets a route.
@@ -254,8 +291,12 @@ impl Runtime {
         self.routes().values().flat_map(|slot| slot.prints.paths().cloned()).collect()
     }
 
-    async fn read(&self, file: &Path) -> (Prints, Result<Bundle, LoadError>) {
-        let (main, options) = (file.to_owned(), self.0.options.programs.clone());
+    async fn read(&self, route: &str, file: &Path) -> (Prints, Result<Bundle, LoadError>) {
+        let (main, mut options) = (file.to_owned(), self.0.options.programs.clone());
+        let own = self.routes().get(route).and_then(|slot| slot.variables.clone());
+        if let Some(RouteVariables { ext_vars, tlas }) = own {
+            options = ProgramOptions { ext_vars, tlas, ..options };
+        }
         let read = tokio::task::spawn_blocking(move || {
             // Taken before and after, so that a change in between is seen later.
             let (seen, _) = closure::read(&main, &options);
@@ -422,6 +463,7 @@ impl Slot {
             prints: Prints::default(),
             fence: Fence::default(),
             warned: BTreeSet::new(),
+            variables: None,
             calls: 0,
             failures: 0,
         }

@@ -228,6 +228,15 @@ impl Object {
         read.metadata.annotations.unwrap_or_default()
     }
 
+    /// Returns the texts that a ConfigMap holds by name.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        #[derive(Default, Deserialize)]
+        struct Texts {
+            data: Option<BTreeMap<String, String>>,
+        }
+        serde_json::from_slice::<Texts>(&self.json).unwrap_or_default().data.unwrap_or_default()
+    }
+
     /// Returns the JSON text.
     pub fn json(&self) -> &Bytes {
         &self.json

@@ -81,6 +81,8 @@ pub struct Cache {
 
 struct Shared {
     resource: Resource,
+    /// The only object that is kept, if not all are.
+    only: Option<ObjectKey>,
     client: Client,
     index: RwLock<Index>,
     handlers: Mutex<Handlers>,
@@ -109,8 +111,11 @@ pub struct Subscription {
 #[derive(Clone, Debug)]
 pub struct Caches {
     client: Client,
-    caches: Arc<Mutex<HashMap<Resource, Weak<Cache>>>>,
+    caches: Arc<Mutex<HashMap<Scope, Weak<Cache>>>>,
 }
+
+/// What a cache keeps: all objects of a resource, or one.
+type Scope = (Resource, Option<ObjectKey>);
 
 impl Caches {
     /// Returns the caches of this client, none so far.
@@ -120,13 +125,26 @@ impl Caches {
 
     /// Returns the cache of a resource, and starts to fill it if nobody used it yet.
     pub fn get(&self, resource: &Resource) -> Arc<Cache> {
+        self.of(resource, None)
+    }
+
+    /// Returns a cache of one object: it asks for no more than that object, nor for the right to see more.
+    ///
+    /// Nothing waits for such a cache to be up to date: what happens to other objects it never hears of.
+    pub fn get_one(&self, resource: &Resource, key: &ObjectKey) -> Arc<Cache> {
+        self.of(resource, Some(key))
+    }
+
+    fn of(&self, resource: &Resource, only: Option<&ObjectKey>) -> Arc<Cache> {
         let mut caches = self.caches.lock().expect("the lock of the caches is never poisoned");
         caches.retain(|_, cache| cache.strong_count() > 0);
-        if let Some(cache) = caches.get(resource).and_then(Weak::upgrade) {
+        let scope = (resource.clone(), only.cloned());
+        if let Some(cache) = caches.get(&scope).and_then(Weak::upgrade) {
             return cache;
         }
-        let cache = Arc::new(Cache::start(self.client.clone(), resource.clone()));
-        caches.insert(resource.clone(), Arc::downgrade(&cache));
+        let cache = Cache::start(self.client.clone(), resource.clone(), only.cloned());
+        let cache = Arc::new(cache);
+        caches.insert(scope, Arc::downgrade(&cache));
         cache
     }
 
@@ -141,9 +159,10 @@ impl Caches {
 }
 
 impl Cache {
-    fn start(client: Client, resource: Resource) -> Self {
+    fn start(client: Client, resource: Resource, only: Option<ObjectKey>) -> Self {
         let shared = Arc::new(Shared {
             resource,
+            only,
             client,
             index: RwLock::default(),
             handlers: Mutex::default(),
@@ -258,6 +277,9 @@ impl fmt::Debug for Shared {
 
 impl Lag for Shared {
     fn lag(&self) -> Option<String> {
+        if self.only.is_some() {
+            return None;
+        }
         let latest = self.client.revisions()?.latest_revision(&self.resource);
         let seen = self.seen.load(Ordering::Acquire);
         (seen < latest).then(|| format!("the cache of {} at {seen} of {latest}", self.resource))
@@ -315,7 +337,8 @@ impl Shared {
         let mut objects = Vec::new();
         let mut next = None;
         loop {
-            let page = self.client.list_page(&self.resource, next.as_deref()).await?;
+            let page =
+                self.client.list_page(&self.resource, self.only.as_ref(), next.as_deref()).await?;
             objects.extend(page.items.into_iter().map(Arc::new));
             next = page.next;
             if next.is_none() {
@@ -331,7 +354,8 @@ impl Shared {
         let mut wait = RETRY;
         loop {
             let before = revision.clone();
-            let error = match self.client.watch(&self.resource, &revision).await {
+            let error = match self.client.watch(&self.resource, self.only.as_ref(), &revision).await
+            {
                 Ok(lines) => self.take(lines, &mut revision).await,
                 Err(error) => Some(error),
             };

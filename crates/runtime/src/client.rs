@@ -271,13 +271,14 @@ impl Client {
         self.write(call).await.map(|_| ())
     }
 
-    /// Reads one page of a collection over all namespaces.
+    /// Reads one page of a collection over all namespaces, or of what is in it of one object.
     pub(crate) async fn list_page(
         &self,
         resource: &Resource,
+        only: Option<&ObjectKey>,
         next: Option<&str>,
     ) -> Result<Page, ApiError> {
-        let mut path = format!("{}?limit=500", resource.collection_path(""));
+        let mut path = scoped(resource, only, "limit=500");
         if let Some(next) = next {
             path = format!("{path}&continue={}", escape(next));
         }
@@ -285,16 +286,15 @@ impl Client {
         parse_page(resource, &body).map_err(|source| ApiError::Decode { path, source })
     }
 
-    /// Opens a watch of a whole resource after `revision`.
+    /// Opens a watch of a whole resource, or of one object of it, after `revision`.
     pub(crate) async fn watch(
         &self,
         resource: &Resource,
+        only: Option<&ObjectKey>,
         revision: &str,
     ) -> Result<impl Stream<Item = WatchLine> + Send + Unpin + use<>, ApiError> {
-        let path = format!(
-            "{}?watch=true&allowWatchBookmarks=true&resourceVersion={revision}",
-            resource.collection_path("")
-        );
+        let query = format!("watch=true&allowWatchBookmarks=true&resourceVersion={revision}");
+        let path = scoped(resource, only, &query);
         let response = self.exchange(&Call::new(Method::GET, &path)).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         if status != 200 {
@@ -427,6 +427,20 @@ async fn collect(path: &str, response: Response<Body>) -> Result<Bytes, ApiError
 fn retry_after<B>(response: &Response<B>) -> Option<Duration> {
     let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
     Some(Duration::from_secs(value.trim().parse().ok()?))
+}
+
+/// Returns the path of a collection over all namespaces, or of what is in it of one object.
+fn scoped(resource: &Resource, only: Option<&ObjectKey>, query: &str) -> String {
+    match only {
+        None => format!("{}?{query}", resource.collection_path("")),
+        Some(ObjectKey { namespace, name }) => {
+            let collection = resource.collection_path(namespace);
+            format!(
+                "{collection}?{query}&fieldSelector={}",
+                escape(&format!("metadata.name={name}"))
+            )
+        }
+    }
 }
 
 /// Escapes what may stand in a query, such as a continue token.

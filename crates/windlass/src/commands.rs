@@ -15,7 +15,7 @@ use cli::{
 };
 use engine::{ApplyStrategy, Engine, EngineOptions};
 use hooks::{Router, Webhooks};
-use jsonnet::{WorkerCommand, httpd};
+use jsonnet::{Runtime, RuntimeOptions, WorkerCommand, httpd};
 use k8s::{Activity, SharedClock, SystemClock, selector::Selector};
 use runtime::{Client, ClientOptions};
 use thiserror::Error;
@@ -100,6 +100,11 @@ pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
         Ok(webhooks) => webhooks,
         Err(error) => return failure::print(&error, None, 1),
     };
+    let programs = Runtime::new(RuntimeOptions {
+        clock: Arc::clone(&clock),
+        activity: activity.clone(),
+        ..RuntimeOptions::default()
+    });
     let options = ClientOptions { clock, activity, agent: COMPONENT, revisions: None };
     let client = match Client::connect(args.kubeconfig, args.context, options).await {
         Ok(client) => client,
@@ -111,7 +116,7 @@ pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
     let engine = Engine::start(
         &client,
         EngineOptions {
-            hook: Arc::new(Router::new(webhooks, None)),
+            hook: Arc::new(Router::new(webhooks, Some(programs))),
             report: Arc::new(NoReport),
             workers: args.workers,
             targets,

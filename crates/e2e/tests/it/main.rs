@@ -14,6 +14,7 @@ mod flow_exchange;
 mod flow_failure;
 mod flow_faults;
 mod flow_lifecycle;
+mod flow_program;
 mod flow_related;
 mod flow_rolling;
 mod flow_seams;
