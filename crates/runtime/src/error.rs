@@ -26,8 +26,8 @@ pub enum ApiError {
     /// The server answered, but not with success.
     #[error("{}", status.message)]
     Refused {
-        /// What the server said.
-        status: Status,
+        /// What the server said, boxed: most requests succeed and should not carry room for it.
+        status: Box<Status>,
         /// How long the server asks to wait before the next try.
         retry_after: Option<Duration>,
     },
@@ -66,7 +66,7 @@ impl ApiError {
             let text = String::from_utf8_lossy(body);
             status.message = format!("API server answered {code}: {}", text.trim());
         }
-        Self::Refused { status, retry_after }
+        Self::Refused { status: Box::new(status), retry_after }
     }
 
     /// Returns the HTTP status of a refusal.
