@@ -14,7 +14,11 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    ClientConfig, InconsistentKeys, RootCertStore,
+    crypto::CryptoProvider,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 /// How many ways of speaking HTTPS are kept at most; certificates that were renewed leave theirs behind.
@@ -68,8 +72,26 @@ pub(crate) fn config(tls: &HookTls) -> Result<ClientConfig, String> {
     let chain = certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
     let key = key.map_err(|error| format!("the private key cannot be read: {error}"))?;
-    let identity = config.with_client_auth_cert(chain, key);
-    identity.map_err(|error| format!("the client certificate cannot be used: {error}"))
+    let identity = identity(config.crypto_provider(), chain, key);
+    let identity =
+        identity.map_err(|error| format!("the client certificate cannot be used: {error}"))?;
+    Ok(config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))))
+}
+
+/// Returns what is shown to a hook that asks who calls.
+///
+/// Whether the certificate is good is for the hook to say. rustls itself shows none of the first version,
+/// which is what `openssl x509 -req` makes unless it is given extensions.
+fn identity(
+    provider: &CryptoProvider,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    let identity = CertifiedKey::new(chain, provider.key_provider.load_private_key(key)?);
+    match identity.keys_match() {
+        Err(error @ rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(error),
+        _ => Ok(identity),
+    }
 }
 
 fn roots(pem: Option<&str>) -> Result<RootCertStore, String> {
@@ -106,4 +128,34 @@ mod tests {
         let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(error(bad).starts_with("a certificate cannot be used"), "{}", error(bad));
     }
+
+    /// Breaks when `identity` gives up on a certificate that rustls cannot read.
+    #[test]
+    fn a_client_certificate_of_the_first_version_is_shown() {
+        let with = |key: &str| {
+            let identity = Some((CERTIFICATE.to_owned(), key.to_owned()));
+            config(&HookTls { roots: Some(CERTIFICATE.to_owned()), identity }).map(|_| ())
+        };
+        assert_eq!(with(KEY), Ok(()));
+        let bad = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        assert!(with(bad).is_err());
+    }
+
+    const CERTIFICATE: &str = "\
+        -----BEGIN CERTIFICATE-----\n\
+        MIIBEjCBuQIUFB0UmCepX7W32YqGhCpHRZ/uERkwCgYIKoZIzj0EAwIwDDEKMAgG\n\
+        A1UEAwwBYzAeFw0yNjExMjEyMDIzMjZaFw0yNjExMjIyMDIzMjZaMAwxCjAIBgNV\n\
+        BAMMAWMwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQY9AN/8U9bi/K+XhbLVTCO\n\
+        0qhDptMcKhmOXEzz38e/WvZOAfihdT4cRSMhaJvVYZ9Gl5VrAu2pLPMxHgH2vsWI\n\
+        MAoGCCqGSM49BAMCA0gAMEUCIQCLDjFI9KxfKQFWoIp1uRRGgrnjJ3WnHPDXcynw\n\
+        z0gTRAIgfoCoX9YKbe/t1i18WXmlghUBeVYJRAlnjvvJefpbwdI=\n\
+        -----END CERTIFICATE-----\n\
+        ";
+    const KEY: &str = "\
+        -----BEGIN PRIVATE KEY-----\n\
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgo9P3R69YeQMzgZjA\n\
+        e5pgkm+Cwz3kBCF1On3GakQsSAehRANCAAQY9AN/8U9bi/K+XhbLVTCO0qhDptMc\n\
+        KhmOXEzz38e/WvZOAfihdT4cRSMhaJvVYZ9Gl5VrAu2pLPMxHgH2vsWI\n\
+        -----END PRIVATE KEY-----\n\
+        ";
 }
