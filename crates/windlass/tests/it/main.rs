@@ -4,6 +4,8 @@
 mod bad_input;
 mod cluster;
 mod dev;
+mod examples;
+mod installed;
 mod process;
 mod readme;
 mod render;

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -67,6 +68,24 @@ impl Running {
         Self { child, lines }
     }
 
+    /// Starts a program of another kind, whose output is of no interest.
+    pub(crate) fn other(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        let output = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = output.spawn().unwrap();
+        let lines = lines(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Serves the Jsonnet programs of a directory and returns where.
+    pub(crate) fn httpd(dir: &Path, hooks: &str) -> (Self, String) {
+        let listen = ["httpd", hooks, "-l", "127.0.0.1:0", "--admin-listen-addr", "off"];
+        let mut httpd = Self::logging(dir, &listen);
+        let line = httpd.until("serving hook");
+        let address = line.split("address=\"").nth(1).and_then(|rest| rest.split('"').next());
+        (httpd, address.unwrap().to_owned())
+    }
+
     /// Reads up to the first line that has this text, and returns it.
     pub(crate) fn until(&mut self, text: &str) -> String {
         let mut seen = Vec::new();
@@ -103,6 +122,11 @@ fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
         read.map(|line| sender.send(line)).take_while(Result::is_ok).for_each(drop);
     });
     lines
+}
+
+/// Returns a port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Returns the path of an example.
