@@ -22,49 +22,57 @@ pub(crate) struct Etags {
     uses: u64,
 }
 
+/// An answer that a hook may say still holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// What it is known by.
+    pub(crate) etag: HeaderValue,
+    body: Bytes,
+}
+
 #[derive(Debug)]
 struct Answer {
-    etag: HeaderValue,
-    body: Bytes,
+    kept: Kept,
     until: Option<Timestamp>,
     used: u64,
 }
 
 impl Etags {
-    /// Returns the ETag of the answer that is kept for a parent.
-    pub(crate) fn of(&mut self, parent: &str, now: Timestamp) -> Option<HeaderValue> {
+    /// Returns the answer that is kept for a parent.
+    pub(crate) fn of(&mut self, parent: &str, now: Timestamp) -> Option<Kept> {
         if self.answers.get(parent)?.until.is_some_and(|until| until <= now) {
             self.drop(parent);
             return None;
         }
         self.touch(parent);
-        self.answers.get(parent).map(|answer| answer.etag.clone())
+        self.answers.get(parent).map(|answer| answer.kept.clone())
     }
 
-    /// Returns what a reply stands for: the answer that is kept if the hook says that nothing changed since
-    /// `sent`, else the reply itself, which is kept if it has an ETag.
+    /// Returns what a reply stands for: the answer whose ETag was `sent` if the hook says that it still
+    /// holds, else the reply itself, which is kept if it has an ETag.
+    ///
+    /// The answer kept now may be another one: all versions of a parent in a rollout are asked at once.
     pub(crate) fn settle(
         &mut self,
         parent: &str,
-        sent: Option<&HeaderValue>,
+        sent: Option<Kept>,
         reply: HookReply,
         (lifetime, now): (Option<Duration>, Timestamp),
     ) -> HookReply {
         let unchanged = [StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED];
         if unchanged.iter().any(|status| status.as_u16() == reply.status) {
-            let known = self.answers.get(parent).filter(|known| Some(&known.etag) == sent);
-            return known.map_or(reply, |known| HookReply {
+            return sent.map_or(reply, |kept| HookReply {
                 status: 200,
                 headers: HeaderMap::new(),
-                body: known.body.clone(),
+                body: kept.body,
             });
         }
         if let (200, Some(etag)) = (reply.status, reply.headers.get(header::ETAG)) {
             let lifetime = lifetime.and_then(|lifetime| SignedDuration::try_from(lifetime).ok());
             let until = lifetime.and_then(|lifetime| now.checked_add(lifetime).ok());
             self.drop(parent);
-            let (etag, body) = (etag.clone(), reply.body.clone());
-            self.answers.insert(parent.to_owned(), Answer { etag, body, until, used: 0 });
+            let kept = Kept { etag: etag.clone(), body: reply.body.clone() };
+            self.answers.insert(parent.to_owned(), Answer { kept, until, used: 0 });
             self.touch(parent);
             self.drop_oldest();
         }
@@ -112,8 +120,8 @@ mod tests {
         let mut seen = Vec::new();
         for reply in replies {
             let sent = etags.of("p", now);
-            let settled = etags.settle("p", sent.as_ref(), reply.clone(), (lifetime, now));
-            let sent = sent.as_ref().map_or("-", |sent| sent.to_str().unwrap());
+            let settled = etags.settle("p", sent.clone(), reply.clone(), (lifetime, now));
+            let sent = sent.as_ref().map_or("-", |sent| sent.etag.to_str().unwrap());
             let body = String::from_utf8_lossy(&settled.body);
             seen.push(format!("{sent} {} {body}", settled.status));
             now += SignedDuration::from_secs(1);
@@ -136,6 +144,16 @@ mod tests {
     #[test]
     fn nothing_is_unchanged_before_there_was_an_answer() {
         assert_eq!(played(None, &[reply(304, "", "")]), ["- 304 "]);
+    }
+
+    #[test]
+    fn what_still_holds_is_the_answer_that_was_asked_about() {
+        let mut etags = Etags::default();
+        let now = Timestamp::UNIX_EPOCH;
+        etags.settle("p", None, reply(200, "A", "a"), (None, now));
+        let sent = etags.of("p", now);
+        etags.settle("p", sent.clone(), reply(200, "B", "b"), (None, now));
+        assert_eq!(etags.settle("p", sent, reply(304, "", ""), (None, now)).body, "a");
     }
 
     #[test]

@@ -131,11 +131,12 @@ pub(crate) async fn exchange(
     let now = || ctx.means.client.clock().now();
     let (meta, gvk) = (parent.meta(), parent.gvk());
     let of = format!("{} {} {} {}", gvk.api_version(), gvk.kind, parent.key(), meta.uid);
-    let etag = webhook.etag.and_then(|_| ctx.exchanges.etags(hook, |etags| etags.of(&of, now())));
-    request.headers.extend(etag.clone().map(|etag| (header::IF_NONE_MATCH, etag)));
+    let kept = webhook.etag.and_then(|_| ctx.exchanges.etags(hook, |etags| etags.of(&of, now())));
+    let etag = kept.as_ref().map(|kept| (header::IF_NONE_MATCH, kept.etag.clone()));
+    request.headers.extend(etag);
     let reply = ctx.means.hook.call(request).await;
     let reply = reply.map_err(|source| SyncError::Hook { hook, source })?;
     let Some(Lifetime(lifetime)) = webhook.etag else { return Ok(reply) };
-    let kept = (lifetime, now());
-    Ok(ctx.exchanges.etags(hook, |etags| etags.settle(&of, etag.as_ref(), reply, kept)))
+    let until = (lifetime, now());
+    Ok(ctx.exchanges.etags(hook, |etags| etags.settle(&of, kept, reply, until)))
 }
