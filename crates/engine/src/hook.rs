@@ -38,6 +38,8 @@ pub struct Webhook {
     pub url: String,
     /// How long the whole exchange may take.
     pub timeout: Duration,
+    /// Whether it says a time that is none, for which the usual one stands.
+    pub odd_timeout: bool,
     /// Which shape the request has.
     pub version: HookVersion,
     /// How unknown keys of the answer are met.
@@ -114,6 +116,7 @@ pub(crate) fn check(
             return Ok(Webhook {
                 url: format!("jsonnet:{of}/{name}"),
                 timeout,
+                odd_timeout: false,
                 version: spec.version,
                 mode,
                 credentials: Credentials::default(),
@@ -128,7 +131,8 @@ pub(crate) fn check(
         Some(text) => parse_duration(text).map_err(|error| invalid(&error.to_string()))?,
         None => TIMEOUT,
     };
-    let timeout = if timeout.is_zero() { TIMEOUT } else { timeout };
+    let odd_timeout = timeout.is_zero();
+    let timeout = if odd_timeout { TIMEOUT } else { timeout };
     let etag = webhook.etag.as_ref().filter(|etag| etag.enabled).map(|etag| {
         let seconds = etag.cache_timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         Lifetime(seconds.filter(|seconds| 0 < *seconds).map(Duration::from_secs))
@@ -137,7 +141,8 @@ pub(crate) fn check(
     let url = url(webhook).map_err(invalid)?;
     let credentials = credentials::check(&url, own, configs)
         .map_err(|cause| ControllerError::Credentials { hook: name, cause })?;
-    Ok(Webhook { url, timeout, version: spec.version, mode, credentials, etag, program: None })
+    let (version, program) = (spec.version, None);
+    Ok(Webhook { url, timeout, odd_timeout, version, mode, credentials, etag, program })
 }
 
 /// Checks a program, and returns how long a call of it may take.
@@ -196,6 +201,16 @@ mod tests {
     fn url(webhook: &Value) -> Result<String, String> {
         let spec = serde_json::from_value(json!({"webhook": webhook})).unwrap();
         check("sync", spec, &[], "c").map(|hook| hook.url).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_timeout_that_is_none_is_the_usual_one() {
+        for (text, seconds, odd) in [("1m30s", 90, false), ("0s", 10, true), ("-5s", 10, true)] {
+            let webhook = json!({"url": "http://h", "timeout": text});
+            let spec = serde_json::from_value(json!({"webhook": webhook})).unwrap();
+            let hook = check("sync", spec, &[], "c").unwrap();
+            assert_eq!((hook.timeout.as_secs(), hook.odd_timeout), (seconds, odd), "{text}");
+        }
     }
 
     #[test]

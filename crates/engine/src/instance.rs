@@ -76,6 +76,10 @@ impl Instance {
     ) -> Result<Self, StartError> {
         let controller = Arc::new(controller);
         let workers = controller.workers.unwrap_or(workers);
+        for (hook, webhook) in controller.hooks.all().filter(|(_, webhook)| webhook.odd_timeout) {
+            let (controller, timeout) = (controller.name(), webhook.timeout);
+            warn!(controller, hook, ?timeout, "the timeout is not positive, using the default");
+        }
         let exchanges = Arc::new(Exchanges::default());
         exchanges.refresh(&controller.hooks, &means.client, &means.hook).await?;
         let programs = program::load(&controller.hooks, &means, &[]).await?;
