@@ -30,7 +30,6 @@ pub(crate) fn is_news(old: &Object, new: &Object, ignore_status: bool) -> bool {
     if before.uid != after.uid
         || before.generation != after.generation
         || before.deletion_timestamp != after.deletion_timestamp
-        || before.finalizers != after.finalizers
         || before.labels != after.labels
     {
         return true;
@@ -43,7 +42,12 @@ pub(crate) fn is_news(old: &Object, new: &Object, ignore_status: bool) -> bool {
     if annotations(&old) != annotations(&new) {
         return true;
     }
-    !ignore_status && (content(&old) != content(&new) || noted(&old) != noted(&new))
+    // Whoever waits for a parent to go must not miss what holds it up.
+    let ignores = ignore_status && !after.is_deleting();
+    !ignores
+        && (before.finalizers != after.finalizers
+            || content(&old) != content(&new)
+            || noted(&old) != noted(&new))
 }
 
 /// An object in pieces of text: it is compared with every event, so little of it is parsed.
