@@ -1,12 +1,18 @@
 //! Pure: what a hook's answer means.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use api::{HookReply, controller::UnmarshallMode};
 use http::header;
+use jiff::fmt::rfc2822::DateTimeParser;
+use k8s::Timestamp;
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -100,10 +106,10 @@ pub(crate) fn read(
     reply: &HookReply,
     form: Form,
     mode: UnmarshallMode,
-    finalizing: bool,
+    (finalizing, now): (bool, Timestamp),
 ) -> Result<Answer, AnswerError> {
     let known: &[&str] = if form == Form::Decorator { &DECORATOR } else { &COMPOSITE };
-    let object = object(reply, known, mode)?;
+    let object = object(reply, known, mode, now)?;
     let wire: Wire =
         serde_json::from_value(Value::Object(object)).map_err(|error| unmarshal(&error))?;
     let children: Vec<_> = wire.children.into_iter().flatten().flatten().collect();
@@ -132,6 +138,7 @@ pub(crate) fn read(
 pub(crate) fn read_rules(
     reply: &HookReply,
     mode: UnmarshallMode,
+    now: Timestamp,
 ) -> Result<Vec<RuleSpec>, AnswerError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -143,7 +150,7 @@ pub(crate) fn read_rules(
     struct RuleKeys {
         related_resources: Option<Vec<Keys>>,
     }
-    let object = object(reply, &["relatedResources"], mode)?;
+    let object = object(reply, &["relatedResources"], mode, now)?;
     if mode == UnmarshallMode::Strict {
         let rules: RuleKeys =
             serde_json::from_slice(&reply.body).map_err(|error| unmarshal(&error))?;
@@ -161,8 +168,9 @@ fn object(
     reply: &HookReply,
     known: &[&str],
     mode: UnmarshallMode,
+    now: Timestamp,
 ) -> Result<Map<String, Value>, AnswerError> {
-    let retry_after = retry_after(reply);
+    let retry_after = retry_after(reply, now);
     match reply.status {
         200 => {}
         429 => return Err(AnswerError::Throttled { after: retry_after }),
@@ -179,6 +187,8 @@ fn object(
     if mode == UnmarshallMode::Strict {
         let Keys(keys) = serde_json::from_slice(&reply.body).map_err(|error| unmarshal(&error))?;
         check_keys(&keys, known).map_err(AnswerError::Strict)?;
+        let Unique = serde_json::from_slice(&reply.body)
+            .map_err(|error| AnswerError::Strict(error.to_string()))?;
     }
     object.retain(|key, _| known.contains(&key.as_str()));
     Ok(object)
@@ -188,17 +198,12 @@ fn unmarshal(error: &dyn std::fmt::Display) -> AnswerError {
     AnswerError::Unmarshal(error.to_string())
 }
 
-/// Checks that keys are known, and that none comes twice.
+/// Checks that keys are known.
 fn check_keys(keys: &[String], known: &[&str]) -> Result<(), String> {
-    for (position, key) in keys.iter().enumerate() {
-        if !known.contains(&key.as_str()) {
-            return Err(format!("unknown field `{key}`, expected one of {}", known.join(", ")));
-        }
-        if keys.iter().take(position).any(|earlier| earlier == key) {
-            return Err(format!("duplicate field `{key}`"));
-        }
+    match keys.iter().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(format!("unknown field `{key}`, expected one of {}", known.join(", "))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The keys of a JSON object as they are written, repeated ones too; what they stand for is passed over.
@@ -228,9 +233,93 @@ impl<'de> Visitor<'de> for KeysVisitor {
     }
 }
 
-/// Returns the whole seconds of a `Retry-After` header, if they are positive.
-fn retry_after(reply: &HookReply) -> Option<Duration> {
-    let seconds = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+/// Stands for a JSON answer in which no key comes twice, but inside of what is the parent's or a child's.
+struct Unique;
+
+/// The fields whose content is no business of strict mode.
+const FOREIGN: [&str; 3] = ["status", "children", "attachments"];
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor { foreign: &FOREIGN }).map(|()| Self)
+    }
+}
+
+/// Visits a value at any depth; what stands under `foreign` keys of the outermost object is passed over.
+#[derive(Clone, Copy)]
+struct UniqueVisitor {
+    foreign: &'static [&'static str],
+}
+
+impl<'de> DeserializeSeed<'de> for UniqueVisitor {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut keys = BTreeSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if self.foreign.contains(&key.as_str()) {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                map.next_value_seed(Self { foreign: &[] })?;
+            }
+            if let Some(key) = keys.replace(key) {
+                return Err(A::Error::custom(format!("duplicate field `{key}`")));
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(Self { foreign: &[] })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Returns how long a `Retry-After` header asks to wait, by seconds or by date, in whole seconds; a time
+/// that is over is none.
+fn retry_after(reply: &HookReply, now: Timestamp) -> Option<Duration> {
+    let text = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = text.parse::<u64>().ok().or_else(|| {
+        let at = DateTimeParser::new().parse_timestamp(text).ok()?;
+        let wait = Duration::try_from(at.duration_since(now)).ok()?;
+        Some(wait.as_secs() + u64::from(0 < wait.subsec_nanos()))
+    })?;
     (0 < seconds).then_some(Duration::from_secs(seconds))
 }
 
@@ -240,6 +329,7 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const COMPOSED: Form = Form::Composite { generate_selector: false };
 
     fn reply(status: u16, body: &str) -> HookReply {
@@ -247,7 +337,7 @@ mod tests {
     }
 
     fn loose(body: &str) -> Result<Answer, String> {
-        read(&reply(200, body), COMPOSED, UnmarshallMode::Loose, false)
+        read(&reply(200, body), COMPOSED, UnmarshallMode::Loose, (false, NOW))
             .map_err(|error| error.to_string())
     }
 
@@ -268,8 +358,8 @@ mod tests {
     #[test]
     fn finalized_counts_only_while_finalizing() {
         let reply = reply(200, r#"{"finalized":true}"#);
-        assert!(!read(&reply, COMPOSED, UnmarshallMode::Loose, false).unwrap().finalized);
-        assert!(read(&reply, COMPOSED, UnmarshallMode::Loose, true).unwrap().finalized);
+        assert!(!read(&reply, COMPOSED, UnmarshallMode::Loose, (false, NOW)).unwrap().finalized);
+        assert!(read(&reply, COMPOSED, UnmarshallMode::Loose, (true, NOW)).unwrap().finalized);
     }
 
     #[test]
@@ -283,26 +373,31 @@ mod tests {
         assert!(loose("no").unwrap_err().starts_with("can't unmarshal: "));
         assert!(loose(r#"{"children":{}}"#).unwrap_err().starts_with("can't unmarshal: "));
         let error =
-            read(&reply(500, "boom\n"), COMPOSED, UnmarshallMode::Loose, false).unwrap_err();
+            read(&reply(500, "boom\n"), COMPOSED, UnmarshallMode::Loose, (false, NOW)).unwrap_err();
         assert_eq!(error.to_string(), "unsupported status code: 500 body: boom");
     }
 
     #[test]
     fn strict_mode_refuses_unknown_and_repeated_keys() {
-        for body in [r#"{"more":1}"#, r#"{"status":{},"status":{}}"#] {
-            let error =
-                read(&reply(200, body), COMPOSED, UnmarshallMode::Strict, false).unwrap_err();
+        for body in [
+            r#"{"more":1}"#,
+            r#"{"status":{},"status":{}}"#,
+            r#"{"events":[{"reason":"A","reason":"B"}]}"#,
+        ] {
+            let error = read(&reply(200, body), COMPOSED, UnmarshallMode::Strict, (false, NOW))
+                .unwrap_err();
             assert!(matches!(error, AnswerError::Strict(_)), "{body}");
             assert!(loose(body).is_ok(), "{body}");
         }
         let inside = r#"{"status":{"a":1,"a":2},"children":[{"kind":"X","x":1}]}"#;
-        assert!(read(&reply(200, inside), COMPOSED, UnmarshallMode::Strict, false).is_ok());
+        assert!(read(&reply(200, inside), COMPOSED, UnmarshallMode::Strict, (false, NOW)).is_ok());
     }
 
     #[test]
     fn a_decorator_says_labels_and_leaves_the_status_alone() {
         let body = r#"{"attachments":[{"kind":"A"}],"labels":{"a":"1","b":null},"children":5}"#;
-        let decorated = read(&reply(200, body), Form::Decorator, UnmarshallMode::Loose, false);
+        let decorated =
+            read(&reply(200, body), Form::Decorator, UnmarshallMode::Loose, (false, NOW));
         let decorated = decorated.unwrap();
         assert_eq!(decorated.status, None);
         assert_eq!(decorated.children, [json!({"kind": "A"})]);
@@ -314,7 +409,7 @@ mod tests {
     #[test]
     fn rules_are_read_by_the_same_strictness() {
         let rules = |body: &str, mode| {
-            read_rules(&reply(200, body), mode)
+            read_rules(&reply(200, body), mode, NOW)
                 .map(|rules| rules.len())
                 .map_err(|it| it.to_string())
         };
@@ -324,18 +419,43 @@ mod tests {
         assert!(error.starts_with("strict validation failed: unknown field `nams`"), "{error}");
         assert_eq!(rules("{}", UnmarshallMode::Strict), Ok(0));
         assert!(rules(r#"{"relatedResources":[{}]}"#, UnmarshallMode::Loose).is_err());
+        let twice = r#"{"relatedResources":[{"apiVersion":"v1","resource":"pods","labelSelector":
+            {"matchLabels":{"a":"1","a":"2"}}}]}"#;
+        assert_eq!(rules(twice, UnmarshallMode::Loose), Ok(1));
+        assert!(rules(twice, UnmarshallMode::Strict).unwrap_err().contains("duplicate field `a`"));
     }
 
     #[test]
     fn a_busy_hook_names_its_time() {
         let mut busy = reply(429, "");
-        let throttled = |reply: &HookReply| read(reply, COMPOSED, UnmarshallMode::Loose, false);
+        let throttled =
+            |reply: &HookReply| read(reply, COMPOSED, UnmarshallMode::Loose, (false, NOW));
         assert_eq!(throttled(&busy), Err(AnswerError::Throttled { after: None }));
         busy.headers.insert(header::RETRY_AFTER, "2".parse().unwrap());
         let after = Some(Duration::from_secs(2));
         assert_eq!(throttled(&busy), Err(AnswerError::Throttled { after }));
         busy.status = 503;
         assert_eq!(throttled(&busy), Err(AnswerError::Throttled { after }));
+    }
+
+    #[test]
+    fn a_time_to_wait_is_given_in_seconds_or_as_a_date() {
+        let after = |text: &str| {
+            let mut busy = reply(429, "");
+            busy.headers.insert(header::RETRY_AFTER, text.parse().unwrap());
+            let now = "1994-11-06T08:49:34.5Z".parse().unwrap();
+            retry_after(&busy, now).map(|wait| wait.as_secs())
+        };
+        for (text, seconds) in [
+            ("2", Some(2)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(3)),
+            ("Sun, 06 Nov 1994 08:49:30 GMT", None),
+            ("0", None),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(after(text), seconds, "{text}");
+        }
     }
 
     #[test]

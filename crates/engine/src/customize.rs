@@ -86,7 +86,7 @@ async fn rules(
     let hook = "customize";
     let body = request::customize_body(&ctx.controller.object, parent);
     let reply = exchange(ctx, (hook, webhook), parent, body).await?;
-    let specs = answer::read_rules(&reply, webhook.mode)
+    let specs = answer::read_rules(&reply, webhook.mode, ctx.means.client.clock().now())
         .map_err(|source| SyncError::Answer { hook, source })?;
     let mut rules = Vec::new();
     for spec in &specs {

@@ -88,7 +88,7 @@ pub(crate) async fn ask(
     let told = Told { form, controller, parent, children: observed, related, finalizing };
     let body = request::body(told, webhook.version);
     let reply = exchange(ctx, (hook, webhook), parent, body).await?;
-    answer::read(&reply, form, webhook.mode, finalizing)
+    answer::read(&reply, form, webhook.mode, (finalizing, ctx.means.client.clock().now()))
         .map_err(|source| SyncError::Answer { hook, source })
 }
 
