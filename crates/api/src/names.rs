@@ -11,6 +11,9 @@ pub const CONTROLLER_UID: &str = "controller-uid";
 /// The component that events come from and the prefix of field managers.
 pub const COMPONENT: &str = "metacontroller";
 
+/// The annotation that keeps a controller, or the controllers of a parent, from acting while it is `true`.
+pub const PAUSED: &str = "windlass.dev/paused";
+
 /// The annotation that ties attachments to their DecoratorController.
 pub const DECORATOR_CONTROLLER: &str = "metacontroller.k8s.io/decorator-controller";
 

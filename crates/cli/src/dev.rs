@@ -18,7 +18,7 @@ use k8s::{
     Activity, Revisions, Settle, SharedClock, SystemClock, Unsettled, in_one_line,
     selector::Selector,
 };
-use runtime::{ApiError, Caches, Client, ClientOptions, Discovery};
+use runtime::{ApiError, Caches, Client, ClientOptions, Discovery, ManagedFields};
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -251,6 +251,7 @@ impl Dev {
                 report: Arc::clone(&ledger) as Arc<dyn Report>,
                 workers: WORKERS,
                 targets: Selector::default(),
+                managed_fields: ManagedFields::Dropped,
                 namespace: "default".to_owned(),
                 strategy: ApplyStrategy::Dynamic,
             },

@@ -15,7 +15,7 @@ use engine::{ApplyStrategy, Engine, EngineOptions};
 use k8s::{
     Activity, Clock, ObjectKey, Resource, Settle, SharedClock, SystemClock, selector::Selector,
 };
-use runtime::{Client, Part, PatchType};
+use runtime::{Client, ManagedFields, Part, PatchType};
 use serde_json::{Value, json};
 
 use crate::PlayedHook;
@@ -335,6 +335,7 @@ async fn start(client: &Client, hook: &PlayedHook, story: &str, strategy: ApplyS
         report: Arc::new(NoReport),
         workers: 5,
         targets: Selector::parse(&format!("story={story}")).unwrap(),
+        managed_fields: ManagedFields::Dropped,
         namespace: "default".to_owned(),
         strategy,
     };

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use api::names::reasons;
-use k8s::{GroupVersionKind, Object, Resource, in_one_line};
+use k8s::{GroupVersionKind, Object, OwnerReference, Resource, in_one_line};
 use runtime::{ApiError, EventKind, Write, WriteKind, Written};
 use serde_json::Value;
 
 use crate::{
-    context::Context,
+    context::{ChildType, Context},
     desired::{self, Desired, Problem, Types},
     error::{SyncError, call},
     plan::{Action, ObservedType, Plan, Settled, Trial, plan},
-    selector::ChildSelector,
+    selector::{ChildSelector, Ownership},
     trial::{self, Question},
 };
 
@@ -32,10 +32,11 @@ pub(crate) async fn check(
     selector: &ChildSelector,
     children: Vec<Value>,
 ) -> Result<(Vec<Desired>, Vec<Problem>), SyncError> {
-    let declared: Vec<_> = ctx.children.iter().map(|each| each.cache.resource().clone()).collect();
+    let of = |each: &ChildType| (each.cache.resource().clone(), each.rule.ownership);
+    let declared: Vec<_> = ctx.children.iter().map(of).collect();
     let mut others = BTreeMap::<GroupVersionKind, Resource>::new();
     for gvk in children.iter().map(desired::gvk) {
-        if declared.iter().all(|resource| resource.gvk != gvk) && !others.contains_key(&gvk) {
+        if declared.iter().all(|(resource, _)| resource.gvk != gvk) && !others.contains_key(&gvk) {
             match ctx.means.discovery.by_kind(&gvk).await {
                 Ok(found) => drop(others.insert(gvk, found.resource)),
                 Err(runtime::DiscoveryError::NotFound { .. }) => {}
@@ -169,9 +170,14 @@ async fn conflict(ctx: &Context, parent: &Object, write: &Write) -> Result<bool,
         }
         Ok(found) => found,
     };
+    let is_parent = |owner: &&OwnerReference| owner.uid == parent.meta().uid;
+    let declared = ctx.children.iter().find(|each| each.cache.resource() == resource);
+    let is_shared = declared.is_some_and(|each| each.rule.ownership == Ownership::Owner);
     let owner = found.meta().controller();
-    if owner.is_some_and(|owner| owner.uid == parent.meta().uid) {
-        if ctx.children.iter().all(|each| each.cache.resource() != resource) {
+    if owner.as_ref().is_some_and(is_parent)
+        || is_shared && found.meta().owner_references.iter().any(|owner| is_parent(&owner))
+    {
+        if declared.is_none() {
             ctx.memory().know(parent, resource, key);
         }
         return Ok(false);

@@ -9,16 +9,19 @@ use std::{
 use api::{SharedHook, SharedReport};
 use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp};
 use runtime::{
-    Applier, Cache, Caches, Client, Discovery, Events, Expectations, Shown, Write, Written,
+    Applier, Cache, Caches, Client, Discovery, Events, Expectations, Part, Shown, Write, Written,
 };
+use serde_json::Value;
 use tokio::task::AbortHandle;
 
 use crate::{
+    adopters::Adopters,
     controller::{ChildRule, Controller, ParentRule},
     customize::Customized,
     exchange::Exchanges,
     plan::{ObservedType, SettledChildren, Trial, Trials},
     queue::ParentQueue,
+    repeats::{Repeats, Verdict},
 };
 
 /// How long a sync waits for the caches to show the controller's own last writes.
@@ -32,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) rule: ParentRule,
     /// Whether the status of parents is written apart from the rest.
     pub(crate) has_status: bool,
+    /// The controller objects, this one among them.
+    pub(crate) controllers: Arc<Cache>,
     pub(crate) parents: Arc<Cache>,
     pub(crate) children: Vec<ChildType>,
     /// The versions of parents, if any children roll.
@@ -41,6 +46,8 @@ pub(crate) struct Context {
     pub(crate) memory: Mutex<Memory>,
     /// What customize hooks asked for.
     pub(crate) customized: Mutex<Customized>,
+    /// Which parents may adopt which objects.
+    pub(crate) adopters: Mutex<Adopters>,
     /// How hooks are called.
     pub(crate) exchanges: Arc<Exchanges>,
     /// For handlers of changes, which must not keep a stopped controller alive.
@@ -77,9 +84,8 @@ pub(crate) struct Memory {
     waiting: BTreeSet<ObjectKey>,
     /// Children that need no look as long as neither they nor the wish changes.
     pub(crate) settled: SettledChildren,
-    /// Statuses, by the parent's UID, that the server made something else of: what was sent, and the
-    /// version that came of it.
-    pub(crate) statuses: HashMap<String, (String, String)>,
+    /// What was written to the parents themselves.
+    pub(crate) repeats: Repeats,
     /// Foreign objects with the names of children, and the parents that wait for them to go.
     conflicts: HashMap<(Resource, ObjectKey), BTreeSet<ObjectKey>>,
     /// What the server would make of children, by the hash of the wish.
@@ -242,6 +248,21 @@ impl Context {
         });
     }
 
+    /// Tells whether a write to a parent is worth sending now. One that is worth it later queues the parent.
+    pub(crate) fn may_send(
+        &self,
+        parent: &Object,
+        place: &(String, Part),
+        (wish, now_there): (&Value, &Value),
+    ) -> bool {
+        let now = self.means.client.clock().now();
+        let verdict = self.memory().repeats.judge(place, (wish, now_there), now);
+        if let Verdict::SendAt(due) = verdict {
+            self.queue.add_at(parent.key(), due, TimerKind::Periodic);
+        }
+        verdict == Verdict::Send
+    }
+
     /// Drops what was remembered of a parent that is gone.
     pub(crate) fn forget(&self, parent: &Object) {
         let key = parent.key();
@@ -252,10 +273,14 @@ impl Context {
             parents.remove(&key);
             !parents.is_empty()
         });
-        memory.statuses.remove(&parent.meta().uid);
+        memory.repeats.forget(&parent.meta().uid);
         memory.undeclared.remove(&parent.meta().uid);
         drop(memory);
         self.customized().forget(&key);
+    }
+
+    pub(crate) fn adopters(&self) -> std::sync::MutexGuard<'_, Adopters> {
+        self.adopters.lock().expect("the lock of adopters is never poisoned")
     }
 
     pub(crate) fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {

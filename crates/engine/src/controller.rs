@@ -18,7 +18,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::hook::{self, Hooks};
+use crate::{
+    hook::{self, Hooks},
+    selector::Ownership,
+};
 
 /// The longest name of a controller whose finalizer still is a valid one.
 const LONGEST_NAME: usize = 43;
@@ -84,6 +87,8 @@ pub struct ChildRule {
     pub method: UpdateMethod,
     /// What a child must show before the next one is rolled.
     pub status_checks: Arc<[ConditionCheck]>,
+    /// How a parent owns its children of this type.
+    pub ownership: Ownership,
 }
 
 /// Why a controller cannot be run as it is written.
@@ -233,7 +238,7 @@ fn composite(
         object: Arc::clone(object),
         form: Form::Composite { generate_selector: spec.generate_selector },
         parents: vec![parent(spec.parent_resource)?],
-        children: spec.child_resources.into_iter().map(child).collect::<Result<_, _>>()?,
+        children: spec.child_resources.into_iter().map(child).collect(),
         hooks: hooks(
             [given.sync, given.finalize, given.customize],
             &spec.endpoint_configs,
@@ -254,7 +259,7 @@ fn decorator(
         object: Arc::clone(object),
         form: Form::Decorator,
         parents: spec.resources.into_iter().map(target).collect::<Result<_, _>>()?,
-        children: spec.attachments.into_iter().map(attachment).collect::<Result<_, _>>()?,
+        children: spec.attachments.into_iter().map(attachment).collect(),
         hooks: hooks(
             [given.sync, given.finalize, given.customize],
             &spec.endpoint_configs,
@@ -318,27 +323,28 @@ fn labels(plural: &str, selector: Option<LabelSelector>) -> Result<Selector, Con
         .map_err(|source| ControllerError::Selector { plural: plural.to_owned(), source })
 }
 
-fn child(rule: ChildResource) -> Result<ChildRule, ControllerError> {
-    if rule.controller_ref == Some(false) {
-        return Err(not_supported("`controllerRef: false`"));
-    }
+fn child(rule: ChildResource) -> ChildRule {
     let UpdateStrategy { method, status_checks } = rule.update_strategy.unwrap_or_default();
-    let status_checks = status_checks.conditions.into();
-    Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method, status_checks })
+    let (status_checks, ownership) =
+        (status_checks.conditions.into(), ownership(rule.controller_ref));
+    let (api_version, plural) = (rule.api_version, rule.resource);
+    ChildRule { api_version, plural, method, status_checks, ownership }
 }
 
-fn attachment(rule: AttachmentResource) -> Result<ChildRule, ControllerError> {
-    if rule.controller_ref == Some(false) {
-        return Err(not_supported("`controllerRef: false`"));
-    }
+fn attachment(rule: AttachmentResource) -> ChildRule {
     // There are no revisions of targets, so that nothing can be rolled.
     let method = match rule.update_strategy.unwrap_or_default().method {
         UpdateMethod::RollingRecreate => UpdateMethod::Recreate,
         UpdateMethod::RollingInPlace => UpdateMethod::InPlace,
         method => method,
     };
-    let status_checks = Arc::default();
-    Ok(ChildRule { api_version: rule.api_version, plural: rule.resource, method, status_checks })
+    let (status_checks, ownership) = (Arc::default(), ownership(rule.controller_ref));
+    let (api_version, plural) = (rule.api_version, rule.resource);
+    ChildRule { api_version, plural, method, status_checks, ownership }
+}
+
+fn ownership(controller_ref: Option<bool>) -> Ownership {
+    if controller_ref == Some(false) { Ownership::Owner } else { Ownership::Controller }
 }
 
 fn resync(seconds: i32) -> Duration {

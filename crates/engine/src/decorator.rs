@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use k8s::Object;
 use runtime::{Part, PatchType, Written};
-use serde_json::Value;
 
 use crate::{
     children::{Synced, check, manage},
@@ -61,10 +60,15 @@ pub(crate) async fn sync(
 /// Writes what changed of a target, its status first: without its last finalizer it may be gone.
 async fn write(ctx: &Context, target: &Object, change: TargetChange) -> Result<Outcome, SyncError> {
     let mut version = target.meta().resource_version.clone();
-    let status = change.status.filter(|status| !is_known(ctx, target, status));
-    for (part, patch) in [(Part::Status, status), (Part::Main, change.main)] {
-        let Some(mut patch) = patch else { continue };
-        let sent = patch.to_string();
+    for (part, patch) in [(Part::Status, change.status), (Part::Main, change.main)] {
+        let Some(wish) = patch else { continue };
+        let place = (target.meta().uid.clone(), part);
+        // A finalizer that goes is no matter of taste.
+        let is_last = wish.pointer("/metadata/finalizers").is_some();
+        if !is_last && !ctx.may_send(target, &place, (&wish, &target::decorated(target, part))) {
+            continue;
+        }
+        let mut patch = wish.clone();
         patch["metadata"]["resourceVersion"] = version.as_str().into();
         let (resource, key) = (ctx.parents.resource(), target.key());
         let body = patch.to_string();
@@ -74,10 +78,9 @@ async fn write(ctx: &Context, target: &Object, change: TargetChange) -> Result<O
             Err(error) => return Err(call("write the target")(error)),
             Ok(written) => {
                 version.clone_from(&written.meta().resource_version);
-                if part == Part::Status {
-                    let known = (sent, version.clone());
-                    ctx.memory().statuses.insert(target.meta().uid.clone(), known);
-                }
+                let (made, now) =
+                    (target::decorated(&written, part), ctx.means.client.clock().now());
+                ctx.memory().repeats.note(place, (&wish, &made), now);
                 if !written.meta().is_deleting() {
                     ctx.expect(&key, Written::stored(resource, &written));
                 }
@@ -85,11 +88,4 @@ async fn write(ctx: &Context, target: &Object, change: TargetChange) -> Result<O
         }
     }
     Ok(Outcome::Written)
-}
-
-/// Tells whether the same change was sent to the very version of the target that came of it: the server
-/// makes something else of the status, and would do so again.
-fn is_known(ctx: &Context, target: &Object, status: &Value) -> bool {
-    let known = (status.to_string(), target.meta().resource_version.clone());
-    ctx.memory().statuses.get(&target.meta().uid) == Some(&known)
 }

@@ -7,7 +7,7 @@ use k8s::{GroupVersionKind, Object, ObjectKey, Resource, apply};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use crate::selector::ChildSelector;
+use crate::selector::{ChildSelector, Ownership};
 
 /// A child as it should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub(crate) struct Desired {
     pub(crate) value: Value,
     /// Its position in the hook's answer.
     pub(crate) position: usize,
+    /// How the parent owns it.
+    pub(crate) ownership: Ownership,
 }
 
 /// Something that is wrong with one child and leaves the others alone.
@@ -49,8 +51,8 @@ pub(crate) struct LabelMismatch {
 /// The types that children may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Types<'a> {
-    /// Those of the controller's rules.
-    pub(crate) declared: &'a [Resource],
+    /// Those of the controller's rules, and how their objects are owned.
+    pub(crate) declared: &'a [(Resource, Ownership)],
     /// Others that the hook used, as far as the API server has them.
     pub(crate) others: &'a BTreeMap<GroupVersionKind, Resource>,
 }
@@ -92,12 +94,13 @@ pub(crate) fn check(
         if !selector.matches(&labels(&child)) {
             return Err(LabelMismatch { kind: gvk.kind, key });
         }
-        if !declared {
+        if declared.is_none() {
             let message = format!("child {} {key}: its type is not among childResources", gvk.kind);
             problems.push(Problem { reason: reasons::UNDECLARED_CHILD, message });
         }
-        let each = Desired { resource: resource.clone(), key: key.clone(), value: child, position };
-        if desired.insert((resource.gvk.clone(), key.clone()), each).is_some() {
+        let (resource, ownership) = (resource.clone(), declared.unwrap_or_default());
+        let each = Desired { resource, key: key.clone(), value: child, position, ownership };
+        if desired.insert((gvk.clone(), key.clone()), each).is_some() {
             let message = format!("child {} {key}: desired twice, the last one counts", gvk.kind);
             problems.push(Problem { reason: reasons::DUPLICATE_CHILD, message });
         }
@@ -105,11 +108,15 @@ pub(crate) fn check(
     Ok((desired.into_values().collect(), problems))
 }
 
-fn find<'a>(types: Types<'a>, gvk: &GroupVersionKind) -> Result<(&'a Resource, bool), String> {
-    if let Some(resource) = types.declared.iter().find(|resource| resource.gvk == *gvk) {
-        return Ok((resource, true));
+/// Returns the type of a child, and how it is owned if the controller's rules name it.
+fn find<'a>(
+    types: Types<'a>,
+    gvk: &GroupVersionKind,
+) -> Result<(&'a Resource, Option<Ownership>), String> {
+    if let Some((resource, ownership)) = types.declared.iter().find(|(it, _)| it.gvk == *gvk) {
+        return Ok((resource, Some(*ownership)));
     }
-    let other = types.others.get(gvk).map(|resource| (resource, false));
+    let other = types.others.get(gvk).map(|resource| (resource, None));
     other.ok_or_else(|| format!("can't find kind {} in apiVersion {}", gvk.kind, gvk.api_version()))
 }
 
@@ -183,7 +190,8 @@ mod tests {
         let parent = json!({"metadata": {"name": "p", "namespace": parent_namespace, "uid": "u"}});
         let parent = Object::from_value(&parent).unwrap();
         let declared =
-            [Resource::namespaced("v1", "Pod", "pods"), Resource::cluster("v1", "Node", "nodes")];
+            [Resource::namespaced("v1", "Pod", "pods"), Resource::cluster("v1", "Node", "nodes")]
+                .map(|resource| (resource, Ownership::Controller));
         let secret = Resource::namespaced("v1", "Secret", "secrets");
         let others = BTreeMap::from([(secret.gvk.clone(), secret)]);
         let types = Types { declared: &declared, others: &others };

@@ -6,11 +6,13 @@ use std::{
 };
 
 use api::{
-    Happening, Outcome, ProgramSource,
+    Happening, Outcome, ProgramSource, composite, decorator,
     names::{self, reasons},
     revision,
 };
-use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp, in_one_line};
+use k8s::{
+    Object, ObjectKey, OwnerReference, Resource, SignedDuration, TimerKind, Timestamp, in_one_line,
+};
 use runtime::{Change, EventKind, ListError, Subscription};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -25,7 +27,7 @@ use crate::{
     exchange::{AccessError, Exchanges},
     program::{self, LoadError, Watched},
     queue::ParentQueue,
-    selector::child_selector,
+    selector::{Ownership, child_selector},
     status::is_news,
     sync::sync,
     types::{ParentType, Types},
@@ -84,6 +86,7 @@ impl Instance {
         exchanges.refresh(&controller.hooks, &means.client, &means.hook).await?;
         let programs = program::load(&controller.hooks, &means, &[]).await?;
         let queue = queue(&controller, &means);
+        let kind = kind_of(&controller);
         let child = |(resource, rule): &(Resource, ChildRule)| ChildType {
             rule: rule.clone(),
             cache: means.caches.get(resource),
@@ -94,6 +97,7 @@ impl Instance {
                 controller: Arc::clone(&controller),
                 rule: controller.parents[parent.position].clone(),
                 has_status: parent.has_status,
+                controllers: means.caches.get(&kind),
                 parents: means.caches.get(&parent.resource),
                 children: children.clone(),
                 revisions: controller.rolls().then(|| means.caches.get(&revision::resource())),
@@ -101,6 +105,7 @@ impl Instance {
                 means: means.clone(),
                 memory: Mutex::default(),
                 customized: Mutex::default(),
+                adopters: Mutex::default(),
                 exchanges: Arc::clone(&exchanges),
                 myself: Weak::clone(myself),
             })
@@ -112,6 +117,8 @@ impl Instance {
         }
         let mut tasks = JoinSet::new();
         for ctx in contexts.iter() {
+            // Those of a cache that others have filled before were never told of.
+            ctx.parents.all().iter().for_each(|parent| ctx.note_selector(&parent.key()));
             ctx.sync_all();
             tasks.spawn(Arc::clone(ctx).flush());
         }
@@ -163,6 +170,13 @@ impl Instance {
             program::unload(&self.controller.hooks, &ctx.means);
         }
         self.contexts
+    }
+}
+
+fn kind_of(controller: &Controller) -> Resource {
+    match controller.form {
+        Form::Composite { .. } => composite::resource(),
+        Form::Decorator => decorator::resource(),
     }
 }
 
@@ -244,7 +258,16 @@ fn subscribe(ctx: &Arc<Context>) -> Vec<Subscription> {
             }
         }
     };
-    let mut subscriptions = vec![ctx.parents.subscribe(parents)];
+    let controllers = {
+        let ctx = Arc::downgrade(ctx);
+        move |change: &Change| {
+            if let Some(ctx) = ctx.upgrade() {
+                ctx.controller_changed(change);
+            }
+        }
+    };
+    let mut subscriptions =
+        vec![ctx.parents.subscribe(parents), ctx.controllers.subscribe(controllers)];
     for (position, child) in ctx.children.iter().enumerate() {
         let ctx = Arc::downgrade(ctx);
         subscriptions.push(child.cache.subscribe(move |change| {
@@ -285,7 +308,17 @@ impl Context {
             && self.rule.selects(parent)
     }
 
+    /// Notes what a parent selects, as its cache shows it now.
+    fn note_selector(&self, parent: &ObjectKey) {
+        let Form::Composite { generate_selector } = self.controller.form else { return };
+        let mut adopters = self.adopters();
+        let found = self.parents.get(parent);
+        let selector = found.and_then(|found| child_selector(generate_selector, &found).ok());
+        adopters.put(parent, selector.as_ref());
+    }
+
     fn parent_changed(&self, change: &Change) {
+        self.note_selector(&change.latest().key());
         let ignore_status = self.rule.ignore_status_changes;
         match (&change.old, &change.new) {
             (_, None) => {
@@ -305,12 +338,17 @@ impl Context {
     fn child_changed(&self, position: usize, change: &Change) {
         let Some(child) = self.children.get(position) else { return };
         for object in [&change.old, &change.new].into_iter().flatten() {
-            if let Some(parent) = self.owner_of(object) {
+            for parent in self.owners_of(object, child.rule.ownership) {
                 self.queue.add(parent);
             }
         }
         match &change.new {
-            Some(new) if new.meta().controller().is_none() => self.orphan_changed(new),
+            Some(new)
+                if new.meta().controller().is_none()
+                    && child.rule.ownership == Ownership::Controller =>
+            {
+                self.orphan_changed(new);
+            }
             Some(_) => {}
             None => {
                 let gone = change.latest();
@@ -322,9 +360,15 @@ impl Context {
         }
     }
 
-    /// Returns the parent that controls an object.
-    fn owner_of(&self, object: &Object) -> Option<ObjectKey> {
-        let owner = object.meta().controller()?;
+    /// Returns the parents that own an object in this way.
+    fn owners_of(&self, object: &Object, ownership: Ownership) -> Vec<ObjectKey> {
+        let owners = object.meta().owner_references.iter();
+        let counts =
+            |owner: &&OwnerReference| ownership == Ownership::Owner || owner.is_controller();
+        owners.filter(counts).filter_map(|owner| self.owner_of(object, owner)).collect()
+    }
+
+    fn owner_of(&self, object: &Object, owner: &OwnerReference) -> Option<ObjectKey> {
         let gvk = &self.parents.resource().gvk;
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
         if owner.kind != gvk.kind || group != gvk.group {
@@ -340,24 +384,30 @@ impl Context {
     fn orphan_changed(&self, orphan: &Object) {
         // Only the children of composites are adopted.
         let Form::Composite { generate_selector } = self.controller.form else { return };
-        let labels = &orphan.meta().labels;
-        let may_match = if generate_selector {
-            labels.contains_key(names::CONTROLLER_UID)
-        } else {
-            !labels.is_empty()
-        };
-        if !may_match {
-            return;
-        }
         let namespaced = self.parents.resource().is_namespaced();
         let namespace = if namespaced { orphan.meta().namespace.as_str() } else { "" };
-        for parent in self.parents.in_namespace(namespace) {
+        let candidates = self.adopters().of(namespace, orphan);
+        for parent in candidates.iter().filter_map(|key| self.parents.get(key)) {
             let selector = child_selector(generate_selector, &parent);
             let selects = selector.is_ok_and(|selector| selector.matches(&orphan.meta().labels));
             if selects && self.is_ours(&parent) {
                 self.queue.add(parent.key());
             }
         }
+    }
+
+    /// Syncs all parents once their controller is no longer paused.
+    fn controller_changed(&self, change: &Change) {
+        let Some((old, new)) = change.old.as_ref().zip(change.new.as_ref()) else { return };
+        if new.meta().name == self.controller.name() && is_paused(old) && !is_paused(new) {
+            self.sync_all();
+        }
+    }
+
+    /// Tells whether nothing is to be done to a parent for now, by its own word or its controller's.
+    fn is_paused(&self, parent: &Object) -> bool {
+        let controller = self.controllers.get(&self.controller.object.key());
+        is_paused(parent) || controller.is_some_and(|controller| is_paused(&controller))
     }
 
     async fn work_on(&self, key: &ObjectKey) {
@@ -369,6 +419,10 @@ impl Context {
             self.queue.forget(key);
             return;
         };
+        if self.is_paused(&parent) {
+            self.queue.forget(key);
+            return;
+        }
         let span = info_span!("sync", controller = self.controller.name(), parent = %key);
         self.sync_one(key, parent).instrument(span).await;
     }
@@ -441,4 +495,9 @@ impl Context {
         let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
         self.means.client.clock().now().checked_add(after).unwrap_or(Timestamp::MAX)
     }
+}
+
+/// Tells whether an object says that nothing is to be done.
+fn is_paused(object: &Object) -> bool {
+    object.annotations().get(names::PAUSED).is_some_and(|paused| paused == "true")
 }

@@ -5,6 +5,7 @@
 //! should be, plans the difference in pure functions and carries it out through `runtime`. It never talks
 //! to a socket itself, a hook never sees a client, and the planner never awaits.
 
+mod adopters;
 mod answer;
 mod children;
 mod composite;
@@ -29,6 +30,7 @@ mod program;
 mod queue;
 mod related;
 mod release;
+mod repeats;
 mod request;
 mod revision;
 mod rolling;
@@ -46,4 +48,5 @@ pub use credentials::Credentials;
 pub use hook::{Hooks, Lifetime, Program, Webhook};
 pub use manager::{Engine, EngineOptions};
 pub use outlook::{Outlook, OutlookError, Question, Scene, Step};
+pub use selector::Ownership;
 pub use strategy::{ApplyStrategy, StrategyError};

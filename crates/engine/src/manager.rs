@@ -8,7 +8,9 @@ use api::{
 };
 use futures::future::join_all;
 use k8s::{Object, in_one_line, selector::Selector};
-use runtime::{Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, Queue};
+use runtime::{
+    Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, ManagedFields, Queue,
+};
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
@@ -38,6 +40,8 @@ pub struct EngineOptions {
     pub workers: usize,
     /// The labels of the controller objects that are run; others are left alone.
     pub targets: Selector,
+    /// Whether hooks see the managedFields of objects.
+    pub managed_fields: ManagedFields,
     /// The engine's own namespace, where the versions of cluster-scoped parents are kept.
     pub namespace: String,
     /// How children are made what the hooks want.
@@ -117,7 +121,9 @@ impl Engine {
     ///
     /// [`StrategyError`] if the API server cannot do what the strategy needs.
     pub async fn start(client: &Client, options: EngineOptions) -> Result<Self, StrategyError> {
-        let EngineOptions { hook, report, workers, targets, namespace, strategy } = options;
+        let EngineOptions { hook, report, workers, targets, managed_fields, namespace, strategy } =
+            options;
+        let client = &client.clone().with_managed_fields(managed_fields);
         strategy.check(client, &namespace).await?;
         let caches = Caches::new(client.clone());
         let controllers =

@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::{
     context::{ChildType, Context},
     error::{SyncError, call},
-    parent::{TRIES, lean},
+    parent::TRIES,
     plan::ObservedType,
-    selector::{ChildSelector, Claims, claim, owner_reference},
+    selector::{ChildSelector, Claims, Ownership, claim, owner_reference},
 };
 
 /// What becomes of the parent's reference in an object.
@@ -33,6 +33,14 @@ pub(crate) async fn observe(
     let mut observed = Vec::new();
     let mut may_adopt = false;
     for ChildType { rule, cache } in &ctx.children {
+        let (resource, method) = (cache.resource().clone(), rule.method);
+        let status_checks = Arc::clone(&rule.status_checks);
+        if rule.ownership == Ownership::Owner {
+            let mut objects = cache.owned_by(&parent.meta().uid);
+            objects.retain(|object| selector.knows(object));
+            observed.push(ObservedType { resource, method, status_checks, objects });
+            continue;
+        }
         let orphans = match selector {
             ChildSelector::Attached { .. } => Vec::new(),
             ChildSelector::Generated { .. } | ChildSelector::Own(_) => {
@@ -47,17 +55,14 @@ pub(crate) async fn observe(
                 return Ok(None);
             }
         }
-        let resource = cache.resource();
         for orphan in adopt {
-            objects
-                .extend(reclaim(ctx, (parent, selector), resource, orphan, Change::Adopt).await?);
+            let adopted = reclaim(ctx, (parent, selector), &resource, orphan, Change::Adopt);
+            objects.extend(adopted.await?);
         }
         for object in release {
-            reclaim(ctx, (parent, selector), resource, object, Change::Release).await?;
+            reclaim(ctx, (parent, selector), &resource, object, Change::Release).await?;
         }
         objects.sort_by_key(|object| object.key());
-        let (resource, method) = (resource.clone(), rule.method);
-        let status_checks = Arc::clone(&rule.status_checks);
         observed.push(ObservedType { resource, method, status_checks, objects });
     }
     Ok(Some(observed))
@@ -90,14 +95,14 @@ pub(crate) async fn reclaim(
         match client.update(resource, &key, Part::Main, value.to_string()).await {
             Ok(written) => {
                 ctx.expect(&parent.key(), Written::stored(resource, &written));
-                return Ok((change == Change::Adopt).then(|| Arc::new(lean(written))));
+                return Ok((change == Change::Adopt).then(|| Arc::new(client.lean(written))));
             }
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) if error.is_conflict() => {}
             Err(error) => return Err(failed(error)),
         }
         let live = match client.get(resource, &key).await {
-            Ok(live) if live.meta().uid == uid => Arc::new(lean(live)),
+            Ok(live) if live.meta().uid == uid => Arc::new(client.lean(live)),
             Ok(_) => return Ok(None),
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(failed(error)),
@@ -116,7 +121,7 @@ fn with_change(object: &Object, parent: &Object, change: Change) -> Value {
     let mut value = object.to_value();
     let mut owners = value["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
     match change {
-        Change::Adopt => owners.push(owner_reference(parent)),
+        Change::Adopt => owners.push(owner_reference(parent, Ownership::Controller)),
         Change::Release => owners.retain(|owner| owner["uid"] != parent.meta().uid.as_str()),
     }
     value["metadata"]["ownerReferences"] = owners.into();

@@ -64,7 +64,7 @@ pub(crate) async fn change_finalizer(
             return Ok(None);
         }
         let Some(changed) = with_finalizer(&live, &ctx.controller, change) else {
-            return Ok(Some(Arc::new(lean(live))));
+            return Ok(Some(Arc::new(client.lean(live))));
         };
         tries += 1;
         match client.update(resource, &key, Part::Main, changed.to_string()).await {
@@ -75,16 +75,10 @@ pub(crate) async fn change_finalizer(
                 if !written.meta().is_deleting() {
                     ctx.expect(&key, Written::stored(resource, &written));
                 }
-                return Ok(Some(Arc::new(lean(written))));
+                return Ok(Some(Arc::new(client.lean(written))));
             }
         }
     }
-}
-
-/// Returns an object as caches keep it, and as hooks see it: without managedFields.
-pub(crate) fn lean(object: Object) -> Object {
-    let json = k8s::json::without_managed_fields(object.json()).ok();
-    json.and_then(|json| Object::parse(json).ok()).unwrap_or(object)
 }
 
 /// Returns the parent with its finalizer put on or taken off, or nothing if there is nothing to change.
@@ -112,10 +106,9 @@ pub(crate) async fn write_status(
     status: &Value,
 ) -> Result<(), SyncError> {
     let (resource, key, uid) = (ctx.parents.resource(), parent.key(), &parent.meta().uid);
-    let text = status.to_string();
-    let known = (text.clone(), parent.meta().resource_version.clone());
     let Some(mut value) = status::with_status(parent, status) else { return Ok(()) };
-    if ctx.memory().statuses.get(uid) == Some(&known) {
+    let place = (uid.clone(), Part::Status);
+    if !ctx.may_send(parent, &place, (status, &status::of(parent))) {
         return Ok(());
     }
     for _ in 0..TRIES {
@@ -123,11 +116,8 @@ pub(crate) async fn write_status(
             ctx.means.client.update(resource, &key, Part::Status, value.to_string()).await;
         let error = match written {
             Ok(written) => {
-                // What the server made something else of must not be sent on every sync.
-                if status::with_status(&written, status).is_some() {
-                    let version = written.meta().resource_version.clone();
-                    ctx.memory().statuses.insert(uid.clone(), (text, version));
-                }
+                let now = ctx.means.client.clock().now();
+                ctx.memory().repeats.note(place, (status, &status::of(&written)), now);
                 ctx.expect(&key, Written::stored(resource, &written));
                 return Ok(());
             }

@@ -12,7 +12,10 @@ use k8s::{Object, Resource, apply, json::same};
 use runtime::{Write, WriteKind};
 use serde_json::{Value, json};
 
-use crate::{desired::Desired, selector::owner_reference};
+use crate::{
+    desired::Desired,
+    selector::{Ownership, owner_reference},
+};
 
 /// What must be done to the children, in order.
 #[derive(Debug, Default, PartialEq)]
@@ -176,8 +179,8 @@ pub(crate) fn new_child(parent: &Object, desired: &Desired) -> Value {
     annotate(&mut value, &apply::last_applied(&desired.value));
     let owners = &mut value["metadata"]["ownerReferences"];
     match owners.as_array_mut() {
-        Some(owners) => owners.push(owner_reference(parent)),
-        None => *owners = json!([owner_reference(parent)]),
+        Some(owners) => owners.push(owner_reference(parent, desired.ownership)),
+        None => *owners = json!([owner_reference(parent, desired.ownership)]),
     }
     value
 }
@@ -238,7 +241,8 @@ fn compare(
         Some(Trial::Refused(_) | Trial::Unknown) | None => &desired.value,
     };
     let last = last_applied(before);
-    let mut after = apply::three_way(before, &last, &with_owner(parent, shape, &last));
+    let mut after =
+        apply::three_way(before, &last, &with_owner((parent, desired.ownership), shape, &last));
     // A hook that drops its annotations must not seem to drop the engine's own, which it never sets.
     if let Some(text) = annotation_of(before) {
         annotate(&mut after, text);
@@ -265,13 +269,13 @@ pub(crate) fn recreation(parent: &Object, desired: &Desired) -> Recreation {
 
 /// Returns the desired object for merging: where the hook names owners, or named some before, the parent
 /// is put among them, so that it does not go with those that are taken out.
-fn with_owner(parent: &Object, shape: &Value, last: &Value) -> Value {
+fn with_owner((parent, ownership): (&Object, Ownership), shape: &Value, last: &Value) -> Value {
     let mut value = shape.clone();
     let owners = value.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
     if let Some(owners) = owners {
-        owners.push(owner_reference(parent));
+        owners.push(owner_reference(parent, ownership));
     } else if last.pointer("/metadata/ownerReferences").is_some() {
-        value["metadata"]["ownerReferences"] = json!([owner_reference(parent)]);
+        value["metadata"]["ownerReferences"] = json!([owner_reference(parent, ownership)]);
     }
     value
 }

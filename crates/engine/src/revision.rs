@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use sha1::{Digest, Sha1};
 use thiserror::Error;
 
-use crate::selector::owner_reference;
+use crate::selector::{Ownership, owner_reference};
 
 /// The longest name of an object.
 const LONGEST_NAME: usize = 253;
@@ -94,7 +94,7 @@ impl Revision {
         json!({
             "apiVersion": names::API_VERSION, "kind": "ControllerRevision",
             "metadata": {"name": self.name, "namespace": namespace, "labels": labels,
-                "ownerReferences": [owner_reference(parent)]},
+                "ownerReferences": [owner_reference(parent, Ownership::Controller)]},
             "parentPatch": self.patch, "children": self.children()})
     }
 

@@ -22,6 +22,16 @@ pub(crate) enum ChildSelectorError {
     Invalid(#[from] SelectorError),
 }
 
+/// How a parent owns its children.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// As their controller, which an object has only one of.
+    #[default]
+    Controller,
+    /// As one owner beside a controller that may be somebody else.
+    Owner,
+}
+
 /// How the children of a parent are told from other objects.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ChildSelector {
@@ -68,8 +78,20 @@ impl ChildSelector {
         }
     }
 
-    /// Returns whether an object that the parent controls is one of the children at all.
-    fn knows(&self, object: &Object) -> bool {
+    /// Returns a label that all children carry, with its value, if it is known.
+    pub(crate) fn required_label(&self) -> Option<(String, String)> {
+        match self {
+            Self::Generated { uid } => Some((names::CONTROLLER_UID.to_owned(), uid.clone())),
+            Self::Own(selector) => {
+                let (key, value) = selector.required_label()?;
+                Some((key.to_owned(), value.to_owned()))
+            }
+            Self::Attached { .. } => None,
+        }
+    }
+
+    /// Returns whether an object that the parent owns is one of the children at all.
+    pub(crate) fn knows(&self, object: &Object) -> bool {
         let Self::Attached { controller } = self else { return true };
         object.annotations().get(names::DECORATOR_CONTROLLER) == Some(controller)
     }
@@ -138,12 +160,12 @@ pub(crate) fn claim(
     claims
 }
 
-/// Returns the reference that makes `parent` the controller of a child.
-pub(crate) fn owner_reference(parent: &Object) -> Value {
+/// Returns the reference that makes `parent` an owner of a child.
+pub(crate) fn owner_reference(parent: &Object, ownership: Ownership) -> Value {
     json!({
         "apiVersion": parent.gvk().api_version(), "kind": parent.gvk().kind,
         "name": parent.meta().name, "uid": parent.meta().uid,
-        "controller": true, "blockOwnerDeletion": true})
+        "controller": ownership == Ownership::Controller, "blockOwnerDeletion": true})
 }
 
 #[cfg(test)]

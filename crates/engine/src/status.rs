@@ -12,6 +12,11 @@ pub(crate) fn wanted(parent: &Object, status: Map<String, Value>) -> Value {
     Value::Object(status)
 }
 
+/// Returns the status that an object has, `null` if it has none.
+pub(crate) fn of(object: &Object) -> Value {
+    object.to_value().get_mut("status").map(Value::take).unwrap_or_default()
+}
+
 /// Returns the parent with another status, or nothing if it has that status already.
 pub(crate) fn with_status(parent: &Object, status: &Value) -> Option<Value> {
     let mut value = parent.to_value();

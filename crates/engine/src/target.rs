@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s::{Object, json::same, patch::difference};
+use runtime::Part;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
@@ -50,6 +51,18 @@ pub(crate) fn change(
     }
     change.main = (!main.is_empty()).then(|| main.into());
     change
+}
+
+/// Returns what a decorator may change in a part of an object.
+pub(crate) fn decorated(object: &Object, part: Part) -> Value {
+    let value = object.to_value();
+    match part {
+        Part::Status => value["status"].clone(),
+        Part::Main => {
+            let metadata = &value["metadata"];
+            json!([metadata["labels"], metadata["annotations"], value["status"]])
+        }
+    }
 }
 
 /// Returns those of the wanted entries that differ from what is there; nothing means that one goes.

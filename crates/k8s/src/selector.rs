@@ -134,6 +134,14 @@ impl Selector {
         self.0.iter().all(|requirement| requirement.is_met(labels.get(&requirement.key)))
     }
 
+    /// Returns a label and the only value that it may have, if there is such a requirement.
+    pub fn required_label(&self) -> Option<(&str, &str)> {
+        self.0.iter().find_map(|Requirement { key, operator, values }| {
+            let is_fixed = matches!(operator, Operator::Equals | Operator::In) && values.len() == 1;
+            values.first().filter(|_| is_fixed).map(|value| (key.as_str(), value.as_str()))
+        })
+    }
+
     /// Returns whether nothing is required, so that everything matches.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -241,6 +241,11 @@ impl Cache {
         self.shared.read(|index| index.controlled_by(uid).cloned().collect())
     }
 
+    /// Returns the objects that have an owner of this UID, whether it is their controller or not.
+    pub fn owned_by(&self, uid: &str) -> Vec<Arc<Object>> {
+        self.shared.read(|index| index.owned_by(uid))
+    }
+
     /// Returns the objects of a namespace, or of all if it is empty, that have no controller.
     pub fn orphans(&self, namespace: &str) -> Vec<Arc<Object>> {
         self.shared.read(|index| index.orphans(namespace).cloned().collect())

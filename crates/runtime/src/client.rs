@@ -46,7 +46,7 @@ pub enum ConnectError {
 }
 
 /// Which part of an object a write touches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// All but what subresources keep.
     Main,
@@ -91,6 +91,17 @@ pub struct Client {
     transport: kube::Client,
     options: ClientOptions,
     limit: Limit,
+    managed_fields: ManagedFields,
+}
+
+/// What becomes of the managedFields of objects that are read: few need them, and they are long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ManagedFields {
+    /// They are cut out.
+    #[default]
+    Dropped,
+    /// They stay.
+    Kept,
 }
 
 /// A page of a list.
@@ -119,7 +130,8 @@ impl fmt::Debug for Client {
 impl Client {
     /// Returns a client over a transport that is there already.
     pub fn new(transport: kube::Client, options: ClientOptions) -> Self {
-        Self { transport, options, limit: Limit::default() }
+        let managed_fields = ManagedFields::default();
+        Self { transport, options, limit: Limit::default(), managed_fields }
     }
 
     /// Returns a client of the cluster that `kubeconfig` names, or of the one found by the usual rules:
@@ -144,6 +156,21 @@ impl Client {
         config.read_timeout = None;
         let transport = kube::Client::try_from(config).map_err(ConnectError::Config)?;
         Ok(Self::new(transport, options))
+    }
+
+    /// Returns the same client with another rule for the managedFields of objects in lists and watches.
+    #[must_use]
+    pub fn with_managed_fields(self, managed_fields: ManagedFields) -> Self {
+        Self { managed_fields, ..self }
+    }
+
+    /// Returns an object as caches keep it.
+    pub fn lean(&self, object: Object) -> Object {
+        if self.managed_fields == ManagedFields::Kept {
+            return object;
+        }
+        let json = k8s::json::without_managed_fields(object.json()).ok();
+        json.and_then(|json| Object::parse(json).ok()).unwrap_or(object)
     }
 
     /// Returns the clock that everything around this client follows.
@@ -283,7 +310,8 @@ impl Client {
             path = format!("{path}&continue={}", escape(next));
         }
         let body = self.get_raw(&path).await?;
-        parse_page(resource, &body).map_err(|source| ApiError::Decode { path, source })
+        parse_page((resource, self.managed_fields), &body)
+            .map_err(|source| ApiError::Decode { path, source })
     }
 
     /// Opens a watch of a whole resource, or of one object of it, after `revision`.
@@ -301,7 +329,8 @@ impl Client {
             let body = collect(&path, response).await?;
             return Err(ApiError::refused(status, retry_after, &body));
         }
-        Ok(watch_lines(resource.clone(), path, response.into_body()))
+        let of = (resource.clone(), self.managed_fields);
+        Ok(watch_lines(of, path, response.into_body()))
     }
 
     /// Sends a request that changes something, under the limit of writes.
@@ -473,18 +502,24 @@ struct ListMeta {
     r#continue: String,
 }
 
-fn parse_page(resource: &Resource, body: &[u8]) -> Result<Page, DecodeError> {
+fn parse_page(of: (&Resource, ManagedFields), body: &[u8]) -> Result<Page, DecodeError> {
     let list: RawList<'_> = serde_json::from_slice(body)?;
     let items = list.items.unwrap_or_default().into_iter();
-    let items = items.map(|item| lean(resource, item)).collect::<Result<_, _>>()?;
+    let items = items.map(|item| lean(of, item)).collect::<Result<_, _>>()?;
     let next = Some(list.metadata.r#continue).filter(|next| !next.is_empty());
     Ok(Page { items, revision: list.metadata.resource_version, next })
 }
 
-/// Returns an object as caches keep it: without managedFields, and with the type that items of lists lack.
-fn lean(resource: &Resource, item: &RawValue) -> Result<Object, DecodeError> {
-    let json = k8s::json::without_managed_fields(item.get().as_bytes())?;
-    let object = Object::parse(json)?;
+/// Returns an object as caches keep it, with the type that items of lists lack.
+fn lean(
+    (resource, managed_fields): (&Resource, ManagedFields),
+    item: &RawValue,
+) -> Result<Object, DecodeError> {
+    let text = item.get().as_bytes();
+    let object = match managed_fields {
+        ManagedFields::Dropped => Object::parse(k8s::json::without_managed_fields(text)?)?,
+        ManagedFields::Kept => Object::parse(text.to_vec())?,
+    };
     if !object.gvk().kind.is_empty() {
         return Ok(object);
     }
@@ -504,13 +539,13 @@ struct RawLine<'a> {
     object: &'a RawValue,
 }
 
-fn parse_line(resource: &Resource, line: &[u8]) -> Result<WatchLine, DecodeError> {
+fn parse_line(of: (&Resource, ManagedFields), line: &[u8]) -> Result<WatchLine, DecodeError> {
     let RawLine { r#type, object } = serde_json::from_slice(line)?;
     if r#type == "ERROR" {
         let code = serde_json::from_str::<crate::Status>(object.get())?.code;
         return Ok(WatchLine::Failed(ApiError::refused(code, None, object.get().as_bytes())));
     }
-    let object = lean(resource, object)?;
+    let object = lean(of, object)?;
     Ok(match r#type {
         "BOOKMARK" => WatchLine::Bookmark(object.meta().resource_version.clone()),
         "DELETED" => WatchLine::Deleted(object),
@@ -546,7 +581,7 @@ impl Lines {
 
 /// Cuts a watch's body into lines.
 fn watch_lines(
-    resource: Resource,
+    (resource, managed_fields): (Resource, ManagedFields),
     path: String,
     body: Body,
 ) -> impl Stream<Item = WatchLine> + Send + Unpin {
@@ -560,9 +595,10 @@ fn watch_lines(
                     if line.iter().all(u8::is_ascii_whitespace) {
                         continue;
                     }
-                    let line = parse_line(&resource, &line).unwrap_or_else(|source| {
-                        WatchLine::Failed(ApiError::Decode { path, source })
-                    });
+                    let line =
+                        parse_line((&resource, managed_fields), &line).unwrap_or_else(|source| {
+                            WatchLine::Failed(ApiError::Decode { path, source })
+                        });
                     return Some((line, (chunks, buffer, ended)));
                 }
                 if ended {
@@ -592,7 +628,7 @@ mod tests {
         let resource = Resource::namespaced("v1", "ConfigMap", "configmaps");
         let body = br#"{"metadata":{"resourceVersion":"9","continue":"x"},"items":[
             {"metadata":{"name":"a","managedFields":[{}]},"data":{"k":"v"}}]}"#;
-        let page = parse_page(&resource, body).unwrap();
+        let page = parse_page((&resource, ManagedFields::Dropped), body).unwrap();
         assert_eq!((page.revision.as_str(), page.next.as_deref()), ("9", Some("x")));
         let expected = serde_json::json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
@@ -618,7 +654,7 @@ mod tests {
         let resource = Resource::namespaced("v1", "ConfigMap", "configmaps");
         let line = br#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"gone"}}"#;
         assert!(
-            matches!(parse_line(&resource, line), Ok(WatchLine::Failed(error)) if error.is_expired())
+            matches!(parse_line((&resource, ManagedFields::Dropped), line), Ok(WatchLine::Failed(error)) if error.is_expired())
         );
     }
 }

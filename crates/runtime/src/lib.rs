@@ -15,7 +15,7 @@ mod writes;
 
 pub use applier::{Applier, Write, WriteKind, Written};
 pub use cache::{Cache, Caches, Change, ListError, Subscription};
-pub use client::{Client, ClientOptions, ConnectError, Part, PatchType};
+pub use client::{Client, ClientOptions, ConnectError, ManagedFields, Part, PatchType};
 pub use discovery::{Discovered, Discovery, DiscoveryError};
 pub use error::{ApiError, Status};
 pub use events::{Event, EventKind, Events};

@@ -17,7 +17,7 @@ use engine::{ApplyStrategy, Engine, EngineOptions};
 use hooks::{Router, Webhooks};
 use jsonnet::{Runtime, RuntimeOptions, WorkerCommand, httpd};
 use k8s::{Activity, SharedClock, SystemClock, selector::Selector};
-use runtime::{Client, ClientOptions};
+use runtime::{Client, ClientOptions, ManagedFields};
 use thiserror::Error;
 
 use crate::{
@@ -120,6 +120,7 @@ pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
             report: Arc::new(NoReport),
             workers: args.workers,
             targets,
+            managed_fields: ManagedFields::Dropped,
             namespace: own_namespace(),
             strategy: ApplyStrategy::Dynamic,
         },

@@ -22,6 +22,7 @@ fn desired(name: &str, value: &str) -> Desired {
         value: json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": name, "namespace": "n"}, "data": {"k": value}}),
         position: 0,
+        ownership: Ownership::Controller,
     }
 }
 
@@ -128,7 +129,10 @@ fn a_write_that_changed_nothing_is_not_repeated() {
 #[test]
 fn a_new_child_carries_owner_and_last_applied() {
     let web = stored(&desired("web", "<1>")).to_value();
-    assert_eq!(web["metadata"]["ownerReferences"], json!([owner_reference(&parent())]));
+    assert_eq!(
+        web["metadata"]["ownerReferences"],
+        json!([owner_reference(&parent(), Ownership::Controller)])
+    );
     let last = web["metadata"]["annotations"][names::LAST_APPLIED].as_str().unwrap();
     assert_eq!(
         last,
@@ -209,7 +213,10 @@ fn an_owner_that_the_hook_no_longer_names_goes_alone() {
         plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
     let WriteKind::Update(body) = &plan.actions[0].write.kind else { unreachable!() };
     let written: Value = serde_json::from_slice(body).unwrap();
-    assert_eq!(written["metadata"]["ownerReferences"], json!([owner_reference(&parent())]));
+    assert_eq!(
+        written["metadata"]["ownerReferences"],
+        json!([owner_reference(&parent(), Ownership::Controller)])
+    );
 }
 
 fn worlds() -> impl Strategy<Value = String> {

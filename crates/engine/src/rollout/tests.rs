@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s::Resource;
 
 use super::*;
-use crate::plan::new_child;
+use crate::{plan::new_child, selector::Ownership};
 
 fn parent() -> Object {
     let value = json!({"apiVersion": "example.com/v1", "kind": "Thing",
@@ -22,6 +22,7 @@ fn wishes(text: &str) -> Vec<Desired> {
         value: json!({"apiVersion": "v1", "kind": "Pod", "spec": {"value": value},
             "metadata": {"name": name, "namespace": "n"}}),
         position,
+        ownership: Ownership::Controller,
     };
     pairs.enumerate().map(wish).collect()
 }

@@ -1,4 +1,4 @@
-//! Pure: the objects of a cache, found by key, by controller and by lack of one.
+//! Pure: the objects of a cache, found by key, by owner and by lack of a controller.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -15,6 +15,8 @@ use super::Change;
 pub(super) struct Index {
     objects: BTreeMap<ObjectKey, Arc<Object>>,
     by_controller: HashMap<String, BTreeSet<ObjectKey>>,
+    /// By the owners that are not controllers; few objects have any.
+    by_owner: HashMap<String, BTreeSet<ObjectKey>>,
     orphans: BTreeSet<ObjectKey>,
 }
 
@@ -38,6 +40,13 @@ impl Index {
     pub(super) fn controlled_by(&self, uid: &str) -> impl Iterator<Item = &Arc<Object>> {
         let keys = self.by_controller.get(uid).into_iter().flatten();
         keys.filter_map(|key| self.objects.get(key))
+    }
+
+    /// Returns the objects with an owner of this UID, controller or not.
+    pub(super) fn owned_by(&self, uid: &str) -> Vec<Arc<Object>> {
+        let keys = [&self.by_controller, &self.by_owner].into_iter().filter_map(|by| by.get(uid));
+        let keys: BTreeSet<_> = keys.flatten().collect();
+        keys.into_iter().filter_map(|key| self.objects.get(key)).cloned().collect()
     }
 
     pub(super) fn orphans(&self, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
@@ -67,6 +76,9 @@ impl Index {
             None => {
                 self.orphans.insert(key.clone());
             }
+        }
+        for owner in object.meta().owner_references.iter().filter(|owner| !owner.is_controller()) {
+            self.by_owner.entry(owner.uid.clone()).or_default().insert(key.clone());
         }
         self.objects.insert(key, Arc::clone(&object));
         Some(Change { old, new: Some(object) })
@@ -99,11 +111,14 @@ impl Index {
     fn forget(&mut self, object: &Object) {
         let key = object.key();
         self.orphans.remove(&key);
-        let Some(owner) = object.meta().controller() else { return };
-        if let Some(keys) = self.by_controller.get_mut(&owner.uid) {
-            keys.remove(&key);
-            if keys.is_empty() {
-                self.by_controller.remove(&owner.uid);
+        for owner in &object.meta().owner_references {
+            let by =
+                if owner.is_controller() { &mut self.by_controller } else { &mut self.by_owner };
+            if let Some(keys) = by.get_mut(&owner.uid) {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    by.remove(&owner.uid);
+                }
             }
         }
     }
@@ -135,6 +150,26 @@ mod tests {
         index.put(object("a", 2, Some("u")));
         assert_eq!(names(index.orphans("n")), Vec::<String>::new());
         assert_eq!(names(index.controlled_by("u")), ["a"]);
+    }
+
+    #[test]
+    fn an_object_is_found_by_all_its_owners() {
+        let owned = |revision: u64, owners: serde_json::Value| {
+            let value = json!({"metadata": {"namespace": "n", "name": "a",
+                "resourceVersion": revision.to_string(), "ownerReferences": owners}});
+            Arc::new(Object::from_value(&value).unwrap())
+        };
+        let mut index = Index::default();
+        index.put(owned(1, json!([{"uid": "u", "controller": true}, {"uid": "v"}])));
+        for uid in ["u", "v"] {
+            assert_eq!(names(index.owned_by(uid).iter()), ["a"], "{uid}");
+        }
+        index.put(owned(2, json!([{"uid": "v"}])));
+        assert_eq!(names(index.owned_by("u").iter()), Vec::<String>::new());
+        assert_eq!(names(index.owned_by("v").iter()), ["a"]);
+        assert_eq!(names(index.orphans("n")), ["a"], "nobody controls it");
+        index.replace(Vec::new());
+        assert_eq!((index.by_owner.len(), index.by_controller.len()), (0, 0));
     }
 
     #[test]
