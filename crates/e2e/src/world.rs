@@ -91,7 +91,8 @@ impl World {
         let hook =
             PlayedHook::new(Arc::clone(engine_client.clock()), engine_client.activity().clone());
         let strategy = ApplyStrategy::Dynamic;
-        let engine = start(&engine_client, &hook, &id, strategy.clone()).await;
+        let engine =
+            start(&engine_client, &hook, &id, (ManagedFields::Dropped, strategy.clone())).await;
         let (engine, strategy) = (tokio::sync::Mutex::new(engine), Mutex::new(strategy));
         let world = Self { server, hook, client: admin, id, engine_client, engine, strategy, api };
         let namespace =
@@ -114,6 +115,22 @@ impl World {
                 && !request.dry_run
         };
         self.api().requests().into_iter().filter(is_write).collect()
+    }
+
+    /// Returns how often the engine asked the server for something in this world, but for watches, leases
+    /// and events: about its namespace or its own types on a server that others use as well.
+    pub fn engine_requests(&self) -> usize {
+        match &self.api {
+            Some(api) => {
+                let counts = |request: &RequestRecord| {
+                    request.user == embedded::ENGINE
+                        && request.verb != "watch"
+                        && request.resource != "events"
+                };
+                api.requests().iter().filter(|request| counts(request)).count()
+            }
+            None => real::engine_requests(&self.id),
+        }
     }
 
     /// Lets the hook take so long for each answer.
@@ -283,10 +300,16 @@ impl World {
 
     /// Stops the engine and starts another one, as after a crash.
     pub async fn restart_engine(&self) {
+        self.restart_engine_with(ManagedFields::Dropped).await;
+    }
+
+    /// Stops the engine and starts another one that shows managedFields or not.
+    pub async fn restart_engine_with(&self, managed_fields: ManagedFields) {
         let mut engine = self.engine.lock().await;
         engine.stop().await;
         let strategy = self.strategy.lock().unwrap().clone();
-        *engine = start(&self.engine_client, &self.hook, &self.id, strategy).await;
+        *engine =
+            start(&self.engine_client, &self.hook, &self.id, (managed_fields, strategy)).await;
     }
 
     /// Stops the engine and starts one that lets the server merge, as the manager of this name.
@@ -329,13 +352,18 @@ impl World {
     }
 }
 
-async fn start(client: &Client, hook: &PlayedHook, story: &str, strategy: ApplyStrategy) -> Engine {
+async fn start(
+    client: &Client,
+    hook: &PlayedHook,
+    story: &str,
+    (managed_fields, strategy): (ManagedFields, ApplyStrategy),
+) -> Engine {
     let options = EngineOptions {
         hook: Arc::new(hook.clone()),
         report: Arc::new(NoReport),
         workers: 5,
         targets: Selector::parse(&format!("story={story}")).unwrap(),
-        managed_fields: ManagedFields::Dropped,
+        managed_fields,
         namespace: "default".to_owned(),
         strategy,
     };

@@ -37,7 +37,7 @@ pub(crate) async fn observe(
         let status_checks = Arc::clone(&rule.status_checks);
         if rule.ownership == Ownership::Owner {
             let mut objects = cache.owned_by(&parent.meta().uid);
-            objects.retain(|object| selector.knows(object));
+            objects.retain(|object| selector.owns(parent, object));
             observed.push(ObservedType { resource, method, status_checks, objects });
             continue;
         }

@@ -10,20 +10,22 @@ use std::{
 
 use api::HookReply;
 use bytes::Bytes;
-use k8s::{GroupVersionKind, Object, ObjectKey, Resource, patch};
+use k8s::{GroupVersionKind, Object, ObjectKey, Resource, Timestamp, patch};
 use runtime::WriteKind;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::{
     answer::{self, Answer, AnswerError},
-    controller::{Controller, Form},
+    controller::{ChildRule, Controller, Form},
     desired::{self, Desired, LabelMismatch, Types},
     hook::Webhook,
     plan::{Action, ObservedType, SettledChildren, Trials, new_child, plan},
     related::RelatedType,
     request::{self, Told},
-    selector::{ChildSelector, ChildSelectorError, Claims, child_selector, claim, owner_reference},
+    selector::{
+        ChildSelector, ChildSelectorError, Ownership, child_selector, claim, owner_reference,
+    },
     status,
     sync::{Call, chosen, managed},
     target,
@@ -175,8 +177,8 @@ impl<'a> Scene<'a> {
             |owners: &Vec<Value>| owners.iter().any(|owner| owner["controller"] == true);
         match owners.as_array_mut() {
             Some(owners) if is_controlled(owners) => {}
-            Some(owners) => owners.push(owner_reference(self.parent)),
-            None => *owners = json!([owner_reference(self.parent)]),
+            Some(owners) => owners.push(owner_reference(self.parent, Ownership::Controller)),
+            None => *owners = json!([owner_reference(self.parent, Ownership::Controller)]),
         }
         Ok(())
     }
@@ -227,8 +229,9 @@ impl<'a> Scene<'a> {
         answer: &Answer,
         others: &BTreeMap<GroupVersionKind, Resource>,
     ) -> Result<(Vec<Desired>, Vec<desired::Problem>), OutlookError> {
-        let declared: Vec<_> =
-            self.candidates.iter().map(|(resource, _)| resource.clone()).collect();
+        let ownership = |resource: &Resource| self.rule(resource).map(|rule| rule.ownership);
+        let of = |resource: &Resource| (resource.clone(), ownership(resource).unwrap_or_default());
+        let declared: Vec<_> = self.candidates.iter().map(|(resource, _)| of(resource)).collect();
         let types = Types { declared: &declared, others };
         Ok(desired::check(self.parent, &self.selector()?, types, answer.children.clone())?)
     }
@@ -295,9 +298,19 @@ impl<'a> Scene<'a> {
 
     pub(crate) fn answer(&self, reply: &HookReply) -> Result<Option<Answer>, OutlookError> {
         let Some(Call { name: hook, webhook, finalizing }) = self.call() else { return Ok(None) };
-        let read = answer::read(reply, self.controller.form, webhook.mode, finalizing);
+        // Nobody waits for a busy hook here, so that it does not matter what time it is.
+        let now = Timestamp::UNIX_EPOCH;
+        let read = answer::read(reply, self.controller.form, webhook.mode, (finalizing, now));
         read.map(Some)
             .map_err(|source: AnswerError| OutlookError::Answer { hook, source: source.into() })
+    }
+
+    /// Returns the rule for a type; of several the last one counts.
+    fn rule(&self, resource: &Resource) -> Option<&ChildRule> {
+        let is_rule = |rule: &&ChildRule| {
+            rule.plural == resource.plural && rule.api_version == resource.gvk.api_version()
+        };
+        self.controller.children.iter().rfind(is_rule)
     }
 
     pub(crate) fn selector(&self) -> Result<ChildSelector, ChildSelectorError> {
@@ -312,16 +325,17 @@ impl<'a> Scene<'a> {
     /// Returns the parent's children: those it has, and those it would adopt.
     pub(crate) fn observed(&self) -> Result<Vec<ObservedType>, OutlookError> {
         let selector = self.selector()?;
-        let rules = &self.controller.children;
         let observed = self.candidates.iter().map(|(resource, candidates)| {
-            let is_rule = |rule: &&crate::controller::ChildRule| {
-                rule.plural == resource.plural && rule.api_version == resource.gvk.api_version()
-            };
-            let rule = rules.iter().rfind(is_rule);
-            let Claims { mut owned, adopt, .. } =
-                claim(self.parent, &selector, candidates.iter().cloned());
-            if self.controller.form != Form::Decorator {
-                owned.extend(adopt);
+            let rule = self.rule(resource);
+            let mut owned: Vec<_> = candidates.clone();
+            if rule.is_some_and(|rule| rule.ownership == Ownership::Owner) {
+                owned.retain(|object| selector.owns(self.parent, object));
+            } else {
+                let claims = claim(self.parent, &selector, owned);
+                owned = claims.owned;
+                if self.controller.form != Form::Decorator {
+                    owned.extend(claims.adopt);
+                }
             }
             owned.sort_by_key(|object| object.key());
             ObservedType {

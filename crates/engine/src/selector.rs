@@ -90,8 +90,14 @@ impl ChildSelector {
         }
     }
 
+    /// Returns whether a parent is among the owners of a child of its own.
+    pub(crate) fn owns(&self, parent: &Object, object: &Object) -> bool {
+        let mut owners = object.meta().owner_references.iter();
+        owners.any(|owner| owner.uid == parent.meta().uid) && self.knows(object)
+    }
+
     /// Returns whether an object that the parent owns is one of the children at all.
-    pub(crate) fn knows(&self, object: &Object) -> bool {
+    fn knows(&self, object: &Object) -> bool {
         let Self::Attached { controller } = self else { return true };
         object.annotations().get(names::DECORATOR_CONTROLLER) == Some(controller)
     }

@@ -54,6 +54,20 @@ pub(super) fn assert_nothing_was_forbidden() {
     assert!(forbidden.is_empty(), "forbidden to the engine:\n{}", forbidden.join("\n"));
 }
 
+/// Returns how often the engine's account asked for something whose path names this story, but for watches
+/// and events.
+pub(super) fn engine_requests(story: &str) -> usize {
+    let log = kubeconfig().and_then(|kubeconfig| Some(kubeconfig.parent()?.join("audit.log")));
+    let log = log.and_then(|log| std::fs::read_to_string(log).ok()).unwrap_or_default();
+    let counts = |line: &&str| {
+        line.contains("system:serviceaccount:metacontroller:metacontroller")
+            && line.contains(story)
+            && !line.contains(r#""verb":"watch""#)
+            && !line.contains(r#""resource":"events""#)
+    };
+    log.lines().filter(counts).count()
+}
+
 async fn client(kubeconfig: Kubeconfig) -> Client {
     let options = KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();

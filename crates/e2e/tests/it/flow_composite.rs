@@ -28,8 +28,46 @@ async fn a_parent_lives_with_its_child(world: &World) {
     world.eventually("the child is collected", is_gone).await;
 }
 
-story!(the_request_names_every_declared_type);
-async fn the_request_names_every_declared_type(world: &World) {
+/// Breaks when `new_child` writes no annotation, or `wanted` no generation.
+async fn acceptance_1_a_parent_gets_its_labelled_child(world: &World) {
+    let things = world.things().await;
+    world.hook.answer(|request| {
+        let mut answer = one_child(request);
+        answer["children"][0]["metadata"]["labels"] = json!({"app": "a"});
+        answer
+    });
+    let mut spec = controller(&things, "InPlace");
+    spec["generateSelector"] = json!(false);
+    world.control("c", &spec).await;
+    let mut parent = thing("a", "<1>");
+    parent["spec"]["selector"] = json!({"matchLabels": {"app": "a"}});
+    world.create(&things, parent).await;
+    world.settle().await;
+    let parent = world.get(&things, "a").await;
+    let child = world.get(&configmaps(), "a-child").await;
+    let owner = json!({"apiVersion": things.gvk.api_version(), "kind": "Thing", "name": "a",
+        "uid": parent["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true});
+    assert_eq!(child["metadata"]["ownerReferences"], json!([owner]));
+    let applied = format!(
+        r#"{{"apiVersion":"v1","data":{{"value":"\u003c1\u003e"}},"kind":"ConfigMap","metadata":{{"labels":{{"app":"a"}},"name":"a-child","namespace":"{}"}}}}"#,
+        world.id
+    );
+    assert_eq!(child["metadata"]["annotations"][api::names::LAST_APPLIED], applied);
+    assert_eq!(parent["status"]["observedGeneration"], parent["metadata"]["generation"]);
+}
+story!(acceptance_1_a_parent_gets_its_labelled_child);
+
+/// Breaks when `mark` labels nothing.
+async fn acceptance_2_children_are_labelled_with_their_parent(world: &World) {
+    let things = started(world, "InPlace").await;
+    let uid = world.get(&things, "a").await["metadata"]["uid"].clone();
+    let child = world.get(&configmaps(), "a-child").await;
+    assert_eq!(child["metadata"]["labels"], json!({"controller-uid": uid}));
+}
+story!(acceptance_2_children_are_labelled_with_their_parent);
+
+/// Breaks when `put_types` leaves out types without objects.
+async fn acceptance_4_the_request_names_every_declared_type(world: &World) {
     let things = world.things().await;
     world.hook.answer(|_| json!({}));
     world.control("c", &controller(&things, "InPlace")).await;
@@ -42,9 +80,10 @@ async fn the_request_names_every_declared_type(world: &World) {
     assert_eq!(asked["parent"]["metadata"]["managedFields"], Value::Null);
     assert_eq!(asked["controller"]["metadata"]["name"], json!(world.controller("c")));
 }
+story!(acceptance_4_the_request_names_every_declared_type);
 
-/// With its own selector a parent adopts what matches it, and lets go of what no longer does.
-async fn adoption(world: &World) {
+/// Breaks when `claim` adopts nothing, or releases nothing.
+async fn acceptance_6_what_matches_is_adopted_and_what_no_longer_does_is_released(world: &World) {
     let things = world.things().await;
     world.hook.answer(|request| {
         let children = request["children"]["ConfigMap.v1"].as_object().cloned().unwrap_or_default();
@@ -75,7 +114,7 @@ async fn adoption(world: &World) {
     assert_eq!(released["metadata"]["ownerReferences"], Value::Null);
     assert_eq!(released["data"], json!({"k": "v"}));
 }
-story!(adoption);
+story!(acceptance_6_what_matches_is_adopted_and_what_no_longer_does_is_released);
 
 story!(in_place_keeps_what_others_wrote);
 async fn in_place_keeps_what_others_wrote(world: &World) {
@@ -117,8 +156,8 @@ async fn recreate_gives_a_new_object(world: &World) {
     assert_ne!(child["metadata"]["uid"], uid);
 }
 
-story!(on_delete_waits_for_somebody_to_delete);
-async fn on_delete_waits_for_somebody_to_delete(world: &World) {
+/// Breaks when `plan` updates children of any method.
+async fn acceptance_18_on_delete_waits_for_somebody_to_delete(world: &World) {
     let things = started(world, "OnDelete").await;
     world.patch(&things, "a", &json!({"spec": {"value": "2"}})).await;
     world.settle().await;
@@ -127,6 +166,7 @@ async fn on_delete_waits_for_somebody_to_delete(world: &World) {
     world.settle().await;
     assert_eq!(value_of(world, "a-child").await, "2");
 }
+story!(acceptance_18_on_delete_waits_for_somebody_to_delete);
 
 story!(a_child_that_is_no_longer_desired_goes);
 async fn a_child_that_is_no_longer_desired_goes(world: &World) {
@@ -137,8 +177,8 @@ async fn a_child_that_is_no_longer_desired_goes(world: &World) {
     assert!(world.get(&configmaps(), "a-child").await.is_null());
 }
 
-story!(a_resync_that_the_hook_asked_for_comes_once);
-async fn a_resync_that_the_hook_asked_for_comes_once(world: &World) {
+/// Breaks when `heed` does not queue the parent once more.
+async fn acceptance_13_a_resync_that_the_hook_asked_for_comes_once(world: &World) {
     let things = world.things().await;
     world.hook.answer(|request| {
         let seconds = if request["parent"]["status"]["asked"] == true { 0.0 } else { 0.1 };
@@ -151,6 +191,7 @@ async fn a_resync_that_the_hook_asked_for_comes_once(world: &World) {
     world.pass(std::time::Duration::from_secs(1)).await;
     assert_eq!(world.hook.calls(), 3);
 }
+story!(acceptance_13_a_resync_that_the_hook_asked_for_comes_once);
 
 story!(a_cluster_scoped_child_of_a_namespaced_parent_is_refused);
 async fn a_cluster_scoped_child_of_a_namespaced_parent_is_refused(world: &World) {

@@ -1,5 +1,7 @@
 //! A decorator adds to objects that are somebody else's.
 
+use std::time::Duration;
+
 use e2e::{World, story};
 use k8s::Resource;
 use serde_json::{Value, json};
@@ -125,3 +127,131 @@ async fn a_target_s_status_is_replaced_whole(world: &World) {
     assert_eq!(world.get(&things, "a").await["status"], json!({"other": 1}));
     assert_eq!(world.hook.calls(), calls + 1, "nothing was written, nothing is looked at again");
 }
+
+/// Breaks when `sync` fails, or calls a hook, where the hook that would be called is not set.
+async fn acceptance_20_a_decorator_may_only_finalize(world: &World) {
+    world.hook.answer(|request| {
+        let left =
+            request["attachments"]["ConfigMap.v1"].as_object().is_some_and(|it| !it.is_empty());
+        json!({"finalized": !left})
+    });
+    world.decorate("c", &decorator(world, &["finalize"])).await;
+    world.create(&services(), service(world)).await;
+    world.settle().await;
+    assert_eq!((world.hook.calls(), world.events("SyncError").await), (0, Vec::new()));
+    let finalizers = world.get(&services(), "web").await["metadata"]["finalizers"].clone();
+    let expected = format!("metacontroller.io/decoratorcontroller-{}", world.controller("c"));
+    assert_eq!(finalizers, json!([expected]));
+    world.delete(&services(), "web").await;
+    world.settle().await;
+    assert_eq!(world.hook.asked()[0]["finalizing"], true);
+    let is_gone = || async { world.get(&services(), "web").await.is_null() };
+    world.eventually("nothing holds it any more", is_gone).await;
+}
+story!(acceptance_20_a_decorator_may_only_finalize);
+
+/// Breaks when attachments are dealt with as the target is once its finalizer is off.
+async fn acceptance_20_a_target_that_goes_takes_its_attachments_along(world: &World) {
+    world.hook.answer(attach_one);
+    world.decorate("c", &decorator(world, &["sync", "finalize"])).await;
+    world.create(&services(), service(world)).await;
+    world.settle().await;
+    assert!(!world.get(&configmaps(), "beside").await.is_null());
+    // The attachment goes by the answer that lets go of the target, not by garbage collection.
+    let orphaned = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    world.patch(&configmaps(), "beside", &orphaned).await;
+    world.hook.answer(|request| json!({"finalized": request["finalizing"]}));
+    world.delete(&services(), "web").await;
+    world.settle().await;
+    assert!(world.get(&services(), "web").await.is_null());
+    let attached = world.get(&configmaps(), "beside").await;
+    assert!(attached["metadata"]["deletionTimestamp"].is_string(), "{attached}");
+    world.patch(&configmaps(), "beside", &json!({"metadata": {"finalizers": null}})).await;
+}
+story!(acceptance_20_a_target_that_goes_takes_its_attachments_along);
+
+/// Breaks when `stop` passes over the hooks of decorators.
+async fn acceptance_21_a_deleted_decorator_lets_go_of_its_targets(world: &World) {
+    world.hook.answer(|_| json!({}));
+    let spec = decorator(world, &["sync", "finalize"]);
+    let controllers = api::decorator::resource();
+    let is_held =
+        || async { !world.get(&services(), "web").await["metadata"]["finalizers"].is_null() };
+    world.decorate("c", &spec).await;
+    world.create(&services(), service(world)).await;
+    world.settle().await;
+    world.delete(&controllers, &world.controller("c")).await;
+    world.decorate("c", &spec).await;
+    world.pass(Duration::from_secs(35)).await;
+    assert!(is_held().await, "it is back");
+    world.delete(&controllers, &world.controller("c")).await;
+    world.pass(Duration::from_secs(35)).await;
+    assert!(!is_held().await);
+    assert_eq!(world.events("FinalizerRemoved").await.len(), 1);
+}
+story!(acceptance_21_a_deleted_decorator_lets_go_of_its_targets);
+
+/// Breaks when `manage` tells of problems with the children of composites alone.
+async fn what_is_wrong_with_attachments_is_told(world: &World) {
+    world.hook.answer(|_| {
+        let good = child("beside", &json!({}));
+        let mut bad = child("bad", &json!({}));
+        bad["metadata"]["namespace"] = json!("elsewhere");
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "other"}});
+        json!({"attachments": [good, good, bad, secret]})
+    });
+    world.decorate("c", &decorator(world, &["sync"])).await;
+    world.create(&services(), service(world)).await;
+    world.settle().await;
+    assert!(!world.get(&configmaps(), "beside").await.is_null(), "the others proceed");
+    for (reason, about) in
+        [("InvalidChild", "`bad`"), ("DuplicateChild", "beside"), ("UndeclaredChild", "other")]
+    {
+        let told = world.events(reason).await;
+        assert!(told.iter().any(|message| message.contains(about)), "{reason}: {told:?}");
+    }
+    assert!(!world.events("SyncError").await.is_empty(), "a refused child counts as a failure");
+}
+story!(what_is_wrong_with_attachments_is_told);
+
+/// Breaks when attachments are looked for in the target's namespace alone.
+async fn a_cluster_scoped_target_has_attachments_anywhere(world: &World) {
+    let namespaces = Resource::cluster("v1", "Namespace", "namespaces");
+    let home = world.id.clone();
+    world.hook.answer(move |request| {
+        let seen = request["attachments"]["ConfigMap.v1"].as_object().cloned().unwrap_or_default();
+        let seen: Vec<_> = seen.keys().cloned().collect();
+        let mut inside = child("beside", &json!({}));
+        inside["metadata"]["namespace"] = json!(home);
+        json!({"annotations": {"seen": seen.join(" ")}, "attachments": [inside]})
+    });
+    let mut spec = decorator(world, &["sync"]);
+    spec["resources"] = json!([{"apiVersion": "v1", "resource": "namespaces",
+        "labelSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.id}}}]);
+    world.decorate("c", &spec).await;
+    world.settle().await;
+    let owner = world.get(&configmaps(), "beside").await["metadata"]["ownerReferences"][0].clone();
+    assert_eq!((&owner["kind"], &owner["name"]), (&json!("Namespace"), &json!(world.id)));
+    let target = world.get(&namespaces, &world.id).await;
+    assert_eq!(target["metadata"]["annotations"]["seen"], format!("{}/beside", world.id));
+}
+story!(a_cluster_scoped_target_has_attachments_anywhere);
+
+/// Breaks when a status is always written through the subresource.
+async fn a_status_without_a_subresource_is_written_with_the_rest(world: &World) {
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let things = world.define(&any, false).await;
+    let spec = json!({
+        "resources": [{"apiVersion": things.gvk.api_version(), "resource": "things"}],
+        "hooks": {"sync": {"webhook": {"url": "http://hook.test/sync"}}}});
+    world.hook.answer(|_| json!({"status": {"seen": true}, "labels": {"a": "b"}}));
+    world.decorate("c", &spec).await;
+    world.create(&things, crate::thing("a", "1")).await;
+    world.settle().await;
+    let target = world.get(&things, "a").await;
+    assert_eq!(target["status"], json!({"seen": true}));
+    assert_eq!(target["metadata"]["labels"], json!({"a": "b"}));
+    assert_eq!(target["spec"], json!({"value": "1"}));
+    assert!(world.hook.calls() <= 3, "{}", world.hook.calls());
+}
+story!(a_status_without_a_subresource_is_written_with_the_rest);

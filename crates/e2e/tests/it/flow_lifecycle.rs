@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{configmaps, controller, one_child, started, thing, value_of};
 
-story!(finalizing_takes_the_children_down_one_by_one);
-async fn finalizing_takes_the_children_down_one_by_one(world: &World) {
+/// Breaks when `is_managed` leaves the children of a parent alone that waits for its finalizer.
+async fn acceptance_19_finalizing_takes_the_children_down_one_by_one(world: &World) {
     let things = world.things().await;
     world.hook.answer(|request| {
         if request["finalizing"] == true {
@@ -35,9 +35,10 @@ async fn finalizing_takes_the_children_down_one_by_one(world: &World) {
     let finalizing = |request: &&Value| request["finalizing"] == true;
     assert!(2 <= world.hook.asked().iter().filter(finalizing).count());
 }
+story!(acceptance_19_finalizing_takes_the_children_down_one_by_one);
 
-story!(a_sync_that_says_finalized_keeps_the_finalizer);
-async fn a_sync_that_says_finalized_keeps_the_finalizer(world: &World) {
+/// Breaks when `read` heeds `finalized` from any hook.
+async fn acceptance_19_a_sync_that_says_finalized_keeps_the_finalizer(world: &World) {
     let things = world.things().await;
     world.hook.answer(|_| json!({"finalized": true}));
     let mut spec = controller(&things, "InPlace");
@@ -50,25 +51,7 @@ async fn a_sync_that_says_finalized_keeps_the_finalizer(world: &World) {
     world.settle().await;
     assert!(world.get(&things, "a").await.is_null());
 }
-
-story!(a_parent_made_again_under_its_name_gets_its_children);
-async fn a_parent_made_again_under_its_name_gets_its_children(world: &World) {
-    let things = started(world, "InPlace").await;
-    let hold = json!({"metadata": {"finalizers": ["example.com/hold"]}});
-    world.patch(&configmaps(), "a-child", &hold).await;
-    world.delete(&things, "a").await;
-    let second = world.create(&things, thing("a", "2")).await;
-    let is_going = || async {
-        world.get(&configmaps(), "a-child").await["metadata"]["deletionTimestamp"].is_string()
-    };
-    world.eventually("the old child is held by its finalizer", is_going).await;
-    world.settle().await;
-    world.patch(&configmaps(), "a-child", &json!({"metadata": {"finalizers": null}})).await;
-    world.settle().await;
-    let child = world.get(&configmaps(), "a-child").await;
-    assert_eq!(child["data"]["value"], "2");
-    assert_eq!(child["metadata"]["ownerReferences"][0]["uid"], second["metadata"]["uid"]);
-}
+story!(acceptance_19_a_sync_that_says_finalized_keeps_the_finalizer);
 
 story!(an_engine_that_starts_again_changes_nothing);
 async fn an_engine_that_starts_again_changes_nothing(world: &World) {
