@@ -34,6 +34,13 @@ pub(crate) struct Installed {
 impl Installed {
     /// Starts an embedded server; nothing without kubectl.
     pub(crate) fn embedded(story: &str) -> Option<Self> {
+        let installed = Self::bare(story)?;
+        install(installed.dir.path(), &installed.admin);
+        Some(installed)
+    }
+
+    /// Starts an embedded server with nothing of the engine in it; nothing without kubectl.
+    pub(crate) fn bare(story: &str) -> Option<Self> {
         if !has_program("kubectl") {
             not_run(&format!("{story} on the embedded server"), "no kubectl");
             return None;
@@ -43,7 +50,6 @@ impl Installed {
         let mut server = Running::start(dir.path(), &arguments);
         server.until("api https://");
         let admin = dir.path().join("admin");
-        install(dir.path(), &admin);
         Some(Self::new(dir, &admin, admin.clone(), Some(server)))
     }
 

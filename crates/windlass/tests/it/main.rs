@@ -6,6 +6,7 @@ mod cluster;
 mod dev;
 mod examples;
 mod installed;
+mod migrate;
 mod process;
 mod readme;
 mod render;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Returns the lines after `$ ` of the console blocks of a document, each with the output shown below it.
-fn commands(document: &str) -> Vec<(String, String)> {
+pub(crate) fn commands(document: &str) -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
     let mut inside = false;
     for line in document.lines() {
@@ -26,7 +26,7 @@ fn commands(document: &str) -> Vec<(String, String)> {
     commands
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
