@@ -1,21 +1,23 @@
 //! Hooks over HTTP/1.1, as simple servers can read them: a `Content-Length`, never chunked.
 
-use std::sync::Arc;
+use std::{error::Error, io, iter, sync::Arc};
 
 use api::{Hook, HookError, HookReply, HookRequest, HookTls};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{
     FutureExt,
     future::{BoxFuture, Either, select},
 };
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use k8s::{
     Activity, Reached, ServicePort, Services, SharedClock, SignedDuration, Timestamp, Unreachable,
 };
 
 use crate::tls::{Clients, config};
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The largest answer that is read.
 const LARGEST: usize = 32 << 20;
@@ -131,19 +133,48 @@ fn elsewhere(url: &Uri, response: &Response<Incoming>) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-async fn read(request: &HookRequest, response: Response<Incoming>) -> Result<HookReply, HookError> {
+async fn read<B>(request: &HookRequest, response: Response<B>) -> Result<HookReply, HookError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     let (head, body) = response.into_parts();
-    let body = Limited::new(body, LARGEST).collect().await.map_err(|source| {
-        if source.is::<LengthLimitError>() {
-            return HookError::TooLarge { url: request.url.clone(), limit: LARGEST };
+    let ends_by_close = ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
+        .iter()
+        .any(|length| head.headers.contains_key(length));
+    let (mut body, mut read) = (Limited::new(body, LARGEST), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => read.extend(frame.into_data().unwrap_or_default()),
+            // Python's servers close without the farewell of TLS.
+            Err(error) if ends_by_close && is_close(&*error) => break,
+            Err(source) if source.is::<LengthLimitError>() => {
+                return Err(HookError::TooLarge { url: request.url.clone(), limit: LARGEST });
+            }
+            Err(source) => {
+                return Err(HookError::Unreachable { url: request.url.clone(), source });
+            }
         }
-        HookError::Unreachable { url: request.url.clone(), source }
-    })?;
-    Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+    }
+    Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body: read.freeze() })
+}
+
+/// Returns whether the other side just closed the connection.
+fn is_close(error: &(dyn Error + 'static)) -> bool {
+    let errors = iter::successors(Some(error), |error| (*error).source());
+    errors
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
     use super::*;
 
     #[test]
@@ -153,5 +184,21 @@ mod tests {
         let call = call(&url, Some(&reached), &Bytes::new()).unwrap();
         assert_eq!(call.uri(), "http://127.0.0.1:9/sync?a=b");
         assert_eq!(call.headers()["host"], "hook.web:81");
+    }
+
+    /// Breaks when `read` takes every close of a connection for a failure, or for an end.
+    #[test]
+    fn an_answer_without_a_length_ends_with_the_connection() {
+        let request = HookRequest::new("http://hook.test/", Bytes::new(), Duration::ZERO);
+        let answer = |length: Option<&str>| {
+            let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "no farewell");
+            let frames = [Ok(Frame::data(Bytes::from_static(b"{}"))), Err(cut)];
+            let mut response = Response::new(StreamBody::new(stream::iter(frames)));
+            let length = length.map(|length| length.parse().unwrap());
+            response.headers_mut().extend(length.map(|length| (header::CONTENT_LENGTH, length)));
+            read(&request, response).now_or_never().unwrap()
+        };
+        assert_eq!(answer(None).unwrap().body, "{}");
+        assert!(answer(Some("9")).is_err());
     }
 }
