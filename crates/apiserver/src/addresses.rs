@@ -1,12 +1,10 @@
 //! Pure: gives Services their cluster addresses and node ports.
 
+mod asked;
 mod ports;
 mod release;
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use serde_json::{Value, json};
 
@@ -46,8 +44,17 @@ pub(crate) fn assign(
         release::release(service, old);
     }
     complete(service);
-    let mut errors = assign_address(service, old, taken, networks.services);
-    errors.extend(ports::assign(service, &taken.node_ports, &networks.node_ports));
+    // What is asked for in vain is told before anything is given out, and that before anything else.
+    let mut errors = asked::forms(service);
+    if errors.is_empty() {
+        errors = asked::families(service);
+    }
+    if errors.is_empty() {
+        errors = assign_address(service, old, taken, networks.services);
+    }
+    if errors.is_empty() {
+        errors.extend(ports::assign(service, &taken.node_ports, &networks.node_ports).err());
+    }
     errors
 }
 
@@ -66,22 +73,35 @@ fn keep(service: &mut Value, old: &Value) {
 /// Fills in what follows from the address; it is handed out with it, and so nobody's.
 fn complete(service: &mut Value) {
     let wanted = address(service).to_owned();
+    let is_open = is_open(service);
     let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    if !wanted.is_empty() {
+        spec.entry("clusterIPs").or_insert_with(|| json!([wanted]));
+    }
     if spec.get("type").is_some_and(|kind| kind == "ExternalName") {
         return;
     }
-    let has_selector = spec.get("selector").is_some_and(|it| *it != json!({}));
-    // What has neither an address nor pods of its own is left open to both families.
-    let (families, policy) = if wanted == "None" && !has_selector {
+    let (families, policy) = if is_open {
         (json!(["IPv4", "IPv6"]), "RequireDualStack")
     } else {
         (json!(["IPv4"]), "SingleStack")
     };
-    spec.entry("ipFamilies").or_insert(families);
-    spec.entry("ipFamilyPolicy").or_insert(json!(policy));
-    if !wanted.is_empty() {
-        spec.entry("clusterIPs").or_insert_with(|| json!([wanted]));
+    let families = spec.entry("ipFamilies").or_insert(families);
+    if is_open
+        && let Some(families) = families.as_array_mut()
+        && families.len() == 1
+    {
+        let other = if families.contains(&json!("IPv4")) { "IPv6" } else { "IPv4" };
+        families.push(json!(other));
     }
+    spec.entry("ipFamilyPolicy").or_insert(json!(policy));
+}
+
+/// Returns whether a Service is left open to both families, as it has neither an address nor pods of its own.
+fn is_open(service: &Value) -> bool {
+    let spec = &service["spec"];
+    let has_selector = spec.get("selector").is_some_and(|it| *it != json!({}));
+    address(service) == "None" && !has_selector && spec["ipFamilyPolicy"] != "SingleStack"
 }
 
 fn assign_address(
@@ -109,18 +129,16 @@ fn assign_address(
         service["spec"]["clusterIPs"] = json!([free.to_string()]);
         return vec![];
     }
-    let why = match wanted.parse() {
-        Ok(IpAddr::V4(address)) if network.number(address).is_some() => {
-            if !taken.addresses.contains(&address) {
-                return vec![];
-            }
-            "provided IP is already allocated".to_owned()
-        }
-        Ok(_) => format!(
+    let Ok(asked) = wanted.parse::<Ipv4Addr>() else { return vec![] };
+    let why = if network.number(asked).is_none() {
+        format!(
             "the provided IP ({wanted}) is not in the valid range. The range of valid IPs is \
              {network}"
-        ),
-        Err(_) => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned(),
+        )
+    } else if taken.addresses.contains(&asked) {
+        "provided IP is already allocated".to_owned()
+    } else {
+        return vec![];
     };
     let why = format!("failed to allocate IP {wanted}: {why}");
     vec![FieldError::invalid("spec.clusterIPs", json!([wanted]), why)]

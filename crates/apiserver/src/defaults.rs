@@ -47,13 +47,26 @@ pub(crate) fn apply(gvk: &GroupVersionKind, object: &mut Value) {
     }
 }
 
+/// Has a namespace wait for its content to go, besides what else it waits for.
+fn hold(spec: &mut Map<String, Value>) {
+    const CONTENT: &str = "kubernetes";
+    let finalizers = spec.entry("finalizers").or_insert(Value::Null);
+    if !finalizers.is_array() {
+        *finalizers = json!([]);
+    }
+    if let Some(finalizers) = finalizers.as_array_mut()
+        && !finalizers.contains(&json!(CONTENT))
+    {
+        finalizers.push(json!(CONTENT));
+    }
+}
+
 /// Gives a new object what it has from birth; its name and UID are known by now.
 pub(crate) fn give_birth(gvk: &GroupVersionKind, object: &mut Value) {
     let Value::Object(object) = object else { return };
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Namespace") => {
-            let spec = map(object, "spec");
-            spec.insert("finalizers".to_owned(), json!(["kubernetes"]));
+            hold(map(object, "spec"));
             object.insert("status".to_owned(), json!({"phase": "Active"}));
         }
         ("", "Pod") => {

@@ -1,7 +1,7 @@
 //! Pure: what the server itself writes into an object that is about to be stored. Nobody owns that.
 
 use k8s::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{backend::Part, lifecycle::rfc3339, registry::Registered, typed};
 
@@ -25,8 +25,11 @@ pub(crate) fn prepare(
         if part == Part::Status || old.is_none() {
             time_phase(new, old, now);
         }
-    } else if registered.is("", "persistentvolumeclaims") && old.is_none() {
-        protect(new, CLAIM_IN_USE);
+    } else if registered.is("", "persistentvolumeclaims") && part == Part::Main {
+        if old.is_none() {
+            protect(new, CLAIM_IN_USE);
+        }
+        pair_origins(new, old);
     } else if registered.is("", "pods")
         && part == Part::Status
         && let Some(old) = old
@@ -53,6 +56,33 @@ fn protect(new: &mut Value, finalizer: &str) {
     {
         finalizers.push(json!(finalizer));
     }
+}
+
+/// Brings the two fields for what a claim is filled from into line: clients know the old one, the new one or both.
+fn pair_origins(new: &mut Value, old: Option<&Value>) {
+    const CLAIM: (&str, &str) = ("", "PersistentVolumeClaim");
+    const SNAPSHOT: (&str, &str) = ("snapshot.storage.k8s.io", "VolumeSnapshot");
+    let text = |value: &Value, field| value[field].as_str().unwrap_or_default().to_owned();
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let taken =
+        |spec: &mut Map<String, Value>, name: &str| spec.remove(name).filter(|it| !it.is_null());
+    let (source, reference) = (taken(spec, "dataSource"), taken(spec, "dataSourceRef"));
+    let was_set = old.is_some_and(|old| !old["spec"]["dataSource"].is_null());
+    // Claims of other namespaces are filled from only where that is switched on.
+    let reference = reference.filter(|it| text(it, "namespace").is_empty());
+    let (source, reference) = match (source, reference) {
+        (Some(source), None) => {
+            let (group, kind) = (text(&source, "apiGroup"), text(&source, "kind"));
+            let is_known = [CLAIM, SNAPSHOT].contains(&(group.as_str(), kind.as_str()));
+            // Before there was the other field, anything else was ignored.
+            let source = Some(source).filter(|_| is_known || was_set);
+            (source.clone(), source)
+        }
+        (None, Some(reference)) => (Some(reference.clone()), Some(reference)),
+        both => both,
+    };
+    spec.extend(source.map(|it| ("dataSource".to_owned(), it)));
+    spec.extend(reference.map(|it| ("dataSourceRef".to_owned(), it)));
 }
 
 /// Notes when a volume came into its phase, unless the writer knows better.
@@ -124,6 +154,29 @@ mod tests {
             assert_eq!(once["metadata"]["finalizers"], json!([finalizer]));
             let twice = prepared(plural, Part::Main, once.clone(), None);
             assert_eq!(twice["metadata"], once["metadata"]);
+        }
+    }
+
+    #[test]
+    fn claims_tell_both_ways_what_they_are_filled_from() {
+        let origin =
+            |group: Value, kind: &str| json!({"apiGroup": group, "kind": kind, "name": "x"});
+        let claim = origin(Value::Null, "PersistentVolumeClaim");
+        let other = origin(json!("example.com"), "X");
+        let mut far = claim.clone();
+        far["namespace"] = json!("far");
+        for (sent, expected) in [
+            (json!({"dataSource": claim}), json!({"dataSource": claim, "dataSourceRef": claim})),
+            (json!({"dataSource": other}), json!({})),
+            (json!({"dataSourceRef": other}), json!({"dataSource": other, "dataSourceRef": other})),
+            (json!({"dataSourceRef": far}), json!({})),
+            (
+                json!({"dataSource": other, "dataSourceRef": claim}),
+                json!({"dataSource": other, "dataSourceRef": claim}),
+            ),
+        ] {
+            let new = json!({"metadata": {}, "spec": sent});
+            assert_eq!(prepared("persistentvolumeclaims", Part::Main, new, None)["spec"], expected);
         }
     }
 

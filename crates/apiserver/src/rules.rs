@@ -1,12 +1,14 @@
 //! Pure: what objects of built-in kinds must and may not say, once their defaults are filled in.
 
 mod access;
+mod address;
 mod config;
 mod container;
 mod endpoint;
 mod event;
 mod ingress;
 mod job;
+mod namespace;
 mod node;
 mod pod;
 mod selector;
@@ -52,9 +54,10 @@ pub(crate) fn validate(
         ("networking.k8s.io", "IngressClass") => ingress::class(new, old, &mut errors),
         ("coordination.k8s.io", "Lease") => config::lease(new, &mut errors),
         ("rbac.authorization.k8s.io", kind) => access(kind, new, old, &mut errors),
+        ("", "Namespace") => namespace::namespace(new, old, &mut errors),
         ("", "Node") => node::node(new, old, &mut errors),
         ("", "PersistentVolume") => volume::volume(new, old, &mut errors),
-        ("", "PersistentVolumeClaim") => volume::claim(new, &mut errors),
+        ("", "PersistentVolumeClaim") => volume::claim(new, old, &mut errors),
         ("policy", "PodDisruptionBudget") => config::disruption_budget(new, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => config::priority_class(new, old, &mut errors),
         _ => {}
@@ -75,7 +78,7 @@ fn access(kind: &str, new: &Value, old: Option<&Value>, errors: &mut Errors) {
 
 /// Returns whether all that is wrong is that an endpoint is on this machine.
 pub(crate) fn is_about_loopback(error: &FieldError) -> bool {
-    error.message.ends_with(endpoint::LOOPBACK)
+    error.message.ends_with(address::LOOPBACK)
 }
 
 /// The errors found so far.

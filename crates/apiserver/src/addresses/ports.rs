@@ -38,49 +38,71 @@ pub(super) fn assign(
     service: &mut Value,
     taken: &BTreeSet<u16>,
     range: &RangeInclusive<u16>,
-) -> Vec<FieldError> {
-    let mut errors = vec![];
+) -> Result<(), FieldError> {
     let mut used = taken.clone();
-    let is_lent = has_node_ports(service);
-    let asked = ports(service).iter().enumerate().filter(|_| is_lent);
-    let asked = asked.filter_map(|(index, port)| {
-        Some((format!("spec.ports[{index}].nodePort"), node_port(port)?))
-    });
-    let asked: Vec<_> = asked.collect();
-    let mut own = BTreeSet::new();
-    for (field, number) in asked {
-        if !range.contains(&number) {
-            let why = format!(
-                "provided port is not in the valid range. The range of valid ports is {}-{}",
-                range.start(),
-                range.end()
-            );
-            errors.push(FieldError::invalid(field, number, why));
-        } else if !used.insert(number) && !own.contains(&number) {
-            let why = "provided port is already allocated";
-            errors.push(FieldError::invalid(field, number, why));
-        }
-        // One number may lead to the same port of several protocols.
-        own.insert(number);
-    }
-    if is_lent {
-        for port in ports_mut(service).filter(|port| node_port(port).is_none()) {
-            if let Some(free) = take(range, &mut used) {
-                port["nodePort"] = json!(free);
-            }
-        }
+    if has_node_ports(service) {
+        lend(service, &mut used, range)?;
     }
     if needs_health_check(service)
         && health_check(service).is_none()
-        && let Some(free) = take(range, &mut used)
+        && let Some(free) = take(range, &mut used, &[])
     {
         service["spec"]["healthCheckNodePort"] = json!(free);
     }
-    errors
+    Ok(())
 }
 
-fn take(range: &RangeInclusive<u16>, used: &mut BTreeSet<u16>) -> Option<u16> {
-    let free = range.clone().find(|each| !used.contains(each))?;
+/// Lends each port of a Service a number; the protocols of one port share it unless they ask for others.
+fn lend(
+    service: &mut Value,
+    used: &mut BTreeSet<u16>,
+    range: &RangeInclusive<u16>,
+) -> Result<(), FieldError> {
+    let asked = |port: &Value| Some((port["port"].as_u64(), node_port(port)?));
+    let asked: Vec<_> = ports(service).iter().filter_map(asked).collect();
+    let mut lent: Vec<(Option<u64>, u16)> = vec![];
+    for (index, port) in ports_mut(service).enumerate() {
+        let of = port["port"].as_u64();
+        let shared = lent.iter().chain(&asked).find(|it| it.0 == of).map(|it| it.1);
+        let number = match node_port(port).or(shared) {
+            Some(number) if lent.contains(&(of, number)) => number,
+            Some(number) => {
+                let field = format!("spec.ports[{index}].nodePort");
+                check(number, used, range)
+                    .map_err(|why| FieldError::invalid(field, number, why))?;
+                number
+            }
+            None => match take(range, used, &asked) {
+                Some(number) => number,
+                None => continue,
+            },
+        };
+        lent.push((of, number));
+        port["nodePort"] = json!(number);
+    }
+    Ok(())
+}
+
+fn check(number: u16, used: &mut BTreeSet<u16>, range: &RangeInclusive<u16>) -> Result<(), String> {
+    if !range.contains(&number) {
+        return Err(format!(
+            "provided port is not in the valid range. The range of valid ports is {}-{}",
+            range.start(),
+            range.end()
+        ));
+    }
+    let is_free = used.insert(number);
+    is_free.then_some(()).ok_or_else(|| "provided port is already allocated".to_owned())
+}
+
+/// Takes a number that nobody holds and nobody asks for.
+fn take(
+    range: &RangeInclusive<u16>,
+    used: &mut BTreeSet<u16>,
+    asked: &[(Option<u64>, u16)],
+) -> Option<u16> {
+    let is_free = |each: &u16| !used.contains(each) && !asked.iter().any(|it| it.1 == *each);
+    let free = range.clone().find(is_free)?;
     used.insert(free);
     Some(free)
 }

@@ -67,7 +67,10 @@ impl Backend {
         prepare::prepare(registered, Part::Main, (&mut value, None), self.now());
         prepare::drop_unkept(registered, &mut value);
         let mut errors = self.assign(registered, &mut value, None);
-        errors.extend(self.check(registered, Part::Main, &value, None));
+        // The reference gives out what is asked for before it looks at the rest.
+        if errors.is_empty() {
+            errors = self.check(registered, Part::Main, &value, None);
+        }
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, &name, &errors));
         }

@@ -155,16 +155,20 @@ fn finalizers(registered: &Registered, metadata: &Value) -> Vec<FieldError> {
     for (index, name) in texts(metadata.get("finalizers").and_then(Value::as_array)).enumerate() {
         let why = qualified_name(name);
         errors.extend(why.into_iter().map(|why| FieldError::invalid(path, name, why)));
-        let standard = name.contains('/') || STANDARD_FINALIZERS.contains(&name);
         // Definitions are served apart from the other built-ins, by the general rules alone.
         let is_general = registered.is_custom()
             || registered.is("apiextensions.k8s.io", "customresourcedefinitions");
-        if !standard && !is_general {
+        if !is_standard_finalizer(name) && !is_general {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(format!("{path}[{index}]"), name, why));
         }
     }
     errors
+}
+
+/// Returns whether somebody is known to act on a finalizer: it is one of all objects, or names who does.
+pub(crate) fn is_standard_finalizer(name: &str) -> bool {
+    name.contains('/') || STANDARD_FINALIZERS.contains(&name)
 }
 
 /// Returns what is wrong with the key of a label.

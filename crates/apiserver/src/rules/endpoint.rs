@@ -8,11 +8,8 @@ use crate::{
     dns,
     field::{FieldError, FieldPath},
     lifecycle::metadata,
-    rules::{Errors, given, list, number, text},
+    rules::{Errors, address, given, list, number, text},
 };
-
-/// Why an address on this machine is refused. A server can be told to let them be.
-pub(super) const LOOPBACK: &str = "may not be in the loopback range (127.0.0.0/8, ::1/128)";
 
 /// How much may stand behind one slice.
 const MAX_ENDPOINTS: usize = 1_000;
@@ -28,7 +25,7 @@ pub(super) fn endpoints(new: &Value, errors: &mut Errors) {
         }
         for field in lists {
             for (index, each) in list(subset, &format!("/{field}")).iter().enumerate() {
-                address(&path.child(field).index(index), each, errors);
+                endpoint_address(&path.child(field).index(index), each, errors);
             }
         }
         let ports = list(subset, "/ports");
@@ -44,9 +41,9 @@ pub(super) fn endpoints(new: &Value, errors: &mut Errors) {
     }
 }
 
-fn address(path: &FieldPath, address: &Value, errors: &mut Errors) {
+fn endpoint_address(path: &FieldPath, address: &Value, errors: &mut Errors) {
     let at = path.child("ip");
-    if !check(&at, text(address, "/ip"), errors) {
+    if !address::reachable(&at, text(address, "/ip"), errors) {
         // The reference looks at these twice.
         errors.invalid(&at, text(address, "/ip"), "must be a valid IP address");
     }
@@ -149,42 +146,7 @@ fn address_of_kind(
     if !why.is_empty() {
         errors.invalid(path, address, why);
     }
-    check(&at, address, errors);
-}
-
-/// Checks that an address is one that a program can listen on and others reach; false if it is none at all.
-fn check(path: &FieldPath, text: &str, errors: &mut Errors) -> bool {
-    let Ok(address) = text.parse::<IpAddr>() else {
-        let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-        errors.invalid(path, text, why);
-        return false;
-    };
-    let why = match address {
-        IpAddr::V4(it) if it.is_unspecified() => "may not be unspecified (0.0.0.0)",
-        IpAddr::V6(it) if it.is_unspecified() => "may not be unspecified (::)",
-        it if it.is_loopback() => LOOPBACK,
-        it if is_link_local(it) => "may not be in the link-local range (169.254.0.0/16, fe80::/10)",
-        it if is_link_local_multicast(it) => {
-            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        }
-        _ => return true,
-    };
-    errors.invalid(path, text, why);
-    true
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(it) => it.is_link_local(),
-        IpAddr::V6(it) => it.is_unicast_link_local(),
-    }
-}
-
-fn is_link_local_multicast(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(it) => it.octets().starts_with(&[224, 0, 0]),
-        IpAddr::V6(it) => it.segments().first().is_some_and(|it| it & 0xff0f == 0xff02),
-    }
+    address::reachable(&at, address, errors);
 }
 
 #[cfg(test)]

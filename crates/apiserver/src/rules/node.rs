@@ -5,11 +5,12 @@ use serde_json::Value;
 use crate::{
     field::{FieldError, FieldPath},
     lifecycle::metadata,
-    rules::{Errors, list, text},
+    rules::{Errors, address, list, text},
 };
 
 pub(super) fn node(new: &Value, old: Option<&Value>, errors: &mut Errors) {
     taints(list(new, "/spec/taints"), errors);
+    networks(list(new, "/spec/podCIDRs"), errors);
     let Some(old) = old else { return };
     let before = text(old, "/spec/providerID");
     if !before.is_empty() && before != text(new, "/spec/providerID") {
@@ -20,6 +21,18 @@ pub(super) fn node(new: &Value, old: Option<&Value>, errors: &mut Errors) {
     if !before.is_empty() && before != list(new, "/spec/podCIDRs") {
         let why = "node updates may not change podCIDR except from \"\" to valid";
         errors.push(FieldError::forbidden("spec.podCIDRs", why));
+    }
+}
+
+fn networks(networks: &[Value], errors: &mut Errors) {
+    let path = FieldPath::new("spec.podCIDRs");
+    let mut families = vec![];
+    for (index, network) in networks.iter().filter_map(Value::as_str).enumerate() {
+        families.extend(address::network(&path.index(index), network, errors));
+    }
+    if !matches!(families.as_slice(), [] | [_] | [true, false] | [false, true]) {
+        let why = "may specify no more than one CIDR for each IP family";
+        errors.invalid(&path, networks, why);
     }
 }
 

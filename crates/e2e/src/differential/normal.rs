@@ -73,6 +73,11 @@ impl Seen {
         }
         if let Some(Value::Array(cells)) = fields.get_mut("cells") {
             cells.iter_mut().for_each(ages);
+            for (index, cell) in cells.iter_mut().enumerate() {
+                if controlled.contains(&format!("/cells/{index}")) {
+                    *cell = json!("(controlled)");
+                }
+            }
         }
         if let Some(Value::Array(columns)) = fields.get_mut("columnDefinitions") {
             columns.iter_mut().for_each(description);
@@ -312,5 +317,8 @@ mod tests {
         let expected = json!({"items": [{"metadata": {"resourceVersion": "version", "name": "n",
             "annotations": {"z": "(time)"}}}]});
         assert_eq!(normalise(&script, vec![answer], "run-1")[0].body, expected);
+        let mut row = json!({"rows": [{"cells": ["n", "Pending"], "object": {}}]});
+        Seen::default().value(&mut row, &["/cells/1".to_owned()]);
+        assert_eq!(row, json!({"rows": [{"cells": ["n", "(controlled)"], "object": {}}]}));
     }
 }
