@@ -9,7 +9,8 @@ mod update;
 
 use std::{
     fmt,
-    sync::{Arc, RwLock},
+    net::SocketAddr,
+    sync::{Arc, OnceLock, RwLock},
 };
 
 use k8s::{Activity, Object, ObjectKey, Resource, Revisions, SharedClock, Timestamp};
@@ -49,6 +50,8 @@ struct Shared {
     settings: Settings,
     metrics: Metrics,
     executors: Executors,
+    /// Where the server is reached, once it listens.
+    address: OnceLock<SocketAddr>,
 }
 
 /// What a backend is made of.
@@ -208,6 +211,7 @@ impl Backend {
             settings,
             metrics: Metrics::default(),
             executors: Executors::default(),
+            address: OnceLock::new(),
         }))
     }
 
@@ -313,6 +317,11 @@ impl Backend {
 
     pub(crate) fn executors(&self) -> &Executors {
         &self.0.executors
+    }
+
+    /// Returns where the server is reached, nothing without a socket.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.0.address.get().copied()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -56,6 +56,7 @@ mod typed;
 mod user;
 mod warnings;
 mod watch;
+mod whereabouts;
 
 pub use backend::{Backend, DeleteOptions, Deleted, Part, Propagation};
 pub use controllers::{

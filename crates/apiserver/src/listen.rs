@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use crate::{
+    error::ApiError,
     http::{Core, service::ApiService},
     kubeconfig,
     tls::{Authority, TlsError},
@@ -83,6 +84,9 @@ pub enum ListenError {
     /// There is no certificate to show.
     #[error("failed to prepare TLS")]
     Tls(#[from] TlsError),
+    /// The address was not told in the cluster.
+    #[error("failed to tell of the address")]
+    Announce(#[from] ApiError),
     /// The kubeconfig was not written.
     #[error("failed to write `{path}`")]
     Kubeconfig {
@@ -124,6 +128,7 @@ pub(crate) async fn listen(
         authority: authority.clone(),
         acceptor: TlsAcceptor::from(Arc::new(config)),
     };
+    core.backend.announce(reachable(address))?;
     let task = tokio::spawn(accept(listener, listening));
     Ok((Endpoint { address, kubeconfig: text }, task))
 }

@@ -1,6 +1,6 @@
 //! What some kinds need beyond the rules of all: namespaces and their first content, definitions, pods.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use k8s::{Object, ObjectKey, Resource};
 use serde_json::{Value, json};
@@ -11,15 +11,16 @@ use crate::{
         self,
         pods::{self, Facts},
     },
-    backend::{Backend, Part, WriteOptions, text},
+    backend::{Backend, Ownership, Part, WriteOptions, text},
     convert,
     crd::{self, CustomVersion, TakenNames},
     error::ApiError,
     field::FieldError,
     furniture,
     lifecycle::{self, deletion, rfc3339, update},
+    managed::Author,
     registry::{Registered, Registry},
-    rules,
+    rules, whereabouts,
 };
 
 /// Keeps a definition until its objects are gone.
@@ -57,10 +58,30 @@ impl Backend {
         old: Option<&Value>,
     ) -> Vec<FieldError> {
         let mut errors = admission::validate(registered, part, value, old);
-        if self.0.settings.loopback_endpoints {
+        if self.0.settings.loopback_endpoints || whereabouts::tells(registered, value) {
             errors.retain(|error| !rules::is_about_loopback(error));
         }
         errors
+    }
+
+    /// Tells in the cluster where the server is reached; the first address stays the one that is told.
+    pub(crate) fn announce(&self, address: SocketAddr) -> Result<(), ApiError> {
+        if self.0.address.set(address).is_err() {
+            return Ok(());
+        }
+        let key = whereabouts::key();
+        for (resource, object) in whereabouts::objects(address) {
+            // Somebody may have written it before there was a socket; the controllers put that right.
+            if self.get(&resource, &key).is_ok() {
+                continue;
+            }
+            let registered = self.registered(&resource)?;
+            let author = Author { name: "kube-apiserver", subresource: "" };
+            let options =
+                WriteOptions { ownership: Ownership::Take(author), ..WriteOptions::default() };
+            self.create_with(&registered, &key.namespace, object, options)?;
+        }
+        Ok(())
     }
 
     /// Gives a new pod what it is given by what else is kept, or refuses it.

@@ -1,5 +1,7 @@
 //! Pure: gathers what a piece of work needs from the world, and has it planned.
 
+use std::net::SocketAddr;
+
 use k8s::{ObjectKey, Timestamp};
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ use super::{
     replicaset, scheduler, service, sim, statefulset, volume,
     world::{Entry, World},
 };
-use crate::furniture;
+use crate::{furniture, whereabouts};
 
 /// What plans are made from, besides the work itself.
 pub(crate) struct Context<'a> {
@@ -23,6 +25,8 @@ pub(crate) struct Context<'a> {
     pub(crate) known: Discovery<'a>,
     /// The certificate that clients trust, as namespaces show it.
     pub(crate) certificate: &'a str,
+    /// Where the server is reached, once it listens.
+    pub(crate) address: Option<SocketAddr>,
     /// The store's revision, from which names are made.
     pub(crate) revision: u64,
     pub(crate) now: Timestamp,
@@ -204,7 +208,12 @@ impl<'a> Context<'a> {
             endpoints,
             slices: slices.collect(),
         };
-        Some(service::plan(&observed))
+        let mut plan = service::plan(&observed);
+        if let Some(address) = self.address.filter(|_| *key == whereabouts::key()) {
+            let slice = self.world.get(&kinds::ENDPOINT_SLICES, key).map(|it| &*it.object);
+            service::tell(address, [endpoints, slice], &mut plan);
+        }
+        Some(plan)
     }
 
     fn volume(&self, name: &str) -> Option<Plan> {

@@ -6,7 +6,7 @@ mod subsets;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use k8s::{Object, selector::Selector};
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use super::{
     fields, kinds,
     pod::Pod,
 };
+use crate::whereabouts;
 
 /// The address that Services of type `LoadBalancer` get.
 const LOAD_BALANCER: &str = "127.0.0.1";
@@ -132,6 +133,15 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
     subsets::plan(observed, &backends, &mut plan);
     slices::plan(observed, &backends, &mut plan);
     plan
+}
+
+/// Plans to bring the Endpoints and the slice of the server's own Service, to its address.
+pub(crate) fn tell(address: SocketAddr, present: [Option<&Object>; 2], plan: &mut Plan) {
+    let resources = [&kinds::ENDPOINTS, &kinds::ENDPOINT_SLICES];
+    let wanted = whereabouts::objects(address).map(|(_, wanted)| wanted);
+    for ((resource, present), wanted) in resources.into_iter().zip(present).zip(wanted) {
+        bring_to(resource, present, wanted, plan);
+    }
 }
 
 /// Plans to show a load balancer where there is none: this machine, which is where its users are.

@@ -246,6 +246,7 @@ impl Shell {
             addresses: &mut self.addresses,
             known: &|gvk| scope(&registry, gvk),
             certificate: self.backend.ca_certificate(),
+            address: self.backend.address(),
             revision: self.backend.revision(),
             now: self.backend.clock().now(),
         })

@@ -5,6 +5,7 @@ mod garbage;
 mod jobs;
 mod pods;
 mod sets;
+mod sockets;
 mod storm;
 mod workloads;
 
