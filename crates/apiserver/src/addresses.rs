@@ -41,6 +41,7 @@ pub(crate) fn assign(
 ) -> Vec<FieldError> {
     if let Some(old) = old {
         keep(service, old);
+        follow(service, old);
         release::release(service, old);
     }
     complete(service);
@@ -68,6 +69,19 @@ fn keep(service: &mut Value, old: &Value) {
         service["spec"]["clusterIPs"] = old["spec"]["clusterIPs"].clone();
     }
     ports::keep(service, old);
+}
+
+/// Has the list of addresses follow the one address where an update changed that alone, as old clients do.
+fn follow(service: &mut Value, old: &Value) {
+    let address = address(service).to_owned();
+    let is_list_old = service["spec"]["clusterIPs"] == old["spec"]["clusterIPs"];
+    if is_list_old
+        && old["spec"]["clusterIP"].as_str().unwrap_or_default() != address
+        && let Some(spec) = service["spec"].as_object_mut()
+    {
+        // Without an address the list goes; else it is filled in from it.
+        spec.remove("clusterIPs");
+    }
 }
 
 /// Fills in what follows from the address; it is handed out with it, and so nobody's.
@@ -257,6 +271,32 @@ mod tests {
     }
 
     #[test]
+    fn the_protocols_of_a_port_share_a_number() {
+        let numbers = |ports: Value| {
+            assigned(service(json!({"type": "NodePort", "ports": ports})), None, &[]).map(|spec| {
+                let ports = spec["ports"].as_array().unwrap().iter();
+                ports.map(|port| port["nodePort"].as_u64().unwrap()).collect::<Vec<_>>()
+            })
+        };
+        let port = |port: u16, node: u16| match node {
+            0 => json!({"port": port}),
+            _ => json!({"port": port, "nodePort": node}),
+        };
+        for (ports, expected) in [
+            (json!([port(53, 0), port(53, 0)]), vec![30_000, 30_000]),
+            (json!([port(53, 0), port(53, 30_007)]), vec![30_007, 30_007]),
+            (json!([port(53, 30_006), port(53, 30_007)]), vec![30_006, 30_007]),
+            (json!([port(1, 0), port(2, 30_000)]), vec![30_001, 30_000]),
+        ] {
+            assert_eq!(numbers(ports), Ok(expected));
+        }
+        let twice = numbers(json!([port(1, 30_007), port(2, 30_007), port(3, 30_007)]));
+        let why =
+            "spec.ports[1].nodePort: Invalid value: 30007: provided port is already allocated";
+        assert_eq!(twice, Err(why.to_owned()));
+    }
+
+    #[test]
     fn what_is_taken_or_outside_is_refused() {
         let other = service(json!({"clusterIP": "10.96.0.9"}));
         for (spec, why) in [
@@ -281,6 +321,8 @@ mod tests {
             error,
             "spec.clusterIPs[0]: Invalid value: [\"10.96.0.8\"]: may not change once set"
         );
+        let alone = json!({"clusterIP": "10.96.0.8", "clusterIPs": ["10.96.0.9"]});
+        assert_eq!(assigned(service(alone), Some(&old), &[]).unwrap_err(), error);
         let headless = assigned(service(json!({"clusterIP": "None"})), None, &[]).unwrap();
         assert_eq!(
             headless,
