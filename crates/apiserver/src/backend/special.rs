@@ -71,15 +71,16 @@ impl Backend {
         }
         let key = whereabouts::key();
         for (resource, object) in whereabouts::objects(address) {
-            // Somebody may have written it before there was a socket; the controllers put that right.
-            if self.get(&resource, &key).is_ok() {
-                continue;
-            }
             let registered = self.registered(&resource)?;
             let author = Author { name: "kube-apiserver", subresource: "" };
             let options =
                 WriteOptions { ownership: Ownership::Take(author), ..WriteOptions::default() };
-            self.create_with(&registered, &key.namespace, object, options)?;
+            match self.create_with(&registered, &key.namespace, object, options) {
+                // Somebody wrote it before there was a socket, or the controllers did just now; they put
+                // right what is wrong with it.
+                Err(error) if error.reason() == crate::Reason::AlreadyExists => {}
+                created => drop(created?),
+            }
         }
         Ok(())
     }
