@@ -20,8 +20,9 @@ use k8s::{
 };
 use runtime::{ApiError, Caches, Client, ClientOptions, Discovery, ManagedFields};
 use thiserror::Error;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::{net::TcpListener, sync::mpsc::UnboundedReceiver};
 
+pub(crate) use self::tree::state;
 use self::{
     applied::Applied,
     files::Files,
@@ -30,6 +31,7 @@ use self::{
     tree::{Tree, family},
 };
 use crate::{
+    control::{self, Listening},
     manifest::{self, Manifest, ManifestError},
     server::{self, ServerError, ServerOptions},
 };
@@ -65,6 +67,8 @@ pub struct DevOptions {
     pub audit_log: Option<PathBuf>,
     /// Where the API server listens; absent means the default port, or the next one that is free.
     pub api: Option<SocketAddr>,
+    /// Where other commands reach it; absent means the default port, or the next one that is free.
+    pub console: Option<SocketAddr>,
     /// Where lines go.
     pub out: Box<dyn Write + Send>,
     /// How workers are started.
@@ -91,6 +95,14 @@ pub enum DevError {
     /// The API server does not run.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// Other commands cannot reach it.
+    #[error("cannot listen on {address}")]
+    Console {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The API server did not take what windlass itself needs.
     #[error("failed to install windlass's own resources")]
     Install(#[source] ApiError),
@@ -122,7 +134,8 @@ impl DevError {
             Self::NoHooks(_) => true,
             Self::Hooks { source, .. } => source.is_usage(),
             Self::Server(error) => error.is_usage(),
-            Self::Install(_)
+            Self::Console { .. }
+            | Self::Install(_)
             | Self::Engine(_)
             | Self::Certificates(_)
             | Self::Unsettled(_)
@@ -137,6 +150,7 @@ impl DevError {
         match self {
             Self::Path(_) => Some("give a file or a directory of manifests"),
             Self::Server(error) => error.hint(),
+            Self::Console { .. } => Some("leave --console out to take the next free port"),
             Self::Unsettled(_) => Some("give more time by --timeout"),
             Self::NoHooks(_)
             | Self::Hooks { .. }
@@ -158,6 +172,8 @@ struct Dev {
     ledger: Arc<Ledger>,
     hooks: Option<(PathBuf, Routes, jsonnet::Runtime)>,
     engine: Engine,
+    /// Where other commands reach it.
+    _control: Option<Listening>,
     applied: Applied,
     /// The files that could not be read when they were read last.
     broken: BTreeSet<String>,
@@ -214,9 +230,12 @@ impl Dev {
         let address = server::listen(&server, &socket).await?;
         let out = std::mem::replace(&mut options.out, Box::new(io::sink()));
         let ledger = Arc::new(Ledger::new(out));
+        let listener = listener(&options).await?;
+        let console = listener.as_ref().map(|(_, address)| format!("   console http://{address}"));
         ledger.print(&format!(
-            "windlass {}   api https://{address}   kubeconfig {}",
+            "windlass {}   api https://{address}{}   kubeconfig {}",
             env!("CARGO_PKG_VERSION"),
+            console.unwrap_or_default(),
             options.kubeconfig.display()
         ));
         let revisions = Some(Arc::new(server.clone()) as Arc<dyn Revisions>);
@@ -257,9 +276,17 @@ impl Dev {
             },
         );
         let engine = engine.await.map_err(DevError::Engine)?;
+        let control = match listener {
+            Some((listener, address)) => {
+                let dir = options.kubeconfig.parent().unwrap_or(Path::new(""));
+                let failed = |source| DevError::Console { address, source };
+                Some(control::serve(listener, &engine, dir).map_err(failed)?)
+            }
+            None => None,
+        };
         let applied = Applied::new(client.clone());
-        let broken = BTreeSet::new();
-        Ok(Self { options, server, client, ledger, hooks, engine, applied, broken })
+        let (_control, broken) = (control, BTreeSet::new());
+        Ok(Self { options, server, client, ledger, hooks, engine, _control, applied, broken })
     }
 
     /// Applies what the files hold now.
@@ -368,6 +395,20 @@ impl Dev {
         }
         Tree { families: families.into_values().collect(), failing: self.ledger.failing().len() }
     }
+}
+
+/// Takes the address where other commands reach `dev`; one that ends by itself cannot be asked.
+async fn listener(options: &DevOptions) -> Result<Option<(TcpListener, String)>, DevError> {
+    if options.once {
+        return Ok(None);
+    }
+    let address = options.console.unwrap_or(control::DEFAULT).to_string();
+    let listener = control::bind(options.console).await;
+    let found = listener.and_then(|listener| {
+        let address = listener.local_addr()?.to_string();
+        Ok(Some((listener, address)))
+    });
+    found.map_err(|source| DevError::Console { address, source })
 }
 
 /// Returns all objects of a type, or nothing if there is no such type.

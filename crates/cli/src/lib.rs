@@ -1,8 +1,14 @@
 //! The commands people type: `dev` and what belongs to it.
 
+pub mod control;
 pub mod dev;
+pub mod find;
+pub mod init;
 pub mod install;
 mod loader;
 pub mod manifest;
+pub mod reach;
 pub mod render;
 pub mod server;
+pub mod steer;
+pub mod views;

@@ -104,6 +104,9 @@ pub enum RenderError {
         /// What is wrong with it.
         source: ObjectError,
     },
+    /// The hook is a program of the controller.
+    #[error("hook {0}: to render programs of controllers is not supported yet")]
+    Program(&'static str),
     /// The hook gave no answer.
     #[error("hook {hook}")]
     Hook {
@@ -294,6 +297,9 @@ impl Studio {
         self.populate(&mut scene)?;
         let Some(question) = scene.question().map_err(failed)? else { return Ok(Some(Vec::new())) };
         let webhook = question.webhook;
+        if webhook.program.is_some() {
+            return Err(RenderError::Program(question.hook));
+        }
         let request = HookRequest::new(&webhook.url, question.body, webhook.timeout);
         let reply = self.hook.call(request).await;
         let reply = reply.map_err(|source| RenderError::Hook { hook: question.hook, source })?;

@@ -12,6 +12,7 @@ use crate::{
     desired::{self, Desired, Problem, Types},
     error::{SyncError, call},
     plan::{Action, ObservedType, Plan, Settled, Trial, plan},
+    record::Counts,
     selector::{ChildSelector, Ownership},
     trial::{self, Question},
 };
@@ -23,6 +24,8 @@ pub(crate) struct Synced {
     pub(crate) done: Vec<String>,
     /// Whether a child must be looked at again soon, though nothing failed.
     pub(crate) retry: bool,
+    /// How many children were written.
+    pub(crate) counts: Counts,
 }
 
 /// Checks and completes what the hook asked for; types outside the rules are looked up.
@@ -61,6 +64,9 @@ pub(crate) async fn manage(
         ctx.means.events.tell(parent, EventKind::Warning, problem.reason, &*problem.message);
     }
     let (actions, refused) = decide(ctx, parent, observed, desired).await;
+    if !actions.is_empty() {
+        ctx.notes.planned(&parent.key(), actions.iter().map(ToString::to_string).collect());
+    }
     let writes: Vec<_> = actions.iter().map(|action| action.write.clone()).collect();
     let results = ctx.means.applier.apply(&writes).await;
     let failures = problems.iter().filter(|problem| problem.is_failure());
@@ -70,6 +76,7 @@ pub(crate) async fn manage(
         match result {
             Ok(written) => {
                 synced.done.push(done(&action.write));
+                synced.counts.add(&action.write.kind);
                 remember(ctx, parent, observed, action, &written);
                 ctx.expect(&parent.key(), written);
             }

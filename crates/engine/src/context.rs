@@ -21,6 +21,7 @@ use crate::{
     exchange::Exchanges,
     plan::{ObservedType, SettledChildren, Trial, Trials},
     queue::ParentQueue,
+    recorder::{Notes, Recorder},
     repeats::{Repeats, Verdict},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     /// The versions of parents, if any children roll.
     pub(crate) revisions: Option<Arc<Cache>>,
     pub(crate) queue: ParentQueue,
+    /// What is noted of its syncs.
+    pub(crate) notes: Notes,
     pub(crate) means: Means,
     pub(crate) memory: Mutex<Memory>,
     /// What customize hooks asked for.
@@ -73,6 +76,7 @@ pub(crate) struct Means {
     pub(crate) events: Events,
     pub(crate) hook: SharedHook,
     pub(crate) report: SharedReport,
+    pub(crate) recorder: Recorder,
 }
 
 /// What a controller remembers between syncs, all of it dropped with the parent or the child.
@@ -276,11 +280,18 @@ impl Context {
         memory.repeats.forget(&parent.meta().uid);
         memory.undeclared.remove(&parent.meta().uid);
         drop(memory);
+        self.notes.forget(&key);
         self.customized().forget(&key);
     }
 
     pub(crate) fn adopters(&self) -> std::sync::MutexGuard<'_, Adopters> {
         self.adopters.lock().expect("the lock of adopters is never poisoned")
+    }
+
+    /// Queues a parent, and notes why.
+    pub(crate) fn queue_for(&self, parent: ObjectKey, why: impl FnOnce() -> String) {
+        self.notes.trigger(&parent, why);
+        self.queue.add(parent);
     }
 
     pub(crate) fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {

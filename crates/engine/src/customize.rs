@@ -209,8 +209,9 @@ impl Context {
                 old.meta().resource_version != new.meta().resource_version
             });
         if is_news {
+            let related = || format!("related {} {}", resource.gvk.kind, change.latest().key());
             for parent in self.customized().concerned(resource, &objects) {
-                self.queue.add(parent);
+                self.queue_for(parent, related);
             }
         }
     }

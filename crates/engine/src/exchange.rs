@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use api::{HookReply, HookRequest, HookTls, SharedHook};
@@ -134,7 +135,11 @@ pub(crate) async fn exchange(
     let kept = webhook.etag.and_then(|_| ctx.exchanges.etags(hook, |etags| etags.of(&of, now())));
     let etag = kept.as_ref().map(|kept| (header::IF_NONE_MATCH, kept.etag.clone()));
     request.headers.extend(etag);
+    let (sent, asked) = (request.body.clone(), now());
     let reply = ctx.means.hook.call(request).await;
+    let took = Duration::try_from(now().duration_since(asked)).unwrap_or_default();
+    let answer = reply.as_ref().ok().map(|reply| (reply.status, &reply.body));
+    ctx.notes.heard(&parent.key(), (hook, &sent), answer, took);
     let reply = reply.map_err(|source| SyncError::Hook { hook, source })?;
     let Some(Lifetime(lifetime)) = webhook.etag else { return Ok(reply) };
     let until = (lifetime, now());

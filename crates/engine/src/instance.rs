@@ -27,6 +27,7 @@ use crate::{
     exchange::{AccessError, Exchanges},
     program::{self, LoadError, Watched},
     queue::ParentQueue,
+    record::{Counts, Ending, Source, SyncResult},
     selector::{Ownership, child_selector},
     status::is_news,
     sync::sync,
@@ -102,6 +103,11 @@ impl Instance {
                 children: children.clone(),
                 revisions: controller.rolls().then(|| means.caches.get(&revision::resource())),
                 queue: queue.at(position),
+                notes: means.recorder.of(Source {
+                    controller_kind: controller.object.gvk().kind.clone(),
+                    controller: controller.name().to_owned(),
+                    parents: parent.resource.gvk.clone(),
+                }),
                 means: means.clone(),
                 memory: Mutex::default(),
                 customized: Mutex::default(),
@@ -119,7 +125,7 @@ impl Instance {
         for ctx in contexts.iter() {
             // Those of a cache that others have filled before were never told of.
             ctx.parents.all().iter().for_each(|parent| ctx.note_selector(&parent.key()));
-            ctx.sync_all();
+            ctx.sync_all("start of the controller");
             tasks.spawn(Arc::clone(ctx).flush());
         }
         tasks.spawn(refresh(Arc::clone(&controller), means.clone(), exchanges));
@@ -147,6 +153,11 @@ impl Instance {
         self.controller.hooks.all().any(|(_, webhook)| webhook.program.is_some())
     }
 
+    /// Returns what it works with, for each type of its parents.
+    pub(crate) fn contexts(&self) -> &Arc<[Arc<Context>]> {
+        &self.contexts
+    }
+
     /// Returns the types it was started with.
     pub(crate) fn types(&self) -> &Types {
         &self.types
@@ -157,7 +168,7 @@ impl Instance {
         if self.controller.hooks.all().any(|(_, hook)| changed(&hook.url)) {
             for ctx in self.contexts.iter() {
                 ctx.customized().forget_answers();
-                ctx.sync_all();
+                ctx.sync_all("new version of the hook");
             }
         }
     }
@@ -169,6 +180,7 @@ impl Instance {
         if let Some(ctx) = self.contexts.first() {
             program::unload(&self.controller.hooks, &ctx.means);
         }
+        self.contexts.iter().for_each(|ctx| ctx.notes.forget_all());
         self.contexts
     }
 }
@@ -225,7 +237,7 @@ async fn follow(watched: Watched, mut programs: Vec<ProgramSource>, contexts: Ar
                 programs = loaded;
                 for ctx in contexts.iter() {
                     ctx.customized().forget_answers();
-                    ctx.sync_all();
+                    ctx.sync_all("new version of the hook");
                 }
                 Verdict::hooks_ready(true, reasons::HOOKS_LOADED, "")
             }
@@ -287,11 +299,29 @@ fn subscribe(ctx: &Arc<Context>) -> Vec<Subscription> {
     subscriptions
 }
 
+/// Says what happened to a child.
+fn child_news(child: &ChildType, change: &Change) -> String {
+    let what = match (&change.old, &change.new) {
+        (None, _) => "came",
+        (_, None) => "went",
+        _ => "changed",
+    };
+    format!("{} {} {what}", child.cache.resource().gvk.kind, change.latest().key())
+}
+
+/// Returns how far the children of a parent are rolled, as its status says it.
+fn rollout(parent: &Object) -> Option<String> {
+    let value = parent.to_value();
+    let conditions = value.pointer("/status/conditions")?.as_array()?;
+    let updated = conditions.iter().find(|condition| condition["type"] == "Updated")?;
+    Some(format!("{}: {}", updated["reason"].as_str()?, updated["message"].as_str()?))
+}
+
 impl Context {
-    fn sync_all(&self) {
+    fn sync_all(&self, why: &str) {
         for parent in self.parents.all() {
             if self.is_ours(&parent) {
-                self.queue.add(parent.key());
+                self.queue_for(parent.key(), || why.to_owned());
             }
         }
     }
@@ -330,7 +360,10 @@ impl Context {
                 }
             }
             (Some(old), Some(new)) if !is_news(old, new, ignore_status) => {}
-            (_, Some(new)) if self.is_ours(new) => self.queue.add(new.key()),
+            (old, Some(new)) if self.is_ours(new) => {
+                let what = if old.is_some() { "changed" } else { "came" };
+                self.queue_for(new.key(), || format!("the parent {what}"));
+            }
             _ => {}
         }
     }
@@ -339,7 +372,7 @@ impl Context {
         let Some(child) = self.children.get(position) else { return };
         for object in [&change.old, &change.new].into_iter().flatten() {
             for parent in self.owners_of(object, child.rule.ownership) {
-                self.queue.add(parent);
+                self.queue_for(parent, || child_news(child, change));
             }
         }
         match &change.new {
@@ -354,7 +387,7 @@ impl Context {
                 let gone = change.latest();
                 self.memory().settled.remove(&gone.meta().uid);
                 for parent in self.freed(child.cache.resource(), &gone.key()) {
-                    self.queue.add(parent);
+                    self.queue_for(parent, || child_news(child, change));
                 }
             }
         }
@@ -391,7 +424,8 @@ impl Context {
             let selector = child_selector(generate_selector, &parent);
             let selects = selector.is_ok_and(|selector| selector.matches(&orphan.meta().labels));
             if selects && self.is_ours(&parent) {
-                self.queue.add(parent.key());
+                let kind = &orphan.gvk().kind;
+                self.queue_for(parent.key(), || format!("orphan {kind} {}", orphan.key()));
             }
         }
     }
@@ -400,7 +434,7 @@ impl Context {
     fn controller_changed(&self, change: &Change) {
         let Some((old, new)) = change.old.as_ref().zip(change.new.as_ref()) else { return };
         if new.meta().name == self.controller.name() && is_paused(old) && !is_paused(new) {
-            self.sync_all();
+            self.sync_all("resumed");
         }
     }
 
@@ -430,10 +464,16 @@ impl Context {
     async fn sync_one(&self, key: &ObjectKey, parent: Arc<Object>) {
         let clock = self.means.client.clock();
         let before = clock.now();
+        self.notes.begin(key, before);
         let result = sync(self, Arc::clone(&parent)).await;
         let took = Duration::try_from(clock.now().duration_since(before)).unwrap_or_default();
+        let ended = |result, error, counts| {
+            let rollout = self.controller.rolls().then(|| rollout(&parent)).flatten();
+            self.notes.end(key, Ending { took, result, error, counts, rollout });
+        };
         match result {
-            Ok(Synced { done, retry }) => {
+            Ok(Synced { done, retry, counts }) => {
+                ended(SyncResult::Done, None, counts);
                 debug!(done = done.len(), "synced");
                 self.tell(&parent, Outcome::Done(done.join(", ")), took);
                 if retry {
@@ -442,7 +482,14 @@ impl Context {
                     self.queue.forget(key);
                 }
             }
-            Err(error) => self.failed(key, &parent, &error, took),
+            Err(error) => {
+                let result = match error.remedy() {
+                    Remedy::TellAndRetry => SyncResult::Failed,
+                    Remedy::WaitFor(_) | Remedy::Retry => SyncResult::Waiting,
+                };
+                ended(result, Some(in_one_line(&error)), Counts::default());
+                self.failed(key, &parent, &error, took);
+            }
         }
     }
 
@@ -481,14 +528,16 @@ impl Context {
             let (clock, at) = (client.clock().as_ref(), self.moment(every));
             let token =
                 client.activity().sleep_until(clock, at, TimerKind::Periodic, "resync").await;
-            self.sync_all();
+            self.sync_all("resync");
             drop(token);
         }
     }
 
     /// Queues a parent once more, after what its hook asked for.
     pub(crate) fn look_again(&self, parent: ObjectKey, after: Duration) {
-        self.queue.add_at(parent, self.moment(after), TimerKind::Periodic);
+        let at = self.moment(after);
+        self.notes.due(&parent, at);
+        self.queue.add_at(parent, at, TimerKind::Periodic);
     }
 
     fn moment(&self, after: Duration) -> Timestamp {

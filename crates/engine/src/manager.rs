@@ -20,10 +20,11 @@ use tracing::{info, warn};
 
 use crate::{
     condition::{self, Verdict},
-    context::Means,
+    context::{Context, Means},
     controller::{ControllerError, check},
     instance::{self, Instance},
     queue::Place,
+    recorder::Recorder,
     release::release,
     strategy::{ApplyStrategy, StrategyError},
     types::{self, TypesError},
@@ -137,6 +138,7 @@ impl Engine {
             events: Events::start(client, names::COMPONENT),
             hook,
             report,
+            recorder: Recorder::new(),
         };
         let (clock, activity) = (client.clock().clone(), client.activity().clone());
         let engine = Self(Arc::new(Shared {
@@ -160,6 +162,23 @@ impl Engine {
         for instance in self.0.running.lock().await.values() {
             instance.hooks_changed(&changed);
         }
+    }
+
+    /// Returns what every running controller works with, for each type of its parents.
+    pub(crate) async fn contexts(&self) -> Vec<Arc<Context>> {
+        let running = self.0.running.lock().await;
+        running.values().flat_map(|instance| instance.contexts().iter().map(Arc::clone)).collect()
+    }
+
+    /// Returns the controller objects that are selected.
+    pub(crate) fn objects(&self) -> Vec<Arc<Object>> {
+        let objects = self.0.controllers.iter().flat_map(|cache| cache.all());
+        objects.filter(|object| self.0.targets.matches(&object.meta().labels)).collect()
+    }
+
+    /// Returns what the controllers act through.
+    pub(crate) fn means(&self) -> &Means {
+        &self.0.means
     }
 
     /// Stops all controllers. Calls in flight are cancelled.

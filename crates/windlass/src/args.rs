@@ -7,7 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::{
     httpd::HttpdArgs,
     server::EmbeddedArgs,
-    views::{Output, RenderArgs},
+    views::{
+        AskArgs, DiffArgs, FinalizersArgs, InitArgs, Language, Output, PauseArgs, ReachArgs,
+        RenderArgs, StatusArgs,
+    },
 };
 
 mod httpd;
@@ -59,6 +62,24 @@ pub(crate) enum Command {
     Manifests(ManifestsArgs),
     /// Print the children that the engine would create, without any cluster
     Render(RenderArgs),
+    /// Show how the controllers of a running dev are
+    Status(StatusArgs),
+    /// Show an object and all that descends from it
+    Tree(AskArgs),
+    /// Show the last sync of an object: why, what the hook was sent and answered, what was done
+    ExplainSync(AskArgs),
+    /// Show what the next sync of an object would change; exit 1 if anything
+    Diff(DiffArgs),
+    /// Sync an object now
+    Sync(AskArgs),
+    /// Stop a controller or a parent from being synced
+    Pause(PauseArgs),
+    /// Let a controller or a parent be synced again
+    Resume(PauseArgs),
+    /// List finalizers of controllers that no longer exist
+    Finalizers(FinalizersArgs),
+    /// Write a controller to start from
+    Init(InitArgs),
     /// Print the version
     Version,
 }
@@ -98,6 +119,9 @@ pub(crate) struct DevArgs {
     /// Where the API server listens [default: 127.0.0.1:6443, or the next free port]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) api: Option<SocketAddr>,
+    /// Where other commands reach it [default: 127.0.0.1:7070, or the next free port]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) console: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) embedded: EmbeddedArgs,
     #[command(flatten)]
@@ -116,8 +140,6 @@ pub(crate) struct LaterDevArgs {
     #[arg(long, hide = true, value_name = "LIST")]
     disable: Option<String>,
     #[arg(long, hide = true, value_name = "HOST:PORT")]
-    console: Option<String>,
-    #[arg(long, hide = true, value_name = "HOST:PORT")]
     gateway: Option<String>,
 }
 
@@ -129,7 +151,6 @@ impl LaterDevArgs {
             ("--prune", self.prune),
             ("--enable", self.enable.is_some()),
             ("--disable", self.disable.is_some()),
-            ("--console", self.console.is_some()),
             ("--gateway", self.gateway.is_some()),
         ];
         flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)

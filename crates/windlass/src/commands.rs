@@ -28,7 +28,7 @@ use crate::{
 /// A flag that has a meaning, but not yet.
 #[derive(Debug, Error)]
 #[error("{0} is not supported yet")]
-struct NotSupported(&'static str);
+pub(crate) struct NotSupported(pub(crate) &'static str);
 
 pub(crate) async fn dev(args: DevArgs) -> ExitCode {
     if let Some(flag) = args.later.given().or_else(|| args.embedded.later.given()) {
@@ -44,6 +44,7 @@ pub(crate) async fn dev(args: DevArgs) -> ExitCode {
         timeout: args.timeout,
         kubeconfig: args.kubeconfig,
         api: args.api,
+        console: args.console,
         out: Box::new(io::stdout()),
         worker: WorkerCommand::default(),
     };

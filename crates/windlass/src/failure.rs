@@ -14,6 +14,12 @@ pub(crate) fn print(error: &dyn Error, hint: Option<&str>, code: u8) -> ExitCode
     ExitCode::from(code)
 }
 
+/// Prints a line that is not part of the answer.
+pub(crate) fn note(line: &str) {
+    // Nobody can be told that standard error is closed.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 fn text(error: &dyn Error, hint: Option<&str>) -> String {
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();

@@ -10,6 +10,7 @@ mod args;
 mod commands;
 mod failure;
 mod logging;
+mod steer;
 mod views;
 
 fn main() -> ExitCode {
@@ -37,6 +38,15 @@ async fn run(command: Command) -> ExitCode {
         Command::Engine(args) => commands::engine(args).await,
         Command::Manifests(args) => commands::manifests(&args),
         Command::Render(args) => views::render(args).await,
+        Command::Status(args) => views::status(args).await,
+        Command::Tree(args) => views::tree(args).await,
+        Command::ExplainSync(args) => views::explain(args).await,
+        Command::Diff(args) => views::diff(args).await,
+        Command::Sync(args) => views::sync(args).await,
+        Command::Pause(args) => steer::pause(args, true).await,
+        Command::Resume(args) => steer::pause(args, false).await,
+        Command::Finalizers(args) => steer::finalizers(args).await,
+        Command::Init(args) => steer::init(&args),
         Command::Version => commands::version(),
     }
 }

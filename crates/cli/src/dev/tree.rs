@@ -36,7 +36,7 @@ pub(super) fn family<'a>(parent: &Object, objects: impl Iterator<Item = &'a Obje
 }
 
 /// Returns the state of an object in a word, for kinds that have one.
-fn state(object: &Value) -> Option<String> {
+pub(crate) fn state(object: &Value) -> Option<String> {
     if object.pointer("/metadata/deletionTimestamp").is_some() {
         return Some("Terminating".to_owned());
     }

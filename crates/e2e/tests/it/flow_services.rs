@@ -74,6 +74,7 @@ async fn once(manifests: &str, settings: Settings) -> (bool, String) {
 
 fn options(dir: &Path, page: Page, settings: Settings) -> DevOptions {
     DevOptions {
+        console: None,
         paths: vec![dir.to_owned()],
         hooks: None,
         watch: false,

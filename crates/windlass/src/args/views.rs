@@ -32,3 +32,105 @@ pub(crate) struct RenderArgs {
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     pub(crate) output: Output,
 }
+
+/// Which cluster is meant, and how answers are printed.
+#[derive(Args, Debug)]
+pub(crate) struct ReachArgs {
+    /// The kubeconfig [default: KUBECONFIG, that of the dev of this directory, ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The namespace of the object
+    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    pub(crate) namespace: String,
+    /// How the answer is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  windlass status -w")]
+pub(crate) struct StatusArgs {
+    /// Print it again whenever it changes
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// How it is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "KIND is a kind, plural or short name, in any case.
+
+Examples:
+  windlass tree uselesspod test1
+  windlass explain-sync uselesspod test1 -o json
+  windlass sync -n web uselesspods.example.com test1")]
+pub(crate) struct AskArgs {
+    /// The kind of the object
+    pub(crate) kind: String,
+    /// Its name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  windlass diff uselesspod test1
+  windlass diff -f examples/useless-pod/test1.yaml")]
+pub(crate) struct DiffArgs {
+    /// The kind of the object
+    #[arg(required_unless_present = "file", requires = "name", conflicts_with = "file")]
+    pub(crate) kind: Option<String>,
+    /// Its name
+    pub(crate) name: Option<String>,
+    /// File with the object as it is to be
+    #[arg(short = 'f', long = "filename", value_name = "PARENT")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  windlass pause useless-controller
+  windlass resume uselesspod test1")]
+pub(crate) struct PauseArgs {
+    /// The controller, or the kind and the name of a parent
+    #[arg(value_name = "CONTROLLER | KIND NAME", num_args = 1..=2, required = true)]
+    pub(crate) what: Vec<String>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  windlass finalizers --remove")]
+pub(crate) struct FinalizersArgs {
+    /// Take them off
+    #[arg(long)]
+    pub(crate) remove: bool,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+}
+
+/// The language of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    Jsonnet,
+    Js,
+    Python,
+    Http,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  windlass init web && windlass dev web --once")]
+pub(crate) struct InitArgs {
+    /// The directory to make, which also names the controller
+    pub(crate) name: PathBuf,
+    /// How the hook is written
+    #[arg(long, value_name = "LANGUAGE", default_value = "jsonnet")]
+    pub(crate) hook: Language,
+}

@@ -1,0 +1,61 @@
+//! Which cluster a command acts on: the one that is named, the `dev` of this directory, or the usual one.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use api::names;
+use k8s::{Activity, SystemClock};
+use kube::config::Kubeconfig;
+use runtime::{Client, ClientOptions, ConnectError};
+
+/// The directory of the files of a running `dev`.
+pub const DEV: &str = ".windlass";
+
+/// What was said about the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// The kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in it.
+    pub context: Option<String>,
+}
+
+impl Reach {
+    /// Connects, and says in a line where to.
+    pub async fn connect(&self) -> Result<(Client, String), ConnectError> {
+        let dev = Path::new(DEV).join("kubeconfig");
+        let usual = self.kubeconfig.is_none() && env::var_os("KUBECONFIG").is_none();
+        let file = match &self.kubeconfig {
+            None if usual && dev.is_file() => Some(dev),
+            file => file.clone(),
+        };
+        let place = place(file.as_deref(), self.context.as_deref());
+        let options = ClientOptions {
+            clock: Arc::new(SystemClock),
+            activity: Activity::default(),
+            agent: names::COMPONENT,
+            revisions: None,
+        };
+        Ok((Client::connect(file, self.context.clone(), options).await?, place))
+    }
+}
+
+/// Says which context of which file is used, and where its server is.
+fn place(file: Option<&Path>, context: Option<&str>) -> String {
+    let read = match file {
+        Some(file) => Kubeconfig::read_from(file),
+        None => Kubeconfig::read(),
+    };
+    let from = file.map_or_else(String::new, |file| format!(" of {}", file.display()));
+    // Without a file it is the cluster of this pod, or connecting says what is wrong.
+    let Ok(config) = read else { return "the cluster of this pod".to_owned() };
+    let context = context.or(config.current_context.as_deref()).unwrap_or_default().to_owned();
+    let named = config.contexts.iter().find(|each| each.name == context);
+    let cluster = named.and_then(|each| each.context.as_ref()).map(|each| each.cluster.as_str());
+    let cluster = config.clusters.iter().find(|each| Some(each.name.as_str()) == cluster);
+    let server = cluster.and_then(|each| each.cluster.as_ref()?.server.clone()).unwrap_or_default();
+    format!("context {context}{from}, server {server}")
+}

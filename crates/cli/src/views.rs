@@ -1,0 +1,6 @@
+//! What people see of controllers: tables, trees, explanations and differences.
+
+pub mod family;
+pub mod syncs;
+mod table;
+pub mod unified;
