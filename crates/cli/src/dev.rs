@@ -285,8 +285,17 @@ impl Dev {
             None => None,
         };
         let applied = Applied::new(client.clone());
-        let (_control, broken) = (control, BTreeSet::new());
-        Ok(Self { options, server, client, ledger, hooks, engine, _control, applied, broken })
+        Ok(Self {
+            options,
+            server,
+            client,
+            ledger,
+            hooks,
+            engine,
+            _control: control,
+            applied,
+            broken: BTreeSet::new(),
+        })
     }
 
     /// Applies what the files hold now.

@@ -243,7 +243,7 @@ impl Studio {
         let mut rendered = Vec::new();
         let mut parents = 0;
         for manifest in &controllers {
-            let controller = self.controller(manifest)?;
+            let controller = controller(manifest)?;
             for parent in others.iter().filter(|manifest| !is_definition(&manifest.gvk)) {
                 if let Some(children) = self.family(&controller, parent).await? {
                     rendered.extend(children);
@@ -256,11 +256,6 @@ impl Studio {
             return Err(RenderError::NoParent(names.join(", ")));
         }
         Ok(rendered)
-    }
-
-    fn controller(&self, manifest: &Manifest) -> Result<Controller, RenderError> {
-        let failed = |source| RenderError::Controller { name: manifest.key.name.clone(), source };
-        engine::check(&Arc::new(object(manifest, &manifest.value)?)).map_err(failed)
     }
 
     /// Returns the children of a manifest's object, nothing if it is no parent of the controller.
@@ -398,6 +393,11 @@ impl Studio {
         }
         others
     }
+}
+
+fn controller(manifest: &Manifest) -> Result<Controller, RenderError> {
+    let failed = |source| RenderError::Controller { name: manifest.key.name.clone(), source };
+    engine::check(&Arc::new(object(manifest, &manifest.value)?)).map_err(failed)
 }
 
 /// Loads the programs of a directory; one that is broken is told about when it is called.

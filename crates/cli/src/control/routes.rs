@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Query, Request, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -28,7 +28,7 @@ pub(super) fn routes(engine: Engine, token: &str) -> Router {
 }
 
 async fn check(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     if given.is_some_and(|given| is_equal(given, token.as_bytes())) {
         return next.run(request).await;
     }

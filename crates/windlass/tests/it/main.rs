@@ -11,3 +11,4 @@ mod process;
 mod readme;
 mod render;
 mod server;
+mod views;
