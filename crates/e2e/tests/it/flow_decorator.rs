@@ -150,7 +150,7 @@ async fn acceptance_20_a_decorator_may_only_finalize(world: &World) {
 }
 story!(acceptance_20_a_decorator_may_only_finalize);
 
-/// Breaks when attachments are dealt with as the target is once its finalizer is off.
+/// Breaks when `sync` keeps the finalizer though the hook has finalized.
 async fn acceptance_20_a_target_that_goes_takes_its_attachments_along(world: &World) {
     world.hook.answer(attach_one);
     world.decorate("c", &decorator(world, &["sync", "finalize"])).await;

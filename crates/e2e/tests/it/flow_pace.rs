@@ -24,10 +24,11 @@ fn gaps(world: &World, from: usize) -> Vec<f64> {
     times.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs_f64()).collect()
 }
 
-/// Tells whether gaps grow from milliseconds to about half a second, which is when stories stop waiting.
+/// Tells whether gaps grow from milliseconds to half a second and more, which is when stories stop waiting.
 fn grow(gaps: &[f64]) -> bool {
     let (Some(first), Some(last)) = (gaps.first(), gaps.last()) else { return false };
-    (6..=9).contains(&gaps.len()) && *first < 0.3 && (0.6..2.0).contains(last)
+    // A real server is quiet only a second after the last call, in which others may come.
+    (6..=13).contains(&gaps.len()) && *first < 0.4 && (0.6..12.0).contains(last)
 }
 
 /// Breaks when `add_failed` does not count failures.
@@ -172,7 +173,7 @@ async fn a_status_may_be_ignored(world: &World) {
 }
 story!(a_status_may_be_ignored);
 
-/// Breaks when a time is compared with another number of the same value as text.
+/// Numbers of one value, however a hook writes them, are no reason to write.
 async fn one_is_equal_to_one_point_zero(world: &World) {
     let things = world.things().await;
     let calls = AtomicUsize::new(0);
@@ -191,22 +192,25 @@ async fn one_is_equal_to_one_point_zero(world: &World) {
     spec["parentResource"]["labelSelector"] = json!({"matchLabels": {"is": "parent"}});
     spec["childResources"][0]["apiVersion"] = json!(things.gvk.api_version());
     spec["childResources"][0]["resource"] = json!("things");
-    spec["resyncPeriodSeconds"] = json!(1);
+    // Less often than a real server must be quiet for.
+    spec["resyncPeriodSeconds"] = json!(3);
     world.control("c", &spec).await;
     let mut parent = thing("a", "1");
     parent["metadata"]["labels"] = json!({"is": "parent"});
     world.create(&things, parent).await;
     world.settle().await;
     let there = (world.get(&things, "a").await, world.get(&things, "made").await);
+    let requests = world.engine_requests();
     for _ in 0..3 {
-        world.pass(Duration::from_secs(1)).await;
+        world.pass(Duration::from_secs(3)).await;
     }
     assert!(4 <= world.hook.calls());
+    assert_eq!(world.engine_requests(), requests, "nothing was asked for");
     assert_eq!((world.get(&things, "a").await, world.get(&things, "made").await), there);
 }
 story!(one_is_equal_to_one_point_zero);
 
-/// Breaks when a status that is as it was is written, or a child is read, on every sync.
+/// Breaks when `observe` reads the parent on every sync.
 async fn acceptance_28_idle_parents_cost_no_requests(world: &World) {
     let things = world.things().await;
     world.hook.answer(one_child);
@@ -247,7 +251,10 @@ async fn acceptance_30_a_parent_made_again_gets_its_children(world: &World) {
     let child = loop {
         match world.client.get(&configmaps(), &key).await {
             Ok(child) if !child.meta().is_deleting() => break child.to_value(),
-            _ if world.server == Server::Embedded => world.settle().await,
+            _ if world.server == Server::Embedded => {
+                world.settle().await;
+                assert!(value_of(world, "a-child").await == "2", "it waits for a gap to end");
+            }
             _ => tokio::task::yield_now().await,
         }
         let waited = clock.now().duration_since(before).as_secs_f64();

@@ -71,7 +71,7 @@ fn lasting(object: &Value) -> Value {
     object
 }
 
-/// Breaks when `desired::check` leaves the generated label off children, or `means_same` compares texts.
+/// Breaks when `mark` labels nothing.
 async fn acceptance_29_what_metacontroller_made_is_taken_over(world: &World) {
     let things = world.things().await;
     let made = recreate(world, &things).await;
