@@ -67,6 +67,12 @@ pub(crate) fn validate(
         None if part == Part::Main => {
             errors.extend(rules::validate(&registered.resource.gvk, value, old));
         }
+        None if part == Part::Status => {
+            let old = old.into_iter();
+            errors.extend(
+                old.flat_map(|old| rules::validate_status(&registered.resource.gvk, value, old)),
+            );
+        }
         None => {}
     }
     if registered.is_custom() {
@@ -83,9 +89,14 @@ pub(crate) fn validate(
 }
 
 /// Returns what the writer of an object is told although nothing is wrong with it.
-pub(crate) fn warnings(registered: &Registered, part: Part, value: &Value) -> Vec<String> {
+pub(crate) fn warnings(
+    registered: &Registered,
+    part: Part,
+    value: &Value,
+    old: Option<&Value>,
+) -> Vec<String> {
     match (part, registered.is_custom()) {
-        (Part::Main, false) => rules::warnings(&registered.resource.gvk, value),
+        (Part::Main, false) => rules::warnings(&registered.resource.gvk, value, old),
         (Part::Main, true) => metadata::warnings(registered, value),
         _ => vec![],
     }

@@ -34,6 +34,20 @@ pub(crate) fn subdomain(text: &str) -> Vec<String> {
     too_long(text, 253).into_iter().chain(wrong(!good, SUBDOMAIN)).collect()
 }
 
+/// Returns why a text is no DNS-1123 subdomain whose labels may start with and hold underscores.
+pub(crate) fn subdomain_with_underscores(text: &str) -> Vec<String> {
+    const UNDERSCORES: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
+        characters, '_', '-' or '.', and must start and end with an alphanumeric character (e.g. \
+        'example.com', regex used for validation is \
+        '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
+    let is_good = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label);
+        !label.starts_with('_') && is_label(&label.replace('_', "-"))
+    };
+    let good = text.split('.').all(is_good);
+    too_long(text, 253).into_iter().chain(wrong(!good, UNDERSCORES)).collect()
+}
+
 /// Returns why a text is no DNS-1123 subdomain below any name.
 pub(crate) fn wildcard(text: &str) -> Vec<String> {
     const WILDCARD: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid \

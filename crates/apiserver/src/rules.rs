@@ -65,6 +65,19 @@ pub(crate) fn validate(
     errors.0
 }
 
+/// Returns what is wrong with turning the status of `old` into that of an object.
+pub(crate) fn validate_status(gvk: &GroupVersionKind, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Errors::default();
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Pod") => pod::status(new, old, &mut errors),
+        ("apps", "Deployment" | "DaemonSet" | "StatefulSet") => {
+            workload::status(new, old, &mut errors);
+        }
+        _ => {}
+    }
+    errors.0
+}
+
 fn access(kind: &str, new: &Value, old: Option<&Value>, errors: &mut Errors) {
     use access::Scope::{Cluster, Namespace};
     match kind {
@@ -109,6 +122,13 @@ impl Errors {
         }
     }
 
+    /// Checks a text, which may be empty, against a rule that returns what is wrong with it.
+    fn checked(&mut self, path: &FieldPath, text: &str, rule: fn(&str) -> Vec<String>) {
+        for why in rule(text) {
+            self.invalid(path, text, why);
+        }
+    }
+
     fn one_of(&mut self, path: &FieldPath, value: &str, supported: &[&str]) {
         if !supported.contains(&value) {
             self.push(FieldError::not_supported(path, value, supported));
@@ -150,6 +170,27 @@ fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
 
 fn entries<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
     value.get(name).and_then(Value::as_object).into_iter().flat_map(Map::iter)
+}
+
+/// Writes a value with the names its fields have in Go, as the reference shows values of its internal types.
+///
+/// It shows all fields of the type there, which no client knows; here are those that are given.
+fn go_shown(value: &Value) -> String {
+    fn renamed(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| (go_name(name), renamed(value))).collect()
+            }
+            Value::Array(items) => items.iter().map(renamed).collect(),
+            scalar => scalar.clone(),
+        }
+    }
+    renamed(value).to_string()
+}
+
+fn go_name(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
 
 /// Returns whether a field is given: there and not null.

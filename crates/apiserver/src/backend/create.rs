@@ -75,7 +75,7 @@ impl Backend {
             return Err(ApiError::invalid(registered, &name, &errors));
         }
         let key = ObjectKey::new(namespace, &name);
-        options.warn(admission::warnings(registered, Part::Main, &value));
+        options.warn(admission::warnings(registered, Part::Main, &value, None));
         if let Some(existing) = self.0.store.get(&registered.storage, &key) {
             let deleting = existing.meta().is_deleting();
             return Err(ApiError::already_exists(registered, &name, deleting));

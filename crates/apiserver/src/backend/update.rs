@@ -104,7 +104,7 @@ impl Backend {
         if !errors.is_empty() {
             return Err(ApiError::invalid(registered, name, &errors));
         }
-        options.warn(admission::warnings(registered, part, &value));
+        options.warn(admission::warnings(registered, part, &value, Some(&before)));
         if part == Part::Main {
             update::count_generation(registered, &before, &mut value);
         }

@@ -25,6 +25,11 @@ pub(super) fn pod(object: &mut Map<String, Value>) {
             });
         }
         pod_spec(spec);
+        // Templates keep what they say, pods do not: nothing takes less than no time to end.
+        let grace = spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64);
+        if grace.is_some_and(|seconds| seconds < 0) {
+            spec.insert("terminationGracePeriodSeconds".to_owned(), json!(1));
+        }
     });
 }
 

@@ -121,23 +121,23 @@ fn keys(object: &Value, name: &str, errors: &mut Errors) -> usize {
     let mut size = 0;
     for (key, value) in entries(object, name) {
         size += value.as_str().map_or(0, str::len);
-        let path = FieldPath::new(name).key(key);
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        if key.len() > 253 {
-            errors.invalid(&path, key.as_str(), "must be no more than 253 characters");
-        }
-        if key.is_empty() || !key.chars().all(allowed) {
-            errors.invalid(&path, key.as_str(), KEY);
-        } else if key == "." || key.starts_with("..") {
-            let detail = match key.as_str() {
-                "." => "must not be '.'",
-                ".." => "must not be '..'",
-                _ => "must not start with '..'",
-            };
-            errors.invalid(&path, key.as_str(), detail);
-        }
+        errors.checked(&FieldPath::new(name).key(key), key, key_syntax);
     }
     size
+}
+
+/// Returns why a text is no key of a config map or secret.
+pub(super) fn key_syntax(key: &str) -> Vec<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let too_long = (key.len() > 253).then(|| "must be no more than 253 characters".to_owned());
+    let wrong = match key {
+        "." => Some("must not be '.'"),
+        ".." => Some("must not be '..'"),
+        _ if key.is_empty() || !key.chars().all(allowed) => Some(KEY),
+        _ if key.starts_with("..") => Some("must not start with '..'"),
+        _ => None,
+    };
+    too_long.into_iter().chain(wrong.map(ToOwned::to_owned)).collect()
 }
 
 /// Refuses changes of what was declared immutable.

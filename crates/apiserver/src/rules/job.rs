@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     field::{FieldError, FieldPath},
-    rules::{Errors, given, list, number, pod, text},
+    rules::{Errors, given, go_shown, list, number, pod, text},
 };
 
 /// How many pods with indexes may run at once.
@@ -17,8 +17,16 @@ const MOST_AT_ONCE: i64 = 100_000;
 const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
 
 pub(super) fn job(path: &FieldPath, new: &Value, old: Option<&Value>, errors: &mut Errors) {
-    let spec = &new["spec"];
     generated_selector(path, new, errors);
+    job_spec(path, &new["spec"], errors);
+    if let Some(old) = old {
+        // The reference looks at the whole spec again when it is updated, and says everything twice.
+        job_spec(path, &new["spec"], errors);
+        update(path, new, old, errors);
+    }
+}
+
+fn job_spec(path: &FieldPath, spec: &Value, errors: &mut Errors) {
     counts(path, spec, errors);
     failure_policy(&path.child("podFailurePolicy"), spec, errors);
     success_policy(&path.child("successPolicy"), spec, errors);
@@ -34,20 +42,28 @@ pub(super) fn job(path: &FieldPath, new: &Value, old: Option<&Value>, errors: &m
         let detail = "only \"Never\" is supported when podFailurePolicy is specified";
         errors.invalid(&restart, policy, detail);
     }
-    if let Some(old) = old {
-        update(path, new, old, errors);
-    }
 }
 
 /// A selector that nobody vouches for must be the one that finds only the Job's own pods.
 fn generated_selector(path: &FieldPath, new: &Value, errors: &mut Errors) {
     let spec = &new["spec"];
+    let labels = path.child("template").child("metadata").child("labels");
     let path = path.child("selector");
     let Some(selector) = given(spec, "selector") else { return errors.required(&path) };
     if spec.get("manualSelector") == Some(&json!(true)) {
         return;
     }
-    let uid = text(new, "/metadata/uid");
+    let (uid, name) = (text(new, "/metadata/uid"), text(new, "/metadata/name"));
+    for prefix in ["", "batch.kubernetes.io/"] {
+        for (label, value) in [("controller-uid", uid), ("job-name", name)] {
+            let label = format!("{prefix}{label}");
+            let given = spec.pointer("/template/metadata/labels").and_then(|it| it.get(&label));
+            if given.is_none_or(|given| given != value) {
+                let detail = format!("must be '{value}'");
+                errors.push(FieldError::required(labels.key(&label), detail));
+            }
+        }
+    }
     let generated = json!({"matchLabels": {CONTROLLER_UID: uid}});
     let is_old = selector["matchLabels"]["controller-uid"] == uid;
     if *selector != generated && !is_old {
@@ -182,21 +198,63 @@ fn success_policy(path: &FieldPath, spec: &Value, errors: &mut Errors) {
         let detail = "requires indexed completion mode";
         return errors.push(FieldError::shown_invalid(path, &shown, detail));
     }
+    const LISTED: &str = "indexes in the specified succeededIndexes field";
     let completions = number(spec, "/completions");
     for (index, rule) in list(policy, "/rules").iter().enumerate() {
         let path = path.child("rules").index(index);
-        let (count, indexes) = (given(rule, "succeededCount"), given(rule, "succeededIndexes"));
-        if count.is_none() && indexes.is_none() {
+        let (count, written) = (given(rule, "succeededCount"), given(rule, "succeededIndexes"));
+        if count.is_none() && written.is_none() {
             let detail = "at least one of succeededCount or succeededIndexes must be specified";
             errors.push(FieldError::required(&path, detail));
         }
-        if let Some(count) = count.and_then(Value::as_i64).filter(|it| completions < *it) {
-            let detail = format!(
-                "must be less than or equal to {completions} (the number of specified completions)"
-            );
+        let (most, what) =
+            match written.and_then(Value::as_str).map(|it| (it, indexes(it, completions))) {
+                None => (completions, "specified completions"),
+                Some((_, Ok(count))) => (count, LISTED),
+                Some((written, Err(why))) => {
+                    let detail = format!("error parsing succeededIndexes: {why}");
+                    errors.invalid(&path.child("succeededIndexes"), written, detail);
+                    (0, LISTED)
+                }
+            };
+        if let Some(count) = count.and_then(Value::as_i64).filter(|it| most < *it) {
+            let detail = format!("must be less than or equal to {most} (the number of {what})");
             errors.invalid(&path.child("succeededCount"), count, detail);
         }
     }
+}
+
+/// Returns how many indexes a text such as `0,2-4` lists, which all must be below `completions`, or why it lists
+/// none.
+fn indexes(text: &str, completions: i64) -> Result<i64, String> {
+    let mut count = 0;
+    let mut previous: Option<i64> = None;
+    for fragment in text.split(',').filter(|_| !text.is_empty()) {
+        let parts: Vec<_> = fragment.split('-').collect();
+        if 2 < parts.len() {
+            return Err(format!(
+                "the fragment \"{fragment}\" violates the requirement that an index interval can have at \
+                 most two parts separated by '-'"
+            ));
+        }
+        let mut first = None;
+        for part in parts {
+            let index: i64 = part
+                .parse()
+                .map_err(|_| format!("cannot convert string to integer for index: \"{part}\""))?;
+            if completions <= index {
+                return Err(format!("too large index: \"{part}\""));
+            }
+            if let Some(previous) = previous.filter(|previous| index <= *previous) {
+                return Err(format!(
+                    "non-increasing order, previous: {previous}, current: {index}"
+                ));
+            }
+            count += first.map_or(1, |first| index - first);
+            (first, previous) = (Some(index), Some(index));
+        }
+    }
+    Ok(count)
 }
 
 fn replacement(path: &FieldPath, spec: &Value, errors: &mut Errors) {
@@ -220,23 +278,28 @@ fn labels(path: &FieldPath, spec: &Value, errors: &mut Errors) {
 
 fn update(path: &FieldPath, new: &Value, old: &Value, errors: &mut Errors) {
     let (spec, before) = (&new["spec"], &old["spec"]);
-    let mut immutable =
-        |name: &str| errors.immutable(&path.child(name), spec.get(name), before.get(name));
-    immutable("selector");
-    for name in
-        ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
-    {
-        immutable(name);
-    }
     completions(path, spec, before, errors);
-    let is_loose = before["suspend"] == json!(true);
-    let (after, before) = (&spec["template"], &before["template"]);
-    let path = path.child("template");
-    if is_loose {
-        let (after, before) = (scheduled_alike(after), scheduled_alike(before));
-        errors.immutable(&path.child("spec"), Some(&after), Some(&before));
+    errors.immutable(&path.child("selector"), spec.get("selector"), before.get("selector"));
+    template(&path.child("template"), (spec, before), &old["status"], errors);
+    for name in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"] {
+        errors.immutable(&path.child(name), spec.get(name), before.get(name));
+    }
+    let policy = spec.get("successPolicy");
+    errors.immutable(&path.child("successPolicy"), policy, before.get("successPolicy"));
+}
+
+/// What the pods look like may change only where they run, and only while a Job waits for its first start.
+fn template(path: &FieldPath, specs: (&Value, &Value), status: &Value, errors: &mut Errors) {
+    let (new, old) = (&specs.0["template"], &specs.1["template"]);
+    let is_loose = specs.1["suspend"] == true && given(status, "startTime").is_none();
+    let (path, is_same, shown) = if is_loose {
+        let is_same = scheduled_alike(new) == scheduled_alike(old);
+        (path.child("spec"), is_same, &new["spec"])
     } else {
-        errors.immutable(&path, Some(after), Some(before));
+        (path.clone(), new == old, new)
+    };
+    if !is_same {
+        errors.push(FieldError::shown_invalid(path, &go_shown(shown), "field is immutable"));
     }
 }
 

@@ -54,7 +54,7 @@ fn good_objects_pass() {
     assert_eq!(wrong("v1", "Service", service), Vec::<String>::new());
     let pod = json!({"spec": {"volumes": [{"name": "v"}], "containers": [container(json!({
         "volumeMounts": [{"name": "v", "mountPath": "/v"}], "ports": [{"containerPort": 80, "name": "web"}],
-        "env": [{"name": "A", "value": "b"}], "livenessProbe": {"exec": {}}}))]}});
+        "env": [{"name": "A", "value": "b"}], "livenessProbe": {"exec": {"command": ["ok"]}}}))]}});
     assert_eq!(wrong("v1", "Pod", pod), Vec::<String>::new());
     assert_eq!(wrong("a.b/v1", "C", json!({"spec": 1})), Vec::<String>::new());
 }
@@ -153,7 +153,7 @@ fn containers_are_checked() {
             ),
         ),
         (
-            json!({"livenessProbe": {"exec": {}, "httpGet": {"port": 1}}}),
+            json!({"livenessProbe": {"exec": {"command": ["ok"]}, "httpGet": {"port": 1}}}),
             Some(
                 "spec.containers[0].livenessProbe.httpGet: Forbidden: may not specify more than 1 handler type",
             ),
@@ -352,8 +352,10 @@ fn workload(kind: &str, more: Value) -> Vec<String> {
     let template = json!({"restartPolicy": "Never", "containers": [container(json!({}))]});
     if kind == "Job" {
         object["metadata"]["uid"] = json!("u");
-        let labels = json!({"batch.kubernetes.io/controller-uid": "u"});
-        object["spec"]["selector"] = json!({"matchLabels": labels});
+        let labels = json!({"batch.kubernetes.io/controller-uid": "u",
+            "batch.kubernetes.io/job-name": "d", "controller-uid": "u", "job-name": "d"});
+        object["spec"]["selector"] = json!({"matchLabels": {
+            "batch.kubernetes.io/controller-uid": "u"}});
         object["spec"]["template"] = json!({"metadata": {"labels": labels}, "spec": template});
         return wrong("batch/v1", kind, object);
     }
@@ -415,7 +417,8 @@ fn policies_of_workloads_are_checked() {
 
 #[test]
 fn claims_are_volumes_of_their_set() {
-    let claim = json!({"metadata": {"name": "data"}, "spec": {}});
+    let claim = json!({"metadata": {"name": "data"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
     let mount = json!({"volumeMounts": [{"name": "data", "mountPath": "/data"}]});
     let template = json!({"metadata": {"labels": {"a": "b"}},
         "spec": {"containers": [container(mount)]}});

@@ -160,8 +160,14 @@ fn is_root(path: &str) -> bool {
 }
 
 pub(super) fn claim(new: &Value, old: Option<&Value>, errors: &mut Errors) {
-    let path = FieldPath::new("spec");
-    let spec = &new["spec"];
+    claim_spec(&FieldPath::new("spec"), &new["spec"], errors);
+    if let Some(old) = old {
+        claim_update(new, old, errors);
+    }
+}
+
+/// Checks what is claimed, wherever it stands.
+pub(super) fn claim_spec(path: &FieldPath, spec: &Value, errors: &mut Errors) {
     if list(spec, "/accessModes").is_empty() {
         let why = "at least 1 access mode is required";
         errors.push(FieldError::required(path.child("accessModes"), why));
@@ -169,21 +175,18 @@ pub(super) fn claim(new: &Value, old: Option<&Value>, errors: &mut Errors) {
     if let Some(selector) = given(spec, "selector") {
         label_selector(&path.child("selector"), selector, errors);
     }
-    access_modes(&path, spec, errors);
+    access_modes(path, spec, errors);
     let storage = path.child("resources").key("storage");
     match text(spec, "/resources/requests/storage") {
         "" => errors.required(&storage),
         size => positive(&storage, size, errors),
     }
-    class_and_mode(&path, spec, errors);
+    class_and_mode(path, spec, errors);
     let class = text(spec, "/volumeAttributesClassName");
     if !class.is_empty() {
         errors.name(&path.child("volumeAttributesClassName"), class, dns::subdomain);
     }
-    origins(&path, spec, errors);
-    if let Some(old) = old {
-        claim_update(new, old, errors);
-    }
+    origins(path, spec, errors);
 }
 
 /// Checks what a claim is to be filled from.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     dns,
     field::{FieldError, FieldPath},
-    rules::{Errors, given, list, number, pod, text},
+    rules::{Errors, given, list, number, pod, selector::label_selector, text, volume},
 };
 
 pub(super) fn deployment(path: &FieldPath, new: &Value, old: Option<&Value>, errors: &mut Errors) {
@@ -75,6 +75,10 @@ pub(super) fn stateful_set(
         errors.name(&path.child("serviceName"), service, dns::label);
     }
     selector_and_template(path, &with_claims(spec), "statefulset", errors);
+    for (index, claim) in list(spec, "/volumeClaimTemplates").iter().enumerate() {
+        let path = path.child("volumeClaimTemplates").index(index).child("spec");
+        volume::claim_spec(&path, &claim["spec"], errors);
+    }
     always_restarts(path, spec, "StatefulSet", errors);
     let Some(old) = old else { return };
     let frozen = |object: &Value| {
@@ -99,6 +103,15 @@ pub(super) fn stateful_set(
                       'template', 'updateStrategy', 'revisionHistoryLimit', \
                       'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
         errors.push(FieldError::forbidden(path, detail));
+    }
+}
+
+/// A count of collisions never falls: the names that it is part of are taken.
+pub(super) fn status(new: &Value, old: &Value, errors: &mut Errors) {
+    let count = |object: &Value| object.pointer("/status/collisionCount").and_then(Value::as_i64);
+    if count(new) < count(old) {
+        let path = FieldPath::new("status").child("collisionCount");
+        errors.invalid(&path, count(new).unwrap_or_default(), "cannot be decremented");
     }
 }
 
@@ -140,19 +153,26 @@ fn selector_and_template(path: &FieldPath, spec: &Value, kind: &str, errors: &mu
             }
             None
         }
-        Some(selector) => match Selector::from_label_selector(selector) {
-            Err(_) => {
-                errors.invalid(&selector_path, selector.clone(), "invalid label selector");
-                return;
-            }
-            Ok(parsed) => {
-                if parsed.is_empty() {
-                    let detail = format!("empty selector is invalid for {kind}");
-                    errors.invalid(&selector_path, selector.clone(), detail);
+        Some(selector) => {
+            label_selector(&selector_path, selector, errors);
+            match (Selector::from_label_selector(selector), kind) {
+                (Err(_), "daemonset") => {
+                    return pod::template(&path.child("template"), spec.get("template"), errors);
                 }
-                Some(parsed)
+                (Err(_), _) => {
+                    // What is wrong was said already; the reference ends with this when it cannot go on.
+                    let why = if kind == "statefulset" { "" } else { "invalid label selector" };
+                    return errors.invalid(&selector_path, selector.clone(), why);
+                }
+                (Ok(parsed), _) => {
+                    if parsed.is_empty() {
+                        let detail = format!("empty selector is invalid for {kind}");
+                        errors.invalid(&selector_path, selector.clone(), detail);
+                    }
+                    Some(parsed)
+                }
             }
-        },
+        }
     };
     let template = path.child("template");
     let labels = spec.pointer("/template/metadata/labels").cloned().unwrap_or_default();
@@ -161,6 +181,10 @@ fn selector_and_template(path: &FieldPath, spec: &Value, kind: &str, errors: &mu
     if !parsed.is_some_and(|selector| selector.matches(&texts)) {
         let path = template.child("metadata").child("labels");
         errors.invalid(&path, labels, "`selector` does not match template `labels`");
+    }
+    if kind == "statefulset" {
+        // The reference looks at these labels twice and tells twice what it found.
+        pod::template_labels(&template, spec.get("template"), errors);
     }
     pod::template(&template, spec.get("template"), errors);
 }

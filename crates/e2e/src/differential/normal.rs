@@ -73,8 +73,8 @@ impl Seen {
         }
         if let Some(Value::Array(cells)) = fields.get_mut("cells") {
             cells.iter_mut().for_each(ages);
-            for (index, cell) in cells.iter_mut().enumerate() {
-                if controlled.contains(&format!("/cells/{index}")) {
+            for pointer in controlled.iter().filter_map(|it| it.strip_prefix("/cells/")) {
+                if let Some(cell) = pointer.parse().ok().and_then(|at: usize| cells.get_mut(at)) {
                     *cell = json!("(controlled)");
                 }
             }
@@ -202,6 +202,9 @@ fn sorted(text: &str) -> String {
             Some(Value::String(quoted)) if quoted.starts_with(['{', '[']) => {
                 sorted_text.push_str(&Value::from(sorted(&quoted)).to_string());
             }
+            Some(Value::Object(fields)) if is_internal(&fields) => {
+                sorted_text.push_str(&given_only(Value::Object(fields)).to_string());
+            }
             Some(value @ (Value::Object(_) | Value::Array(_))) => {
                 sorted_text.push_str(&value.to_string());
             }
@@ -211,6 +214,36 @@ fn sorted(text: &str) -> String {
     }
     sorted_text.push_str(rest);
     sorted_text
+}
+
+/// Returns whether these are the fields of an internal type that pods are made of, with their names in Go.
+fn is_internal(fields: &Map<String, Value>) -> bool {
+    let (template, pod, container, seccomp) =
+        ("Spec", "Containers", "AllowPrivilegeEscalation", "LocalhostProfile");
+    [template, pod, container, seccomp].iter().any(|name| fields.contains_key(*name))
+}
+
+/// Leaves what a value of an internal type says, in the names that clients know but for their case.
+///
+/// The reference shows all fields of such types, among them those that no client can set and that other
+/// releases do not have.
+fn given_only(value: Value) -> Value {
+    let is_given = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(true) | Value::Number(_) => true,
+    };
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name.to_lowercase(), given_only(value)))
+            .filter(|(_, value)| is_given(value))
+            .collect(),
+        Value::Array(items) => items.into_iter().map(given_only).collect(),
+        scalar => scalar,
+    }
 }
 
 /// Replaces values that are allocated or secret, by the name of their field.
@@ -294,6 +327,10 @@ mod tests {
             (
                 r#"a: {"b":1,"a":[{"d":1,"c":2}]}: x [y]"#,
                 r#"a: {"a":[{"c":2,"d":1}],"b":1}: x [y]"#,
+            ),
+            (
+                r#"a: {"Containers":[{"Stdin":false,"Image":"i","Args":null}],"DNSPolicy":""}: x"#,
+                r#"a: {"containers":[{"image":"i"}]}: x"#,
             ),
             (r#"p: "{\"b\":1,\"a\":2}": no "{b" {"#, r#"p: "{\"a\":2,\"b\":1}": no "{b" {"#),
         ] {

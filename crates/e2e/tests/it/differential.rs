@@ -56,7 +56,10 @@ async fn real() {
     if let Ok(chosen) = env::var("WINDLASS_SCRIPT") {
         scripts.retain(|script| chosen.split(',').any(|name| name == script.name));
     }
-    let played = stream::iter(scripts.iter().enumerate()).map(|(index, script)| {
+    let chosen = env::var("WINDLASS_SCRIPT").ok();
+    let is_chosen = |name: &str| chosen.as_ref().is_none_or(|chosen| chosen == name);
+    let scripts = scripts.iter().enumerate().filter(|(_, script)| is_chosen(&script.name));
+    let played = stream::iter(scripts).map(|(index, script)| {
         let player = Player::new(&client, run(index), Quiet::Real);
         async move {
             let answers = player.play(script, &[]).await;
