@@ -23,12 +23,40 @@ pub struct HookRequest {
     pub headers: HeaderMap,
     /// How HTTPS is spoken, if not as the system does.
     pub tls: Option<Arc<HookTls>>,
+    /// Who is told of the steps on the way to the hook; transports without them tell nothing.
+    pub trace: Option<Arc<dyn HookTrace>>,
+}
+
+/// A step on the way to a hook that a new connection has to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connecting {
+    /// The host is looked up.
+    DnsStart,
+    /// The host's addresses are known.
+    DnsDone,
+    /// TLS is begun.
+    TlsHandshakeStart,
+    /// TLS is agreed on.
+    TlsHandshakeDone,
+}
+
+/// Takes notice of the steps on the way to a hook.
+pub trait HookTrace: fmt::Debug + Send + Sync {
+    /// Takes notice of a step, now. It must not block.
+    fn note(&self, step: Connecting);
 }
 
 impl HookRequest {
     /// Returns a call without credentials.
     pub fn new(url: &str, body: Bytes, timeout: Duration) -> Self {
-        Self { url: url.to_owned(), body, timeout, headers: HeaderMap::new(), tls: None }
+        Self {
+            url: url.to_owned(),
+            body,
+            timeout,
+            headers: HeaderMap::new(),
+            tls: None,
+            trace: None,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ mod report;
 pub mod revision;
 
 pub use hook::{
-    Hook, HookError, HookProgram, HookReply, HookRequest, HookTls, ProgramError, ProgramSource,
-    SharedHook,
+    Connecting, Hook, HookError, HookProgram, HookReply, HookRequest, HookTls, HookTrace,
+    ProgramError, ProgramSource, SharedHook,
 };
 pub use report::{Happening, NoReport, Outcome, Report, SharedReport};

@@ -11,14 +11,11 @@ use std::{
 
 use api::{Report, composite, decorator, definition, names};
 use apiserver::{ApiServer, Settings};
-use engine::{ApplyStrategy, Engine, EngineOptions, StrategyError};
+use engine::{Engine, EngineOptions, StrategyError, Workers};
 use hooks::{Router, Webhooks};
 use jsonnet::{Change, Routes, RuntimeOptions, WorkerCommand};
-use k8s::{
-    Activity, Revisions, Settle, SharedClock, SystemClock, Unsettled, in_one_line,
-    selector::Selector,
-};
-use runtime::{ApiError, Caches, Client, ClientOptions, Discovery, ManagedFields};
+use k8s::{Activity, Revisions, Settle, SharedClock, SystemClock, Unsettled, in_one_line};
+use runtime::{ApiError, Caches, Client, ClientOptions, Discovery};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::mpsc::UnboundedReceiver};
 
@@ -266,13 +263,9 @@ impl Dev {
         let engine = Engine::start(
             &client,
             EngineOptions {
-                hook: Arc::new(router),
                 report: Arc::clone(&ledger) as Arc<dyn Report>,
-                workers: WORKERS,
-                targets: Selector::default(),
-                managed_fields: ManagedFields::Dropped,
-                namespace: "default".to_owned(),
-                strategy: ApplyStrategy::Dynamic,
+                workers: Workers::Exactly(WORKERS),
+                ..EngineOptions::new(Arc::new(router))
             },
         );
         let engine = engine.await.map_err(DevError::Engine)?;

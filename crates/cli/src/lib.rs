@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod dev;
+pub mod engine;
 pub mod find;
 pub mod init;
 pub mod install;

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use api::{NoReport, composite, decorator, definition, names};
+use api::{composite, decorator, definition, names};
 use apiserver::{ApiServer, RequestRecord};
-use engine::{ApplyStrategy, Engine, EngineOptions};
+use engine::{ApplyStrategy, Engine, EngineOptions, Workers};
 use k8s::{
     Activity, Clock, ObjectKey, Resource, Settle, SharedClock, SystemClock, selector::Selector,
 };
@@ -359,13 +359,11 @@ async fn start(
     (managed_fields, strategy): (ManagedFields, ApplyStrategy),
 ) -> Engine {
     let options = EngineOptions {
-        hook: Arc::new(hook.clone()),
-        report: Arc::new(NoReport),
-        workers: 5,
+        workers: Workers::Exactly(5),
         targets: Selector::parse(&format!("story={story}")).unwrap(),
         managed_fields,
-        namespace: "default".to_owned(),
         strategy,
+        ..EngineOptions::new(Arc::new(hook.clone()))
     };
     Engine::start(client, options).await.unwrap()
 }

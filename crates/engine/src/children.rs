@@ -11,6 +11,7 @@ use crate::{
     context::{ChildType, Context},
     desired::{self, Desired, Problem, Types},
     error::{SyncError, call},
+    meter::Skip,
     plan::{Action, ObservedType, Plan, Settled, Trial, plan},
     record::Counts,
     selector::{ChildSelector, Ownership},
@@ -62,6 +63,9 @@ pub(crate) async fn manage(
 ) -> Result<(), SyncError> {
     for problem in problems {
         ctx.means.events.tell(parent, EventKind::Warning, problem.reason, &*problem.message);
+        if problem.is_failure() {
+            ctx.meter.skipped(Skip::Invalid);
+        }
     }
     let (actions, refused) = decide(ctx, parent, observed, desired).await;
     if !actions.is_empty() {
@@ -73,6 +77,7 @@ pub(crate) async fn manage(
     let mut failures: Vec<_> =
         failures.map(|problem| problem.message.clone()).chain(refused).collect();
     for (action, result) in actions.iter().zip(results) {
+        ctx.meter.wrote(&action.write.kind, result.is_ok());
         match result {
             Ok(written) => {
                 synced.done.push(done(&action.write));
@@ -117,6 +122,7 @@ async fn decide(
     actions.retain(|action| match memory.trials.get(&action.wish) {
         Some(Trial::Refused(cause)) if action.recreates.is_some() => {
             let Write { resource, key, .. } = &action.write;
+            ctx.meter.skipped(Skip::Inadmissible);
             refused.push(format!("keep the old {} {key}: {cause}", resource.gvk.kind));
             false
         }
@@ -151,7 +157,10 @@ async fn forgive(
 ) -> Result<bool, String> {
     match &write.kind {
         WriteKind::Create(_) if error.is_already_exists() => conflict(ctx, parent, write).await,
-        WriteKind::Create(_) if error.is_namespace_terminating() => Ok(false),
+        WriteKind::Create(_) if error.is_namespace_terminating() => {
+            ctx.meter.skipped(Skip::NamespaceTerminating);
+            Ok(false)
+        }
         WriteKind::Update(_) if error.is_not_found() => Ok(false),
         WriteKind::Update(_) | WriteKind::Delete { .. } if error.is_conflict() => Ok(true),
         kind => {
@@ -194,6 +203,7 @@ async fn conflict(ctx: &Context, parent: &Object, write: &Write) -> Result<bool,
     });
     let message = format!("{} {key} exists and has {owner}", resource.gvk.kind);
     ctx.means.events.tell(parent, EventKind::Warning, reasons::CHILD_CONFLICT, message);
+    ctx.meter.skipped(Skip::Conflict);
     ctx.conflict(resource, key, &parent.key());
     Ok(true)
 }

@@ -19,6 +19,7 @@ use crate::{
     controller::{ChildRule, Controller, ParentRule},
     customize::Customized,
     exchange::Exchanges,
+    meter::Meter,
     plan::{ObservedType, SettledChildren, Trial, Trials},
     queue::ParentQueue,
     recorder::{Notes, Recorder},
@@ -53,6 +54,8 @@ pub(crate) struct Context {
     pub(crate) adopters: Mutex<Adopters>,
     /// How hooks are called.
     pub(crate) exchanges: Arc<Exchanges>,
+    /// What counts.
+    pub(crate) meter: Arc<Meter>,
     /// For handlers of changes, which must not keep a stopped controller alive.
     pub(crate) myself: Weak<Context>,
 }
@@ -77,6 +80,8 @@ pub(crate) struct Means {
     pub(crate) hook: SharedHook,
     pub(crate) report: SharedReport,
     pub(crate) recorder: Recorder,
+    /// How often all parents are synced again if their controller does not say so more often.
+    pub(crate) flush: Duration,
 }
 
 /// What a controller remembers between syncs, all of it dropped with the parent or the child.
@@ -98,6 +103,8 @@ pub(crate) struct Memory {
     trials_until: HashMap<u64, Timestamp>,
     /// Children of undeclared types, which cannot be observed, by the parent's UID.
     undeclared: HashMap<String, BTreeSet<(Resource, ObjectKey)>>,
+    /// The parents whose rollout waits for a child.
+    rollouts: BTreeSet<ObjectKey>,
 }
 
 /// Own writes that the caches do not show yet, and how long to wait for them.
@@ -267,9 +274,23 @@ impl Context {
         verdict == Verdict::Send
     }
 
+    /// Notes whether the rollout of a parent waits for a child.
+    pub(crate) fn note_rollout(&self, parent: &ObjectKey, waits: bool) {
+        let mut memory = self.memory();
+        let is_news = if waits {
+            memory.rollouts.insert(parent.clone())
+        } else {
+            memory.rollouts.remove(parent)
+        };
+        if is_news {
+            self.meter.waiting(memory.rollouts.len());
+        }
+    }
+
     /// Drops what was remembered of a parent that is gone.
     pub(crate) fn forget(&self, parent: &Object) {
         let key = parent.key();
+        self.note_rollout(&key, false);
         let mut memory = self.memory();
         memory.expected.remove(&key);
         memory.waiting.remove(&key);

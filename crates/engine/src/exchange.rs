@@ -19,6 +19,7 @@ use crate::{
     error::SyncError,
     etag::Etags,
     hook::{Hooks, Lifetime, Webhook},
+    meter::Call,
 };
 
 /// What is needed to call the hooks of a controller, besides their URLs.
@@ -136,7 +137,12 @@ pub(crate) async fn exchange(
     let etag = kept.as_ref().map(|kept| (header::IF_NONE_MATCH, kept.etag.clone()));
     request.headers.extend(etag);
     let (sent, asked) = (request.body.clone(), now());
+    let call = ctx.meter.call(hook, &webhook.url);
+    request.trace = call.as_ref().map(Call::trace);
     let reply = ctx.means.hook.call(request).await;
+    if let Some(call) = call {
+        call.ended(&reply);
+    }
     let took = Duration::try_from(now().duration_since(asked)).unwrap_or_default();
     let answer = reply.as_ref().ok().map(|reply| (reply.status, &reply.body));
     ctx.notes.heard(&parent.key(), (hook, &sent), answer, took);

@@ -15,7 +15,7 @@ use k8s::{
 };
 use runtime::{Change, EventKind, ListError, Subscription};
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
@@ -25,6 +25,8 @@ use crate::{
     controller::{ChildRule, Controller, Form},
     error::{Remedy, SyncError},
     exchange::{AccessError, Exchanges},
+    meter::{Meter, queue_name},
+    options::Workers,
     program::{self, LoadError, Watched},
     queue::ParentQueue,
     record::{Counts, Ending, Source, SyncResult},
@@ -33,9 +35,6 @@ use crate::{
     sync::sync,
     types::{ParentType, Types},
 };
-
-/// How often all parents are synced again if the controller does not say so more often.
-const FLUSH: Duration = Duration::from_mins(30);
 
 /// How often credentials are read again.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -75,10 +74,11 @@ impl Instance {
         controller: Controller,
         types: Types,
         means: Means,
-        workers: usize,
+        workers: Workers,
     ) -> Result<Self, StartError> {
         let controller = Arc::new(controller);
-        let workers = controller.workers.unwrap_or(workers);
+        let workers = controller.workers.map_or(workers, Workers::Exactly);
+        let meter = Arc::new(Meter::new(&controller, means.client.metrics(), means.client.clock()));
         for (hook, webhook) in controller.hooks.all().filter(|(_, webhook)| webhook.odd_timeout) {
             let (controller, timeout) = (controller.name(), webhook.timeout);
             warn!(controller, hook, ?timeout, "the timeout is not positive, using the default");
@@ -113,6 +113,7 @@ impl Instance {
                 customized: Mutex::default(),
                 adopters: Mutex::default(),
                 exchanges: Arc::clone(&exchanges),
+                meter: Arc::clone(&meter),
                 myself: Weak::clone(myself),
             })
         };
@@ -132,8 +133,10 @@ impl Instance {
         if let Some(watched) = Watched::new(&controller.hooks, &means) {
             tasks.spawn(follow(watched, programs, Arc::clone(&contexts)));
         }
-        for _ in 0..workers {
-            tasks.spawn(work(queue.clone(), Arc::clone(&contexts)));
+        let crew = Arc::new(watch::Sender::new(workers.first()));
+        for number in 0..workers.most() {
+            let worker = Worker { number, workers, crew: Arc::clone(&crew) };
+            tasks.spawn(worker.work(queue.clone(), Arc::clone(&contexts)));
         }
         Ok(Self { controller, queue, contexts, types, tasks, _subscriptions: subscriptions })
     }
@@ -195,7 +198,9 @@ fn kind_of(controller: &Controller) -> Resource {
 fn queue(controller: &Controller, means: &Means) -> ParentQueue {
     let kind = &controller.object.gvk().kind;
     let (clock, activity) = (means.client.clock().clone(), means.client.activity().clone());
-    ParentQueue::new(&format!("sync for {kind} {}", controller.name()), clock, activity)
+    let queue =
+        ParentQueue::new(&format!("sync for {kind} {}", controller.name()), clock, activity);
+    queue.measured(means.client.metrics(), &queue_name(kind, controller.name()))
 }
 
 /// Reads the credentials of hooks again and again, if there are any: they may be renewed.
@@ -251,11 +256,29 @@ async fn follow(watched: Watched, mut programs: Vec<ProgramSource>, contexts: Ar
     }
 }
 
-/// Works off parents until the queue is closed.
-async fn work(queue: ParentQueue, contexts: Arc<[Arc<Context>]>) {
-    while let Some(item) = queue.next().await {
-        if let Some(ctx) = contexts.get(item.key().position) {
-            ctx.work_on(&item.key().key).await;
+/// One of those who work off the parents of a controller.
+struct Worker {
+    number: usize,
+    workers: Workers,
+    /// How many of them are at work.
+    crew: Arc<watch::Sender<usize>>,
+}
+
+impl Worker {
+    /// Waits until it is needed, then works until the queue is closed.
+    async fn work(self, queue: ParentQueue, contexts: Arc<[Arc<Context>]>) {
+        let mut crew = self.crew.subscribe();
+        let is_needed = crew.wait_for(|count| self.number < *count).await;
+        drop(is_needed.expect("the sender lives as long as its workers"));
+        while let Some(item) = queue.next().await {
+            let waited = item.waited();
+            self.crew.send_if_modified(|count| {
+                let before = std::mem::replace(count, self.workers.after(*count, waited));
+                before != *count
+            });
+            if let Some(ctx) = contexts.get(item.key().position) {
+                ctx.work_on(&item.key().key).await;
+            }
         }
     }
 }
@@ -467,6 +490,7 @@ impl Context {
         self.notes.begin(key, before);
         let result = sync(self, Arc::clone(&parent)).await;
         let took = Duration::try_from(clock.now().duration_since(before)).unwrap_or_default();
+        self.meter.synced(if result.is_ok() { "success" } else { "error" }, took);
         let ended = |result, error, counts| {
             let rollout = self.controller.rolls().then(|| rollout(&parent)).flatten();
             self.notes.end(key, Ending { took, result, error, counts, rollout });
@@ -522,7 +546,8 @@ impl Context {
 
     /// Syncs all parents again, for ever.
     async fn flush(self: Arc<Self>) {
-        let every = self.controller.resync.map_or(FLUSH, |resync| resync.min(FLUSH));
+        let flush = self.means.flush;
+        let every = self.controller.resync.map_or(flush, |resync| resync.min(flush));
         let client = &self.means.client;
         loop {
             let (clock, at) = (client.clock().as_ref(), self.moment(every));

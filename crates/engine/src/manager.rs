@@ -1,16 +1,14 @@
 //! Runs what the CompositeController and DecoratorController objects of an API server ask for.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use api::{
-    Happening, Outcome, SharedHook, SharedReport, composite, decorator, definition,
+    Happening, Outcome, SharedHook, composite, decorator, definition,
     names::{self, reasons},
 };
 use futures::future::join_all;
-use k8s::{Object, in_one_line, selector::Selector};
-use runtime::{
-    Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, ManagedFields, Queue,
-};
+use k8s::{Object, TimerKind, in_one_line, selector::Selector};
+use runtime::{Applier, Cache, Caches, Change, Client, Discovery, EventKind, Events, Queue};
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
@@ -22,32 +20,16 @@ use crate::{
     condition::{self, Verdict},
     context::{Context, Means},
     controller::{ControllerError, check},
+    finalizers::Finalizers,
     instance::{self, Instance},
+    meter,
+    options::{EngineOptions, Workers},
     queue::Place,
     recorder::Recorder,
     release::release,
-    strategy::{ApplyStrategy, StrategyError},
+    strategy::StrategyError,
     types::{self, TypesError},
 };
-
-/// How the engine works.
-#[derive(Clone)]
-pub struct EngineOptions {
-    /// How hooks are called.
-    pub hook: SharedHook,
-    /// Who is told what happens.
-    pub report: SharedReport,
-    /// How many parents of one controller are synced at once.
-    pub workers: usize,
-    /// The labels of the controller objects that are run; others are left alone.
-    pub targets: Selector,
-    /// Whether hooks see the managedFields of objects.
-    pub managed_fields: ManagedFields,
-    /// The engine's own namespace, where the versions of cluster-scoped parents are kept.
-    pub namespace: String,
-    /// How children are made what the hooks want.
-    pub strategy: ApplyStrategy,
-}
 
 /// The engine: starts, restarts and stops controllers as their objects come, change and go.
 ///
@@ -60,7 +42,9 @@ struct Shared {
     /// Those of each kind; a place is one of them with its position here.
     controllers: [Arc<Cache>; 2],
     means: Means,
-    workers: usize,
+    workers: Workers,
+    /// How often controllers that do not run are tried again.
+    discovery: Duration,
     targets: Selector,
     queue: Queue<Place>,
     running: Mutex<HashMap<Place, Instance>>,
@@ -68,6 +52,8 @@ struct Shared {
     releases: Mutex<JoinSet<()>>,
     /// What starts and stops controllers.
     task: Mutex<Option<JoinHandle<()>>>,
+    /// What is told of finalizers that nobody takes off.
+    _finalizers: Arc<Finalizers>,
 }
 
 /// How many controllers are started at once: one whose types are slow to list must not hold up the rest.
@@ -122,9 +108,8 @@ impl Engine {
     ///
     /// [`StrategyError`] if the API server cannot do what the strategy needs.
     pub async fn start(client: &Client, options: EngineOptions) -> Result<Self, StrategyError> {
-        let EngineOptions { hook, report, workers, targets, managed_fields, namespace, strategy } =
-            options;
-        let client = &client.clone().with_managed_fields(managed_fields);
+        let EngineOptions { hook, report, workers, targets, namespace, strategy, .. } = options;
+        let client = &client.clone().with_managed_fields(options.managed_fields);
         strategy.check(client, &namespace).await?;
         let caches = Caches::new(client.clone());
         let controllers =
@@ -134,23 +119,28 @@ impl Engine {
             caches: caches.clone(),
             client: client.clone(),
             applier: Applier::new(client.clone()),
-            discovery: Discovery::new(client.clone()),
-            events: Events::start(client, names::COMPONENT),
+            discovery: Discovery::new(client.clone()).refreshed_every(options.discovery),
+            events: Events::start(client, names::COMPONENT, options.events),
             hook,
             report,
             recorder: Recorder::new(),
+            flush: options.flush,
         };
         let (clock, activity) = (client.clock().clone(), client.activity().clone());
+        let finalizers = Arc::new(Finalizers::new(controllers.clone(), caches.clone()));
+        client.metrics().follow(&finalizers);
         let engine = Self(Arc::new(Shared {
             caches,
             controllers,
             means,
-            workers: workers.max(1),
+            workers,
+            discovery: options.discovery,
             targets,
             queue: Queue::new("start of", clock, activity),
             running: Mutex::default(),
             releases: Mutex::default(),
             task: Mutex::default(),
+            _finalizers: finalizers,
         }));
         let task = tokio::spawn(Arc::clone(&engine.0).run());
         *engine.0.task.try_lock().expect("nobody else has the engine yet") = Some(task);
@@ -220,15 +210,40 @@ impl Shared {
             }
         });
         self.look_at_all();
-        join_all((0..STARTERS).map(|_| self.work())).await;
+        tokio::select! {
+            _ = join_all((0..STARTERS).map(|_| self.work())) => {}
+            () = self.look_again() => {}
+        }
+    }
+
+    /// Tries controllers again that do not run, for ever: not every resource that appears is one of a
+    /// CustomResourceDefinition that could be watched.
+    async fn look_again(&self) {
+        let client = &self.means.client;
+        let every = self.discovery.max(Duration::from_secs(1));
+        loop {
+            let (clock, at) = (client.clock(), client.clock().now() + every);
+            let due =
+                client.activity().sleep_until(clock.as_ref(), at, TimerKind::Periodic, "discovery");
+            let token = due.await;
+            let running = self.running.lock().await;
+            for place in self.places().filter(|place| !running.contains_key(place)) {
+                self.queue.add(place);
+            }
+            drop(token);
+        }
     }
 
     fn look_at_all(&self) {
-        for (position, cache) in self.controllers.iter().enumerate() {
-            for controller in cache.all() {
-                self.queue.add(Place { position, key: controller.key() });
-            }
-        }
+        self.places().for_each(|place| self.queue.add(place));
+    }
+
+    /// Returns where all controllers are, whether they are wanted or not.
+    fn places(&self) -> impl Iterator<Item = Place> {
+        self.controllers.iter().enumerate().flat_map(|(position, cache)| {
+            let all = cache.all().into_iter();
+            all.map(move |controller| Place { position, key: controller.key() })
+        })
     }
 
     async fn work(&self) {
@@ -296,6 +311,8 @@ impl Shared {
         self.tell(object, reasons::STOPPED, "Stopped controller");
         info!(controller = %place, "stopped");
         if for_good {
+            let (kind, name) = (&object.gvk().kind, &object.meta().name);
+            meter::forget(self.means.client.metrics(), kind, name);
             self.report(object, Outcome::Gone);
         }
     }
@@ -346,8 +363,10 @@ impl Shared {
 /// Tells whether a change of a controller is more than what is noted in it.
 fn is_asked_anew(change: &Change) -> bool {
     let Some((old, new)) = change.old.as_ref().zip(change.new.as_ref()) else { return true };
-    let (old, new) = (old.meta(), new.meta());
-    old.uid != new.uid || old.generation != new.generation || old.labels != new.labels
+    let (old_meta, new_meta) = (old.meta(), new.meta());
+    old_meta.uid != new_meta.uid
+        || old_meta.generation != new_meta.generation
+        || old_meta.labels != new_meta.labels
 }
 
 /// Tells whether two versions of a controller object ask for the same.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s::{Activity, ObjectKey, SharedClock, TimerKind, Timestamp};
-use runtime::{Item, Queue};
+use runtime::{Item, Metrics, Queue};
 
 /// Where an object is: which of several types it has, and its key there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,11 @@ impl ParentQueue {
     /// Returns the queue of a controller for the first of its types.
     pub(crate) fn new(name: &str, clock: SharedClock, activity: Activity) -> Self {
         Self { queue: Queue::new(name, clock, activity), position: 0 }
+    }
+
+    /// Counts from now on what goes through the queue, under a name of its own.
+    pub(crate) fn measured(self, metrics: &Metrics, name: &str) -> Self {
+        Self { queue: self.queue.measured(metrics, name), ..self }
     }
 
     /// Returns the same queue for another type.

@@ -50,6 +50,7 @@ pub(crate) async fn answer(
         answers.push(answer);
     }
     let progress = advance(ctx, parent, &mut versions, observed).await;
+    ctx.note_rollout(&parent.key(), matches!(progress, Progress::Waiting(_)));
     write(ctx, parent, &versions).await?;
     let resync_after = answers.iter().filter_map(|answer| answer.resync_after).min();
     let finalized = answers.iter().all(|answer| answer.finalized);

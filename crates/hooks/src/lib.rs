@@ -4,6 +4,7 @@
 
 mod router;
 mod tls;
+mod trace;
 mod webhook;
 
 pub use router::Router;

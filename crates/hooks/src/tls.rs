@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use api::HookTls;
+use api::{Connecting, HookTls};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, builderstates::WantsSchemes};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -21,10 +21,13 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
+use crate::trace::{Resolver, Step};
+
 /// How many ways of speaking HTTPS are kept at most; certificates that were renewed leave theirs behind.
 const KEPT: usize = 64;
 
-pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub(crate) type HttpClient =
+    Client<Step<HttpsConnector<Step<HttpConnector<Resolver>>>>, Full<Bytes>>;
 
 /// The clients for the ways in which HTTPS is spoken, each with its own connections.
 #[derive(Clone, Debug)]
@@ -37,9 +40,7 @@ impl Clients {
     /// Returns the client for the system's certificates, and room for others.
     pub(crate) fn new() -> std::io::Result<Self> {
         let system = HttpsConnectorBuilder::new().with_native_roots()?;
-        let system = system.https_or_http().enable_http1().build();
-        let system = Client::builder(TokioExecutor::new()).build(system);
-        Ok(Self { system, others: Arc::default() })
+        Ok(Self { system: client(system), others: Arc::default() })
     }
 
     /// Returns the client for a way of speaking HTTPS.
@@ -52,12 +53,20 @@ impl Clients {
         if KEPT <= others.len() {
             others.clear();
         }
-        let connector = HttpsConnectorBuilder::new().with_tls_config(config(tls)?);
-        let connector = connector.https_or_http().enable_http1().build();
-        let client: HttpClient = Client::builder(TokioExecutor::new()).build(connector);
+        let client = client(HttpsConnectorBuilder::new().with_tls_config(config(tls)?));
         others.insert(Arc::clone(tls), client.clone());
         Ok(client)
     }
+}
+
+/// Returns a client whose new connections tell of the steps they take.
+fn client(connector: HttpsConnectorBuilder<WantsSchemes>) -> HttpClient {
+    let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
+    tcp.enforce_http(false);
+    let tcp = Step::new(tcp, Connecting::TlsHandshakeStart);
+    let tls = connector.https_or_http().enable_http1().wrap_connector(tcp);
+    let tls = Step::new(tls, Connecting::TlsHandshakeDone);
+    Client::builder(TokioExecutor::new()).build(tls)
 }
 
 /// Returns the settings of TLS 1.2 and 1.3 for a hook.

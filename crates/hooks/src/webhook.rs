@@ -15,7 +15,10 @@ use k8s::{
     Activity, Reached, ServicePort, Services, SharedClock, SignedDuration, Timestamp, Unreachable,
 };
 
-use crate::tls::{Clients, config};
+use crate::{
+    tls::{Clients, config},
+    trace::traced,
+};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -65,7 +68,7 @@ impl Webhooks {
                 return Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body });
             }
             let client = self.clients.get(tls).map_err(|error| unreachable(error.into()))?;
-            let response = client.request(call.map(Full::new)).await;
+            let response = traced(request.trace.clone(), client.request(call.map(Full::new))).await;
             let response = response.map_err(|error| unreachable(Box::new(error)))?;
             match elsewhere(&url, &response) {
                 Some(other) => url = other,

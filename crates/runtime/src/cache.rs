@@ -148,6 +148,12 @@ impl Caches {
         cache
     }
 
+    /// Returns the caches that somebody uses now.
+    pub fn all(&self) -> Vec<Arc<Cache>> {
+        let caches = self.caches.lock().expect("the lock of the caches is never poisoned");
+        caches.values().filter_map(Weak::upgrade).collect()
+    }
+
     /// Lists and watches again at once what could not be listed or watched, because the server's resources
     /// changed.
     pub fn retry(&self) {
@@ -183,6 +189,11 @@ impl Cache {
     /// Returns the revision up to which all was seen and handed to the handlers.
     pub fn seen(&self) -> u64 {
         self.shared.seen.load(Ordering::Acquire)
+    }
+
+    /// Tells whether the first list is in.
+    pub fn is_filled(&self) -> bool {
+        matches!(*self.shared.fill.borrow(), Fill::Filled)
     }
 
     /// Waits until the first list is in.

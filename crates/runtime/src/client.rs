@@ -1,6 +1,11 @@
 //! The one client: bytes to and from an API server, in process or over a network.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    env, fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures::{
@@ -19,12 +24,24 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::{ApiError, limit::Limit};
+use crate::{
+    ApiError,
+    bucket::Bucket,
+    limit::Limit,
+    metrics::{Metric, MetricKind, Metrics},
+};
 
 /// How long a request other than a watch may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How often a request is tried when the server is busy.
 const TRIES: u32 = 6;
+
+/// Counted for every request that was answered, as client-go does.
+const REQUESTS: Metric = Metric::new(
+    "rest_client_requests_total",
+    "Requests to the API server, by status, method and host",
+    MetricKind::Counter,
+);
 
 /// Why there is no client.
 #[derive(Debug, Error)]
@@ -39,7 +56,7 @@ pub enum ConnectError {
     },
     /// No configuration was found anywhere.
     #[error("found no cluster: no kubeconfig was given, and this is not a pod")]
-    Infer(#[source] kube::config::InferConfigError),
+    Infer(#[source] kube::config::KubeconfigError),
     /// The configuration cannot be used.
     #[error("cannot use the cluster's configuration")]
     Config(#[source] kube::Error),
@@ -92,6 +109,11 @@ pub struct Client {
     options: ClientOptions,
     limit: Limit,
     managed_fields: ManagedFields,
+    /// How often requests may be sent, if that is limited.
+    pace: Option<Arc<Mutex<Bucket>>>,
+    metrics: Metrics,
+    /// What metrics call the server.
+    host: Arc<str>,
 }
 
 /// What becomes of the managedFields of objects that are read: few need them, and they are long.
@@ -130,12 +152,20 @@ impl fmt::Debug for Client {
 impl Client {
     /// Returns a client over a transport that is there already.
     pub fn new(transport: kube::Client, options: ClientOptions) -> Self {
-        let managed_fields = ManagedFields::default();
-        Self { transport, options, limit: Limit::default(), managed_fields }
+        let (limit, managed_fields) = (Limit::default(), ManagedFields::default());
+        let (metrics, host) = (Metrics::default(), "in-process".into());
+        Self { transport, options, limit, managed_fields, pace: None, metrics, host }
+    }
+
+    /// Limits how often requests are sent: a burst at once, then so many a second.
+    #[must_use]
+    pub fn paced(self, per_second: f64, burst: u32) -> Self {
+        let bucket = Bucket::new(burst, per_second, self.clock().now());
+        Self { pace: Some(Arc::new(Mutex::new(bucket))), ..self }
     }
 
     /// Returns a client of the cluster that `kubeconfig` names, or of the one found by the usual rules:
-    /// `KUBECONFIG`, the pod's own ServiceAccount, `~/.kube/config`.
+    /// `KUBECONFIG`, the pod's own account, `~/.kube/config`.
     pub async fn connect(
         kubeconfig: Option<PathBuf>,
         context: Option<String>,
@@ -149,13 +179,19 @@ impl Client {
                 let file = Kubeconfig::read_from(&path).map_err(error)?;
                 kube::Config::from_custom_kubeconfig(file, &choice).await.map_err(error)?
             }
-            None => kube::Config::infer().await.map_err(ConnectError::Infer)?,
+            None => infer(&choice).await.map_err(ConnectError::Infer)?,
         };
         // Retries, deadlines and limits are this type's own.
         config.default_retry = false;
         config.read_timeout = None;
+        let host = config.cluster_url.authority().map_or("", http::uri::Authority::as_str).into();
         let transport = kube::Client::try_from(config).map_err(ConnectError::Config)?;
-        Ok(Self::new(transport, options))
+        Ok(Self { host, ..Self::new(transport, options) })
+    }
+
+    /// Returns what is counted around this client.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Returns the same client with another rule for the managedFields of objects in lists and watches.
@@ -323,6 +359,7 @@ impl Client {
     ) -> Result<impl Stream<Item = WatchLine> + Send + Unpin + use<>, ApiError> {
         let query = format!("watch=true&allowWatchBookmarks=true&resourceVersion={revision}");
         let path = scoped(resource, only, &query);
+        self.keep_pace().await;
         let response = self.exchange(&Call::new(Method::GET, &path)).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         if status != 200 {
@@ -366,6 +403,7 @@ impl Client {
     }
 
     async fn once(&self, call: &Call<'_>) -> Result<Bytes, ApiError> {
+        self.keep_pace().await;
         let deadline = self.after(DEADLINE);
         let exchange = async {
             let response = self.exchange(call).await?;
@@ -393,7 +431,23 @@ impl Client {
         }
         let request = request.body(Body::from(call.body.to_vec()));
         let request = request.map_err(|source| transport(call.path, source))?;
-        self.transport.send(request).await.map_err(|source| transport(call.path, source))
+        let response = self.transport.send(request).await;
+        let code = response.as_ref().map(|response| response.status().as_str().to_owned());
+        let code = code.unwrap_or_else(|_| "<error>".to_owned());
+        let (host, method) = (self.host.to_string(), call.method.to_string());
+        let labels = vec![("code", code), ("host", host), ("method", method)];
+        self.metrics.count(&REQUESTS, labels);
+        response.map_err(|source| transport(call.path, source))
+    }
+
+    /// Waits until a request may be sent.
+    async fn keep_pace(&self) {
+        let Some(pace) = &self.pace else { return };
+        let now = self.clock().now();
+        let wait = pace.lock().expect("the lock of the pace is never poisoned").reserve(now);
+        if !wait.is_zero() {
+            self.pause(wait, TimerKind::Blocking, "pace of requests").await;
+        }
     }
 
     /// Resolves after a while, whoever is at work.
@@ -406,6 +460,17 @@ impl Client {
         let at = self.clock().now() + wait;
         drop(self.activity().sleep_until(self.clock().as_ref(), at, kind, what).await);
     }
+}
+
+/// Returns the cluster that is meant where none is named: `KUBECONFIG` says it, or the pod this runs in, or
+/// the user's own file. In this order, which is client-go's, a pod never uses a file that lies in its image.
+async fn infer(choice: &KubeConfigOptions) -> Result<kube::Config, kube::config::KubeconfigError> {
+    if env::var_os("KUBECONFIG").is_none_or(|paths| paths.is_empty())
+        && let Ok(config) = kube::Config::incluster()
+    {
+        return Ok(config);
+    }
+    kube::Config::from_kubeconfig(choice).await
 }
 
 /// One request.

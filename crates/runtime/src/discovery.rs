@@ -3,13 +3,19 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
-use k8s::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
+use k8s::{GroupVersion, GroupVersionKind, Resource, ResourceScope, SignedDuration, Timestamp};
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::{ApiError, Client};
+
+/// How long an answer counts unless something else is asked for.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// How long an answer counts that lacks what is looked for.
+const MISS: Duration = Duration::from_secs(1);
 
 /// Why a resource was not found.
 #[derive(Debug, Error)]
@@ -41,10 +47,12 @@ pub struct Discovered {
     pub has_status: bool,
 }
 
-/// Asks which resources there are, once for each group and version; what is missing is asked for again.
+/// Asks which resources there are, by group and version, when somebody wants to know: answers count for a
+/// while, and what is missing is asked for again, at most once a second.
 #[derive(Clone, Debug)]
 pub struct Discovery {
     client: Client,
+    interval: Duration,
     known: Arc<Mutex<Known>>,
 }
 
@@ -52,13 +60,26 @@ pub struct Discovery {
 struct Known {
     /// How often everything was forgotten: an answer that was asked for before is too old to be kept.
     round: u64,
-    found: HashMap<GroupVersion, Arc<Vec<Discovered>>>,
+    found: HashMap<GroupVersion, Answer>,
+}
+
+/// What a group and version offered when it was asked; nothing if it was not there.
+#[derive(Clone, Debug)]
+struct Answer {
+    at: Timestamp,
+    all: Arc<Vec<Discovered>>,
 }
 
 impl Discovery {
     /// Returns a discovery that has asked nothing yet.
     pub fn new(client: Client) -> Self {
-        Self { client, known: Arc::default() }
+        Self { client, interval: INTERVAL, known: Arc::default() }
+    }
+
+    /// Lets answers count for as long as this.
+    #[must_use]
+    pub fn refreshed_every(self, interval: Duration) -> Self {
+        Self { interval, ..self }
     }
 
     /// Forgets what was found, because the server's resources changed.
@@ -91,16 +112,21 @@ impl Discovery {
         let group_version = GroupVersion::parse(api_version);
         let (round, known) = {
             let known = self.known();
-            (known.round, known.found.get(&group_version).cloned().unwrap_or_default())
+            (known.round, known.found.get(&group_version).cloned())
         };
-        if let Some(found) = known.iter().find(|each| matches(each)) {
-            return Ok(found.clone());
-        }
-        let all = self.ask(&group_version, round).await.map_err(|source| {
-            if source.is_not_found() {
-                return not_found(api_version, wanted);
+        let now = self.client.clock().now();
+        let counts = |answer: &Answer, wait: Duration| {
+            now.duration_since(answer.at) < SignedDuration::try_from(wait).unwrap_or_default()
+        };
+        if let Some(answer) = known.filter(|answer| counts(answer, self.interval.max(MISS))) {
+            let found = answer.all.iter().find(|each| matches(each)).cloned();
+            if found.is_some() || counts(&answer, MISS) {
+                return found.ok_or_else(|| not_found(api_version, wanted));
             }
-            DiscoveryError::Call { api_version: api_version.to_owned(), source }
+        }
+        let all = self.ask(&group_version, round).await.map_err(|source| DiscoveryError::Call {
+            api_version: api_version.to_owned(),
+            source,
         })?;
         let found = all.iter().find(|each| matches(each)).cloned();
         found.ok_or_else(|| not_found(api_version, wanted))
@@ -112,13 +138,17 @@ impl Discovery {
         round: u64,
     ) -> Result<Arc<Vec<Discovered>>, ApiError> {
         let path = group_version.path();
-        let body = self.client.get_raw(&path).await?;
-        let found = parse(group_version, &body)
-            .map_err(|source| ApiError::Decode { path, source: Box::new(source) })?;
+        let found = match self.client.get_raw(&path).await {
+            // A group that is not there offers nothing.
+            Err(error) if error.is_not_found() => Vec::new(),
+            body => parse(group_version, &body?)
+                .map_err(|source| ApiError::Decode { path, source: Box::new(source) })?,
+        };
         let found = Arc::new(found);
         let mut known = self.known();
         if known.round == round {
-            known.found.insert(group_version.clone(), Arc::clone(&found));
+            let answer = Answer { at: self.client.clock().now(), all: Arc::clone(&found) };
+            known.found.insert(group_version.clone(), answer);
         }
         Ok(found)
     }

@@ -6,7 +6,6 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
 };
 
 use k8s::{GroupVersionKind, Object, ObjectKey, Resource, SharedClock, Timestamp, Token};
@@ -14,12 +13,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::{ApiError, Client, Part, PatchType};
+use crate::{ApiError, Client, Part, PatchType, bucket::Bucket};
 
-/// How many events an object may have at once.
-const BURST: f64 = 25.0;
-/// How long it takes until one more is let through.
-const REFILL: Duration = Duration::from_mins(5);
 /// How many objects and events are remembered.
 const REMEMBERED: usize = 4096;
 /// How many events may wait to be written; where the server is too slow for more, they are dropped.
@@ -49,6 +44,22 @@ pub struct Event {
     pub message: String,
 }
 
+/// How many events an object may have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EventLimits {
+    /// How many at once.
+    pub burst: u32,
+    /// How many a second from then on.
+    pub per_second: f64,
+}
+
+impl Default for EventLimits {
+    /// Lets 25 through, then one every five minutes.
+    fn default() -> Self {
+        Self { burst: 25, per_second: 1.0 / 300.0 }
+    }
+}
+
 /// Writes events on behalf of a component. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Events {
@@ -67,13 +78,13 @@ struct Told {
 
 impl Events {
     /// Starts to write events for `component`.
-    pub fn start(client: &Client, component: &'static str) -> Self {
+    pub fn start(client: &Client, component: &'static str, limits: EventLimits) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let writer = Writer {
             client: client.clone(),
             component,
             told: HashMap::new(),
-            budget: Budget::new(client.clock().clone()),
+            budget: Budget { clock: client.clock().clone(), limits, left: HashMap::new() },
         };
         tokio::spawn(writer.run(receiver));
         Self { sender, client: client.clone() }
@@ -143,27 +154,19 @@ impl Writer {
 /// How many more events each object may have.
 struct Budget {
     clock: SharedClock,
-    left: HashMap<String, (f64, Timestamp)>,
+    limits: EventLimits,
+    left: HashMap<String, Bucket>,
 }
 
 impl Budget {
-    fn new(clock: SharedClock) -> Self {
-        Self { clock, left: HashMap::new() }
-    }
-
     fn take(&mut self, uid: &str) -> bool {
         let now = self.clock.now();
         if REMEMBERED <= self.left.len() {
             self.left.clear();
         }
-        let (left, since) = self.left.entry(uid.to_owned()).or_insert((BURST, now));
-        let refilled = now.duration_since(*since).as_secs_f64() / REFILL.as_secs_f64();
-        (*left, *since) = ((*left + refilled).min(BURST), now);
-        if *left < 1.0 {
-            return false;
-        }
-        *left -= 1.0;
-        true
+        let EventLimits { burst, per_second } = self.limits;
+        let left = self.left.entry(uid.to_owned());
+        left.or_insert_with(|| Bucket::new(burst, per_second, now)).take(now)
     }
 }
 
@@ -225,7 +228,8 @@ mod tests {
     #[test]
     fn a_burst_is_let_through_then_one_in_five_minutes() {
         let clock = VirtualClock::default();
-        let mut budget = Budget::new(Arc::new(clock.clone()));
+        let limits = EventLimits::default();
+        let mut budget = Budget { clock: Arc::new(clock.clone()), limits, left: HashMap::new() };
         let let_through = |budget: &mut Budget| (0..40).filter(|_| budget.take("u")).count();
         assert_eq!(let_through(&mut budget), 25);
         clock.advance(SignedDuration::from_mins(5));

@@ -4,12 +4,16 @@
 //! its objects, hands out work, and writes what was decided. Retries, deadlines and limits live here, once.
 
 mod applier;
+mod bucket;
 mod cache;
 mod client;
 mod discovery;
+mod election;
 mod error;
 mod events;
+mod lease;
 mod limit;
+mod metrics;
 mod queue;
 mod writes;
 
@@ -17,7 +21,9 @@ pub use applier::{Applier, Write, WriteKind, Written};
 pub use cache::{Cache, Caches, Change, ListError, Subscription};
 pub use client::{Client, ClientOptions, ConnectError, ManagedFields, Part, PatchType};
 pub use discovery::{Discovered, Discovery, DiscoveryError};
+pub use election::{Election, Leadership};
 pub use error::{ApiError, Status};
-pub use events::{Event, EventKind, Events};
+pub use events::{Event, EventKind, EventLimits, Events};
+pub use metrics::{Labels, Metric, MetricKind, Metrics, Sample, Source, USUAL_BOUNDS};
 pub use queue::{Item, Queue};
 pub use writes::{Expectations, Shown};

@@ -2,14 +2,19 @@
 //! growing gaps.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt::Display,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::Duration,
 };
 
 use k8s::{Activity, SharedClock, SignedDuration, TimerKind, Timestamp, Token};
 use tokio::{sync::Notify, task::AbortHandle};
+
+use self::meter::Meter;
+use crate::{Metrics, Sample, Source};
+
+mod meter;
 
 /// The gap after the first failure.
 const FIRST_GAP: Duration = Duration::from_millis(5);
@@ -30,6 +35,8 @@ struct Shared<K> {
     activity: Activity,
     state: Mutex<State<K>>,
     ready: Notify,
+    /// What counts, if somebody wants to know.
+    meter: OnceLock<Meter>,
 }
 
 #[derive(Debug)]
@@ -37,11 +44,19 @@ struct State<K> {
     closed: bool,
     ready: VecDeque<K>,
     /// Waiting or wanted again, each with the token that keeps the process from being settled.
-    wanted: BTreeMap<K, Token>,
-    working: BTreeSet<K>,
+    wanted: BTreeMap<K, Wanted>,
+    /// In the hands of workers, and since when.
+    working: BTreeMap<K, Timestamp>,
     /// The earliest moment each key is wanted again, and what waits for it.
     due: BTreeMap<K, (Timestamp, Timer)>,
     failures: BTreeMap<K, u32>,
+}
+
+/// A key that waits, or is wanted again.
+#[derive(Debug)]
+struct Wanted {
+    since: Timestamp,
+    token: Token,
 }
 
 /// A task that waits, until it is dropped.
@@ -60,6 +75,7 @@ pub struct Item<K: Key> {
     queue: Queue<K>,
     key: K,
     token: Option<Token>,
+    waited: Duration,
 }
 
 /// What can be queued.
@@ -80,12 +96,22 @@ impl<K: Key> Queue<K> {
             closed: false,
             ready: VecDeque::new(),
             wanted: BTreeMap::new(),
-            working: BTreeSet::new(),
+            working: BTreeMap::new(),
             due: BTreeMap::new(),
             failures: BTreeMap::new(),
         };
+        let (name, meter) = (name.to_owned(), OnceLock::new());
         let (state, ready) = (Mutex::new(state), Notify::new());
-        Self(Arc::new(Shared { name: name.to_owned(), clock, activity, state, ready }))
+        Self(Arc::new(Shared { name, clock, activity, state, ready, meter }))
+    }
+
+    /// Counts from now on what goes through the queue, under a name of its own.
+    #[must_use]
+    pub fn measured(self, metrics: &Metrics, name: &str) -> Self {
+        if self.0.meter.set(Meter::new(metrics.clone(), name)).is_ok() {
+            metrics.follow(&self.0);
+        }
+        self
     }
 
     /// Queues a key; one that waits already is not queued twice, one that is being worked on comes after.
@@ -95,8 +121,9 @@ impl<K: Key> Queue<K> {
             return;
         }
         let token = self.0.activity.hold(format!("{} {key}", self.0.name));
-        state.wanted.insert(key.clone(), token);
-        if !state.working.contains(&key) {
+        state.wanted.insert(key.clone(), Wanted { since: self.0.clock.now(), token });
+        self.meter().inspect(|meter| meter.added());
+        if !state.working.contains_key(&key) {
             state.ready.push_back(key);
             self.0.ready.notify_one();
         }
@@ -110,6 +137,7 @@ impl<K: Key> Queue<K> {
         }
         let Shared { activity, clock, name, .. } = self.0.as_ref();
         let due = activity.sleep_until(clock.as_ref(), at, kind, name.clone());
+        self.meter().inspect(|meter| meter.put_off());
         let (queue, wanted) = (self.clone(), key.clone());
         let timer = tokio::spawn(async move {
             let token = due.await;
@@ -155,9 +183,12 @@ impl<K: Key> Queue<K> {
                     if !state.ready.is_empty() {
                         self.0.ready.notify_one();
                     }
-                    let token = state.wanted.remove(&key);
-                    state.working.insert(key.clone());
-                    return Some(Item { queue: self.clone(), key, token });
+                    let (now, wanted) = (self.0.clock.now(), state.wanted.remove(&key));
+                    let since = wanted.as_ref().map_or(now, |wanted| wanted.since);
+                    let (waited, token) = (between(since, now), wanted.map(|wanted| wanted.token));
+                    self.meter().inspect(|meter| meter.taken(waited));
+                    state.working.insert(key.clone(), now);
+                    return Some(Item { queue: self.clone(), key, token, waited });
                 }
             }
             ready.await;
@@ -176,6 +207,10 @@ impl<K: Key> Queue<K> {
         self.0.ready.notify_one();
     }
 
+    fn meter(&self) -> Option<&Meter> {
+        self.0.meter.get()
+    }
+
     fn state(&self) -> MutexGuard<'_, State<K>> {
         self.0.state.lock().expect("the lock of a queue is never poisoned")
     }
@@ -186,12 +221,31 @@ impl<K: Key> Item<K> {
     pub fn key(&self) -> &K {
         &self.key
     }
+
+    /// Returns how long the key waited for a worker.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+impl<K: Key> Source for Shared<K> {
+    fn samples(&self) -> Vec<Sample> {
+        let state = self.state.lock().expect("the lock of a queue is never poisoned");
+        // One that is closed may be kept for what it was, but is none any more.
+        let meter = self.meter.get().filter(|_| !state.closed);
+        let now = self.clock.now();
+        let worked = state.working.values().map(|since| between(*since, now));
+        meter.map(|meter| meter.samples(state.ready.len(), worked)).unwrap_or_default()
+    }
 }
 
 impl<K: Key> Drop for Item<K> {
     fn drop(&mut self) {
         let mut state = self.queue.state();
-        state.working.remove(&self.key);
+        if let Some(since) = state.working.remove(&self.key) {
+            let took = between(since, self.queue.0.clock.now());
+            self.queue.meter().inspect(|meter| meter.done(took));
+        }
         if state.wanted.contains_key(&self.key) {
             state.ready.push_back(self.key.clone());
             self.queue.0.ready.notify_one();
@@ -200,6 +254,10 @@ impl<K: Key> Drop for Item<K> {
         // Only now, so that there is no moment at which nobody holds the key.
         drop(self.token.take());
     }
+}
+
+fn between(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 fn after(clock: &SharedClock, wait: Duration) -> Timestamp {
@@ -262,6 +320,32 @@ mod tests {
         activity.settle(&clock, Settle::within(Duration::from_mins(1))).await.unwrap();
         assert_eq!(clock.now(), before);
         assert_eq!(Arc::strong_count(&queue.0), 1);
+    }
+
+    #[tokio::test]
+    async fn a_queue_tells_what_went_through_it_until_it_is_closed() {
+        let (queue, clock, _) = queue();
+        let metrics = Metrics::default();
+        let queue = queue.measured(&metrics, "q");
+        queue.add("a".into());
+        queue.add("a".into());
+        queue.add("b".into());
+        clock.advance(SignedDuration::from_millis(500));
+        let item = queue.next().await.unwrap();
+        assert_eq!(item.waited().as_millis(), 500);
+        clock.advance(SignedDuration::from_secs(2));
+        let of = |name: &str| {
+            let text = metrics.text();
+            let line = text.lines().find(|line| line.starts_with(&format!("workqueue_{name}{{")));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        };
+        let told = ["adds_total", "depth", "unfinished_work_seconds", "queue_duration_seconds_sum"];
+        assert_eq!(told.map(of), [Some(2.0), Some(1.0), Some(2.0), Some(0.5)]);
+        drop(item);
+        assert_eq!(of("longest_running_processor_seconds"), Some(0.0));
+        assert_eq!(of("work_duration_seconds_sum"), Some(2.0));
+        queue.close();
+        assert_eq!(of("depth"), None);
     }
 
     #[tokio::test]

@@ -85,7 +85,8 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Returns what is logged if nothing else is asked for: `dev` shows what happens in its own lines.
+    /// Returns what is logged if nothing else is asked for: `dev` shows what happens in its own lines, and the
+    /// engine has flags of its own.
     pub(crate) fn default_level(&self) -> &'static str {
         match self {
             Self::Httpd(_) | Self::Engine(_) => "info",
@@ -175,20 +176,13 @@ pub(crate) struct ApiserverArgs {
     pub(crate) embedded: EmbeddedArgs,
 }
 
+/// What the engine is told, which reads it by rules of its own.
 #[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
 pub(crate) struct EngineArgs {
-    /// The kubeconfig of the cluster [default: KUBECONFIG, the pod's account, ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// The context in the kubeconfig
-    #[arg(long, value_name = "NAME")]
-    pub(crate) context: Option<String>,
-    /// How many parents of one controller are synced at once
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    pub(crate) workers: usize,
-    /// Run only the controller objects with these labels
-    #[arg(long, value_name = "SELECTOR", default_value = "")]
-    pub(crate) target_label_selector: String,
+    /// Metacontroller's flags; -help lists them
+    #[arg(value_name = "FLAG", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -1,28 +1,22 @@
 //! The commands: each wires parts together and turns how it ended into an exit code.
 
 use std::{
-    fs,
     io::{self, Write},
     process::ExitCode,
-    sync::Arc,
 };
 
-use api::{NoReport, names::COMPONENT};
 use cli::{
     dev::{self, DevOptions},
+    engine::{self, EngineFlags, FlagError},
     install,
     server::{self, ServerOptions},
 };
-use engine::{ApplyStrategy, Engine, EngineOptions};
-use hooks::{Router, Webhooks};
-use jsonnet::{Runtime, RuntimeOptions, WorkerCommand, httpd};
-use k8s::{Activity, SharedClock, SystemClock, selector::Selector};
-use runtime::{Client, ClientOptions, ManagedFields};
+use jsonnet::{WorkerCommand, httpd};
 use thiserror::Error;
 
 use crate::{
     args::{ApiserverArgs, DevArgs, EngineArgs, HttpdArgs, ManifestsArgs},
-    failure,
+    failure, logging,
 };
 
 /// A flag that has a meaning, but not yet.
@@ -91,57 +85,31 @@ pub(crate) async fn apiserver(args: ApiserverArgs) -> ExitCode {
 }
 
 pub(crate) async fn engine(args: EngineArgs) -> ExitCode {
-    let targets = match Selector::parse(&args.target_label_selector) {
-        Ok(targets) => targets,
+    let flags = match EngineFlags::parse(args.arguments) {
+        Ok(flags) => flags,
+        Err(error) => return engine_usage(&error),
+    };
+    logging::start_engine(&flags.log);
+    let signals = match httpd::signals() {
+        Ok(signals) => signals,
         Err(error) => return failure::print(&error, None, 1),
     };
-    let clock: SharedClock = Arc::new(SystemClock);
-    let activity = Activity::default();
-    let webhooks = match Webhooks::new(Arc::clone(&clock), activity.clone()) {
-        Ok(webhooks) => webhooks,
-        Err(error) => return failure::print(&error, None, 1),
-    };
-    let programs = Runtime::new(RuntimeOptions {
-        clock: Arc::clone(&clock),
-        activity: activity.clone(),
-        ..RuntimeOptions::default()
-    });
-    let options = ClientOptions { clock, activity, agent: COMPONENT, revisions: None };
-    let client = match Client::connect(args.kubeconfig, args.context, options).await {
-        Ok(client) => client,
-        Err(error) => {
-            let hint = "give --kubeconfig, or set KUBECONFIG";
-            return failure::print(&error, Some(hint), 1);
-        }
-    };
-    let engine = Engine::start(
-        &client,
-        EngineOptions {
-            hook: Arc::new(Router::new(webhooks, Some(programs))),
-            report: Arc::new(NoReport),
-            workers: args.workers,
-            targets,
-            managed_fields: ManagedFields::Dropped,
-            namespace: own_namespace(),
-            strategy: ApplyStrategy::Dynamic,
-        },
-    );
-    let engine = match engine.await {
-        Ok(engine) => engine,
-        Err(error) => return failure::print(&error, None, 1),
-    };
-    match httpd::signals() {
-        Ok(signals) => signals.await,
-        Err(error) => return failure::print(&error, None, 1),
+    match engine::run(flags, signals).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::print(&error, error.hint(), error.exit_code()),
     }
-    engine.stop().await;
-    ExitCode::SUCCESS
 }
 
-/// Returns the namespace of the pod that this process runs in; out of a cluster, `default`.
-fn own_namespace() -> String {
-    let mounted = fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace");
-    mounted.map_or_else(|_| "default".to_owned(), |namespace| namespace.trim().to_owned())
+/// Says what the flags of the engine are, because they were not understood or somebody wants to know.
+fn engine_usage(error: &FlagError) -> ExitCode {
+    let usage = engine::usage("windlass engine");
+    if *error == FlagError::Help {
+        return print(&usage);
+    }
+    let code = failure::print(error, None, 2);
+    // Nobody can be told that standard error is closed.
+    let _ = io::stderr().write_all(usage.as_bytes());
+    code
 }
 
 pub(crate) fn manifests(args: &ManifestsArgs) -> ExitCode {

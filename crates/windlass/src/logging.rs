@@ -1,8 +1,13 @@
 //! Log lines, on standard error.
 
-use std::io;
+use std::{fmt, io};
 
-use tracing_subscriber::EnvFilter;
+use cli::engine::{LogFlags, LogLevel, TimeEncoding};
+use k8s::{Clock, SystemClock, Timestamp};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
 
 use crate::args::{GlobalArgs, LogFormat};
 
@@ -14,10 +19,79 @@ pub(crate) fn start(global: &GlobalArgs, default: &str) {
         2 => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = filter(level);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match global.log_format {
         LogFormat::Text => lines.with_ansi(false).init(),
         LogFormat::Json => lines.json().init(),
+    }
+}
+
+/// Starts to log as the engine's flags say.
+pub(crate) fn start_engine(flags: &LogFlags) {
+    let default = if flags.devel { LogLevel::More(1) } else { LogLevel::Info };
+    let level = match flags.level.unwrap_or(default) {
+        LogLevel::Error => "error",
+        LogLevel::Info => "info",
+        LogLevel::More(1..=4) => "debug",
+        LogLevel::More(_) => "trace",
+    };
+    // What libraries have to say of their connections helps nobody who looks for a controller's fault.
+    let filter = filter(&format!("warn,{}", OURS.map(|part| format!("{part}={level}")).join(",")));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = lines.with_timer(Time(flags.time));
+    if flags.json.unwrap_or(!flags.devel) {
+        lines.json().init();
+    } else {
+        lines.with_ansi(false).init();
+    }
+}
+
+/// The crates whose log lines are wanted.
+const OURS: [&str; 5] = ["engine", "runtime", "hooks", "cli", "jsonnet"];
+
+fn filter(default: &str) -> EnvFilter {
+    EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new(default))
+}
+
+/// Writes the time as it was asked for.
+struct Time(TimeEncoding);
+
+impl FormatTime for Time {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        line.write_str(&written(self.0, SystemClock.now()))
+    }
+}
+
+fn written(encoding: TimeEncoding, now: Timestamp) -> String {
+    match encoding {
+        TimeEncoding::Epoch => {
+            format!("{}.{:06}", now.as_second(), now.subsec_nanosecond() / 1000)
+        }
+        TimeEncoding::Millis => now.as_millisecond().to_string(),
+        TimeEncoding::Nano => now.as_nanosecond().to_string(),
+        TimeEncoding::Iso8601 => now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        TimeEncoding::Rfc3339 => now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        TimeEncoding::Rfc3339Nano => now.strftime("%Y-%m-%dT%H:%M:%S%.fZ").to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_written_as_it_was_asked_for() {
+        let now: Timestamp = "2026-01-02T03:04:05.678901Z".parse().unwrap();
+        for (encoding, text) in [
+            (TimeEncoding::Epoch, "1767323045.678901"),
+            (TimeEncoding::Millis, "1767323045678"),
+            (TimeEncoding::Nano, "1767323045678901000"),
+            (TimeEncoding::Iso8601, "2026-01-02T03:04:05.678Z"),
+            (TimeEncoding::Rfc3339, "2026-01-02T03:04:05Z"),
+            (TimeEncoding::Rfc3339Nano, "2026-01-02T03:04:05.678901Z"),
+        ] {
+            assert_eq!(written(encoding, now), text);
+        }
     }
 }

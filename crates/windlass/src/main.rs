@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         return jsonnet::worker_main();
     }
     let Arguments { global, command } = Arguments::parse_from(called_as(arguments));
-    logging::start(&global, command.default_level());
+    // The engine has flags of its own for it.
+    if !matches!(command, Command::Engine(_)) {
+        logging::start(&global, command.default_level());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::print(&error, None, 1),
@@ -52,11 +55,16 @@ async fn run(command: Command) -> ExitCode {
 }
 
 /// Returns the arguments as `windlass` would be given them, where the binary is called by another name:
-/// `jsonnetd` alone serves the programs of the working directory.
+/// `jsonnetd` alone serves the programs of the working directory, `metacontroller` is the engine. What follows
+/// the engine's name is left to the engine.
 fn called_as(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let name = arguments.first().map(|first| Path::new(first).file_name().unwrap_or_default());
     if name.is_some_and(|name| name == "jsonnetd") && arguments.len() == 1 {
         arguments.extend(["httpd".into(), ".".into()]);
+    } else if name.is_some_and(|name| name == "metacontroller") {
+        arguments.splice(1..1, ["engine".into(), "--".into()]);
+    } else if arguments.get(1).is_some_and(|command| command == "engine") {
+        arguments.insert(2, "--".into());
     }
     arguments
 }

@@ -3,5 +3,6 @@
 
 mod cache;
 mod client;
+mod election;
 mod played;
 mod world;

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use crate::{
     installed::{Installed, kubectl, until},
-    process::{Running, example},
+    process::{NOTHING_SERVED, Running, example},
 };
 
 #[test]
@@ -32,7 +32,8 @@ fn useless_pod(installed: &Installed) {
     clean_up(admin);
     let (_httpd, address) = Running::httpd(dir, &format!("{}/hooks", example("useless-pod")));
     let account = installed.account.display().to_string();
-    let _engine = Running::start(dir, &["engine", "--kubeconfig", &account]);
+    let _engine =
+        Running::start(dir, &[&["engine", "--kubeconfig", &account][..], &NOTHING_SERVED].concat());
 
     let read =
         |name: &str| fs::read_to_string(format!("{}/{name}", example("useless-pod"))).unwrap();

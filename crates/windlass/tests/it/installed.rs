@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::process::{Running, dir, run};
+use crate::process::{NOTHING_SERVED, Running, dir, run};
 
 /// How long a server may take for what others bring about.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -99,7 +99,8 @@ impl Installed {
     pub(crate) fn engine(&self) -> Running {
         let account = self.account.display().to_string();
         let targets = format!("--target-label-selector=run={}", self.id);
-        Running::start(self.dir.path(), &["engine", "--kubeconfig", &account, &targets])
+        let arguments = [&["engine", "--kubeconfig", &account, &targets][..], &NOTHING_SERVED];
+        Running::start(self.dir.path(), &arguments.concat())
     }
 
     /// Runs kubectl in the test's namespace and returns what it printed.

@@ -4,6 +4,7 @@
 mod bad_input;
 mod cluster;
 mod dev;
+mod engine;
 mod examples;
 mod installed;
 mod migrate;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, env, fs, path::Path, process::Command};
 
 use crate::{
     installed::{Installed, until},
-    process::{Running, example},
+    process::{NOTHING_SERVED, Running, example},
     readme::{commands, root},
 };
 
@@ -34,8 +34,10 @@ fn what_metacontroller_left_is_taken_over_and_given_back() {
         let output = shell(&installed, &command);
         if command.ends_with("windlass.yaml") && command.starts_with("kubectl apply") {
             let account = installed.account.display().to_string();
-            engine =
-                Some(Running::start(installed.dir.path(), &["engine", "--kubeconfig", &account]));
+            engine = Some(Running::start(
+                installed.dir.path(),
+                &[&["engine", "--kubeconfig", &account][..], &NOTHING_SERVED].concat(),
+            ));
         }
         if command.contains("SyncError") {
             assert_eq!(output, "");

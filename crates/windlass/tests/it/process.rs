@@ -13,6 +13,10 @@ use std::{
 
 use tempfile::TempDir;
 
+/// The flags of an engine that takes no ports from others.
+pub(crate) const NOTHING_SERVED: [&str; 2] =
+    ["--metrics-address=0", "--health-probe-bind-address=0"];
+
 /// How a run ended.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
