@@ -10,6 +10,9 @@ use crate::{
     rules::{Errors, given, go_shown, list, number, pod, text},
 };
 
+/// What the reference calls the indexes that a status names.
+const LISTED: &str = "indexes in the specified succeededIndexes field";
+
 /// How many pods with indexes may run at once.
 const MOST_AT_ONCE: i64 = 100_000;
 
@@ -198,7 +201,6 @@ fn success_policy(path: &FieldPath, spec: &Value, errors: &mut Errors) {
         let detail = "requires indexed completion mode";
         return errors.push(FieldError::shown_invalid(path, &shown, detail));
     }
-    const LISTED: &str = "indexes in the specified succeededIndexes field";
     let completions = number(spec, "/completions");
     for (index, rule) in list(policy, "/rules").iter().enumerate() {
         let path = path.child("rules").index(index);
