@@ -269,14 +269,7 @@ impl Dev {
             },
         );
         let engine = engine.await.map_err(DevError::Engine)?;
-        let control = match listener {
-            Some((listener, address)) => {
-                let dir = options.kubeconfig.parent().unwrap_or(Path::new(""));
-                let failed = |source| DevError::Console { address, source };
-                Some(control::serve(listener, &engine, dir).map_err(failed)?)
-            }
-            None => None,
-        };
+        let control = serve(listener, &engine, &options.kubeconfig)?;
         let applied = Applied::new(client.clone());
         Ok(Self {
             options,
@@ -411,6 +404,19 @@ async fn listener(options: &DevOptions) -> Result<Option<(TcpListener, String)>,
         Ok(Some((listener, address)))
     });
     found.map_err(|source| DevError::Console { address, source })
+}
+
+/// Lets other commands ask the engine, where there is a listener; the file that says so is beside the
+/// kubeconfig.
+fn serve(
+    listener: Option<(TcpListener, String)>,
+    engine: &Engine,
+    kubeconfig: &Path,
+) -> Result<Option<Listening>, DevError> {
+    let Some((listener, address)) = listener else { return Ok(None) };
+    let dir = kubeconfig.parent().unwrap_or(Path::new(""));
+    let served = control::serve(listener, engine, dir);
+    served.map(Some).map_err(|source| DevError::Console { address, source })
 }
 
 /// Returns all objects of a type, or nothing if there is no such type.

@@ -214,9 +214,7 @@ fn check(flags: &EngineFlags) -> Result<Option<String>, EngineError> {
 fn strategy(flags: &EngineFlags) -> Result<ApplyStrategy, EngineError> {
     match flags.apply_strategy.as_str() {
         "" | "dynamic-apply" => Ok(ApplyStrategy::Dynamic),
-        "server-side-apply" => {
-            Ok(ApplyStrategy::ServerSide { manager: flags.apply_field_manager.clone() })
-        }
+        "server-side-apply" => Err(EngineError::NotSupported("--apply-strategy=server-side-apply")),
         other => Err(EngineError::Strategy(other.to_owned())),
     }
 }

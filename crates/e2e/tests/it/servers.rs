@@ -58,8 +58,8 @@ fn own_tests() -> Vec<String> {
 fn tests_of_the_binary() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../windlass/tests/it");
     let mut tests = vec![];
-    for file in fs::read_dir(folder).unwrap() {
-        let file = file.unwrap().path();
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    for file in files.filter(|file| file.is_file()) {
         let module = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&file).unwrap();
         let marked = text.split("#[test]\n").skip(1);
