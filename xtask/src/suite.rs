@@ -27,12 +27,12 @@ struct RealParts {
     kubectl: Option<PathBuf>,
 }
 
-/// Runs `cargo test --workspace` with `arguments`, then tells which real parts took part.
+/// Runs `cargo test --workspace` with `arguments`, all of it even if some fail, then tells which real parts took part.
 pub(crate) fn run(places: &Places, arguments: &[String]) -> anyhow::Result<ExitCode> {
     let required = is_required(|name| env::var(name).ok());
     let parts = if required { bring_up(places)? } else { find(places) };
     let mut command = cargo(&places.root);
-    command.args(["test", "--workspace"]).args(arguments);
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
     if let Some(kubeconfig) = &parts.kubeconfig {
         command.env(KUBECONFIG, kubeconfig);
     }

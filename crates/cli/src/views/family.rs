@@ -110,9 +110,9 @@ mod tests {
         let root = object("Thing", "p", "", Value::Null);
         let now = "2026-01-01T00:03:00Z".parse().unwrap();
         assert_snapshot!(text(&tree(&root, &objects, now)), @r"
-        Thing n/p                               3m
-        ├─ ConfigMap n/c                        3m
-        └─ Deployment n/web                     3m
+        Thing n/p                             3m
+        ├─ ConfigMap n/c                      3m
+        └─ Deployment n/web                   3m
            ├─ Pod n/a        not Ready: Slow  3m   not there yet
            └─ Pod n/b        Running          3m
         ");
