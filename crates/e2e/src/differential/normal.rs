@@ -355,7 +355,8 @@ mod tests {
             "annotations": {"z": "(time)"}}}]});
         assert_eq!(normalise(&script, vec![answer], "run-1")[0].body, expected);
         let mut row = json!({"rows": [{"cells": ["n", "Pending"], "object": {}}]});
-        Seen::default().value(&mut row, &["/cells/1".to_owned()]);
+        let mut seen = Seen { run: "run-1".to_owned(), ..Seen::default() };
+        seen.value(&mut row, &["/cells/1".to_owned()]);
         assert_eq!(row, json!({"rows": [{"cells": ["n", "(controlled)"], "object": {}}]}));
     }
 }
