@@ -14,6 +14,23 @@ mod world;
 pub use hook::PlayedHook;
 pub use world::{Server, World, not_run, real_kubeconfig};
 
+/// Runs a story on the embedded server alone; why must stand in `tests/one_server.txt`.
+///
+/// `embedded_story!(name)` makes the test `name::embedded` of `async fn name(world: &World)`.
+#[macro_export]
+macro_rules! embedded_story {
+    ($name:ident) => {
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn embedded() {
+                let world = $crate::World::embedded(stringify!($name)).await;
+                super::$name(&world).await;
+                world.end().await;
+            }
+        }
+    };
+}
+
 /// Runs a story on the embedded server and on the real one, from one source.
 ///
 /// `story!(name)` makes the tests `name::embedded` and `name::real` of `async fn name(world: &World)`.

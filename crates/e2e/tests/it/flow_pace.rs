@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::HookReply;
-use e2e::{Server, World, story};
+use e2e::{Server, World, embedded_story, story};
 use http::HeaderMap;
 use k8s::ObjectKey;
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ async fn two_controllers_of_one_status_do_not_chase_each_other(world: &World) {
     let later = world.hook.calls() - calls;
     assert!(later < 30, "{later} calls in the minute after");
 }
-story!(two_controllers_of_one_status_do_not_chase_each_other);
+embedded_story!(two_controllers_of_one_status_do_not_chase_each_other);
 
 /// Breaks when `reconcile` starts a controller again though its spec is what it was.
 async fn an_edit_that_changes_no_spec_restarts_nothing(world: &World) {
@@ -208,7 +208,7 @@ async fn one_is_equal_to_one_point_zero(world: &World) {
     assert_eq!(world.engine_requests(), requests, "nothing was asked for");
     assert_eq!((world.get(&things, "a").await, world.get(&things, "made").await), there);
 }
-story!(one_is_equal_to_one_point_zero);
+embedded_story!(one_is_equal_to_one_point_zero);
 
 /// Breaks when `observe` reads the parent on every sync.
 async fn acceptance_28_idle_parents_cost_no_requests(world: &World) {
@@ -230,7 +230,7 @@ async fn acceptance_28_idle_parents_cost_no_requests(world: &World) {
     assert!(calls + 2 * count <= world.hook.calls(), "{} calls", world.hook.calls() - calls);
     assert_eq!(world.engine_requests(), requests);
 }
-story!(acceptance_28_idle_parents_cost_no_requests);
+embedded_story!(acceptance_28_idle_parents_cost_no_requests);
 
 /// Breaks when `freed` is not asked: growing gaps would then let seconds pass.
 async fn acceptance_30_a_parent_made_again_gets_its_children(world: &World) {

@@ -60,8 +60,11 @@ async fn acceptance_26_a_program_in_a_configmap_is_followed(world: &World) {
     let missing = conditions(world).await;
     assert!(missing.iter().any(|(_, reason, _)| reason == "ProgramMissing"), "{missing:?}");
     world.create(&configmaps(), map).await;
-    world.pass(std::time::Duration::from_secs(5)).await;
-    assert_eq!(value_of(world, "a-child").await, "1!none");
+    let is_loaded = || async {
+        world.pass(std::time::Duration::from_secs(1)).await;
+        value_of(world, "a-child").await == "1!none"
+    };
+    world.eventually("the program that was missing runs", is_loaded).await;
 
     world.patch(&configmaps(), "hooks", &texts("?")).await;
     let is_new = || async { value_of(world, "a-child").await == "1?none" };
