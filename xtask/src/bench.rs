@@ -20,6 +20,12 @@ pub(crate) enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// The engine on the real control plane, in turn with the same writes made by hand.
+    Engine {
+        /// Arguments for the measuring program, after `--`, such as `--pairs 3 -n 500` or `--only memory`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Measures and says whether all targets were met.
@@ -27,6 +33,7 @@ pub(crate) fn run(places: &Places, command: &Command) -> anyhow::Result<ExitCode
     let release = build(places)?;
     let mut process = match command {
         Command::Apiserver { arguments } => apiserver(places, &release, arguments),
+        Command::Engine { arguments } => engine(places, &release, arguments),
     };
     let status = process.status().context("failed to start the measuring program")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -54,8 +61,28 @@ fn apiserver(places: &Places, release: &Path, arguments: &[String]) -> Process {
                 process.args(["--reference-process", &number.to_string()]);
             }
         }
-        None => eprintln!("not run: the real control plane (`cargo xtask cluster up` starts it)"),
+        None => missing(),
     }
     process.args(arguments);
     process
+}
+
+fn engine(places: &Places, release: &Path, arguments: &[String]) -> Process {
+    let mut process = Process::new(release.join("bench"));
+    let windlass = release.join("windlass");
+    let server = format!("{} apiserver", windlass.display());
+    let engine = format!("{} engine", windlass.display());
+    process.arg("engine").args(["--server", &server, "--engine", &engine]);
+    match cluster::running(places) {
+        Some(kubeconfig) => {
+            process.arg("--reference").arg(kubeconfig);
+        }
+        None => missing(),
+    }
+    process.args(arguments);
+    process
+}
+
+fn missing() {
+    eprintln!("not run: the real control plane (`cargo xtask cluster up` starts it)");
 }

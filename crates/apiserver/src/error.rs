@@ -157,6 +157,11 @@ impl ApiError {
         self.details.retry_after
     }
 
+    /// Returns the name of the object it is about, empty if it is about none.
+    pub(crate) fn name(&self) -> &str {
+        &self.details.name
+    }
+
     /// The object is missing.
     pub(crate) fn not_found(registered: &Registered, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", registered.qualified());

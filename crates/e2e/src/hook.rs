@@ -124,7 +124,7 @@ impl Hook for PlayedHook {
             let programs = self.state().programs.clone();
             return async move { programs.call(request).await }.boxed();
         }
-        let headers = request.headers;
+        let (headers, timeout) = (request.headers, request.timeout);
         let request: Value = serde_json::from_slice(&request.body).unwrap();
         let (play, pause) = {
             let mut state = self.state();
@@ -136,8 +136,13 @@ impl Hook for PlayedHook {
         };
         let answered = async move {
             if let Some(Pause { time, clock, activity }) = pause {
-                let (due, kind) = (clock.now() + time, TimerKind::Blocking);
+                // Nobody waits longer than this.
+                let patience = SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX);
+                let (due, kind) = (clock.now() + time.min(patience), TimerKind::Blocking);
                 drop(activity.sleep_until(clock.as_ref(), due, kind, "slow hook").await);
+                if patience < time {
+                    return Err(HookError::TimedOut(timeout));
+                }
             }
             Ok(play(&request))
         };

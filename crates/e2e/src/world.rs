@@ -23,6 +23,8 @@ use crate::PlayedHook;
 mod embedded;
 mod real;
 
+pub use real::engine_kubeconfig;
+
 /// How long a story waits for something to come true.
 const PATIENCE: Duration = Duration::from_secs(90);
 

@@ -29,6 +29,10 @@ pub(crate) fn value(code: u16, value: &Value, wanted: Wanted) -> Answer {
     bytes(code, wanted.encoding.media_type(), body)
 }
 
+/// The name of the object that an answer is about, for the log of requests: the path of a create has none.
+#[derive(Clone, Debug)]
+pub(crate) struct About(pub(crate) String);
+
 /// Answers with JSON text that is already there, unless another form was asked for.
 pub(crate) fn json(code: u16, text: &Bytes, wanted: Wanted) -> Answer {
     if wanted.encoding == Encoding::Json && !wanted.pretty {
@@ -47,6 +51,7 @@ pub(crate) fn error(error: &ApiError, wanted: Wanted) -> Answer {
         return answer;
     }
     let mut answer = value(error.code(), &error.status(), wanted);
+    answer.extensions_mut().insert(About(error.name().to_owned()));
     if let Some(seconds) = error.retry_after() {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

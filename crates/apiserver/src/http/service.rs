@@ -23,7 +23,7 @@ use crate::{
         meta, proxy,
         query::{Query, parse_revision},
         resource,
-        respond::{self, Answer, Body},
+        respond::{self, About, Answer, Body},
         route::{self, Route, Target},
         windlass,
     },
@@ -114,6 +114,9 @@ where
     let took = Duration::try_from(record.time.duration_since(began)).unwrap_or_default();
     record.latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     record.code = answer.status().as_u16();
+    if let (true, Some(About(name))) = (record.name.is_empty(), answer.extensions_mut().remove()) {
+        record.name = name;
+    }
     if let Some(labels) = labels {
         core.backend.metrics().answered(labels.clone(), record.code, took);
         if labels.verb == "WATCH" && record.code == 200 {

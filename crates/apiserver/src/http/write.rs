@@ -143,7 +143,9 @@ pub(crate) fn written_answer(
     written: &Written,
 ) -> Result<Answer, ApiError> {
     let code = if written.created { 201 } else { 200 };
-    shape::object(call, registered, &written.object, code)
+    let mut answer = shape::object(call, registered, &written.object, code)?;
+    answer.extensions_mut().insert(respond::About(written.object.meta().name.clone()));
+    Ok(answer)
 }
 
 /// Returns options of a write that goes through a subresource.

@@ -21,14 +21,29 @@ static TOKEN: OnceCell<String> = OnceCell::const_new();
 pub(super) async fn clients(kubeconfig: &Path) -> Clients {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let admin = client(kubeconfig.clone()).await;
-    let token = TOKEN.get_or_init(|| install(&admin)).await;
-    let mut restricted = kubeconfig;
+    let engine = client(restricted(kubeconfig, &admin).await).await;
+    Clients { server: Server::Real, admin, engine, api: None }
+}
+
+/// Gives the engine's account what it needs on the real server and returns the credentials of that account.
+///
+/// # Panics
+///
+/// If the server cannot be reached, or refuses any of it.
+pub async fn engine_kubeconfig(kubeconfig: &Path) -> Kubeconfig {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let admin = client(kubeconfig.clone()).await;
+    restricted(kubeconfig, &admin).await
+}
+
+/// Returns a kubeconfig for the engine's account.
+async fn restricted(mut kubeconfig: Kubeconfig, admin: &Client) -> Kubeconfig {
+    let token = TOKEN.get_or_init(|| install(admin)).await;
     let user: AuthInfo = serde_json::from_value(json!({"token": token})).unwrap();
-    for named in &mut restricted.auth_infos {
+    for named in &mut kubeconfig.auth_infos {
         named.auth_info = Some(user.clone());
     }
-    let engine = client(restricted).await;
-    Clients { server: Server::Real, admin, engine, api: None }
+    kubeconfig
 }
 
 /// Returns the kubeconfig that the environment names, or that `cargo xtask cluster up` wrote.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{controller, thing};
 
 /// Pods whose readiness the story itself says; no node runs them.
-fn pods() -> Resource {
+pub(crate) fn pods() -> Resource {
     Resource::namespaced("v1", "Pod", "pods")
 }
 
@@ -35,7 +35,7 @@ fn three_pods(request: &Value) -> Value {
 }
 
 /// Starts three pods of version `1` that are all ready.
-async fn started(world: &World, method: &str) -> Resource {
+pub(crate) async fn started(world: &World, method: &str) -> Resource {
     let things = world.things().await;
     world.hook.answer(three_pods);
     world.control("c", &rolling(&things, method)).await;
@@ -48,13 +48,13 @@ async fn started(world: &World, method: &str) -> Resource {
     things
 }
 
-async fn ready(world: &World, name: &str) {
+pub(crate) async fn ready(world: &World, name: &str) {
     let status = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
     world.patch_status(&pods(), name, &status).await;
 }
 
 /// Returns the images of the pods `a`, `b` and `c`, in this order.
-async fn images(world: &World) -> String {
+pub(crate) async fn images(world: &World) -> String {
     let mut images = String::new();
     for name in ["a", "b", "c"] {
         let pod = world.get(&pods(), name).await;
@@ -63,7 +63,7 @@ async fn images(world: &World) -> String {
     images
 }
 
-async fn updated(world: &World, things: &Resource) -> Value {
+pub(crate) async fn updated(world: &World, things: &Resource) -> Value {
     let parent = world.get(things, "p").await;
     let conditions = parent["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.into_iter().find(|each| each["type"] == "Updated").unwrap_or_default()

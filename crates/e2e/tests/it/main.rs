@@ -24,6 +24,8 @@ mod flow_rolling;
 mod flow_seams;
 mod flow_services;
 mod flow_takeover;
+mod flow_trouble;
+mod judge;
 mod kubectl;
 mod servers;
 

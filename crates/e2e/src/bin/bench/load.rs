@@ -50,7 +50,16 @@ pub(crate) async fn fill(
     object: impl Fn(usize) -> Bytes,
 ) -> anyhow::Result<Outcome> {
     let shot = |number| Shot { method: Method::POST, path: path.to_owned(), body: object(number) };
-    shoot(&mut connections(server).await?, |number| number < count, &shot).await
+    send(&mut connections(server).await?, count, shot).await
+}
+
+/// Sends `count` requests over all connections; each must succeed.
+pub(crate) async fn send(
+    connections: &mut [Connection],
+    count: usize,
+    shot: impl Fn(usize) -> Shot,
+) -> anyhow::Result<Outcome> {
+    shoot(connections, |number| number < count, &shot).await
 }
 
 async fn shoot(

@@ -1,17 +1,20 @@
-//! Measures the embedded API server beside a real one: a process of its own, so that what it costs to make
-//! the load is not counted as the server's.
+//! Measures the embedded API server beside a real one, and the engine beside the same writes made by hand: a
+//! process of its own, so that what it costs to make the load is not counted as theirs.
 //!
 //! `cargo xtask bench` builds it and says where both servers are.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal prints")]
 
 mod apiserver;
+mod control;
+mod engine;
 mod load;
+mod process;
 mod server;
 mod table;
 mod timing;
 mod wire;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -29,12 +32,21 @@ struct Arguments {
 enum What {
     /// The embedded API server, alternating with the real control plane.
     Apiserver(Sides),
+    /// The engine, alternating with the same writes made by hand.
+    Engine(Controlled),
     /// Serves the embedded API server, for a look at the measuring itself.
     Serve {
         #[arg(long)]
         bind: std::net::SocketAddr,
         #[arg(long)]
         kubeconfig: PathBuf,
+    },
+    /// Runs the engine, for a look at the measuring itself.
+    Control {
+        #[arg(long)]
+        kubeconfig: PathBuf,
+        #[arg(long)]
+        target_label_selector: String,
     },
 }
 
@@ -61,6 +73,38 @@ struct Sides {
     small: bool,
 }
 
+/// The engine, the servers, and how much is asked of it.
+#[derive(Debug, Args)]
+struct Controlled {
+    /// The command that starts our server, without the arguments that say where.
+    #[arg(long)]
+    server: String,
+    /// The command that starts the engine, without the arguments that say where and for whom.
+    #[arg(long)]
+    engine: String,
+    /// The kubeconfig of the real control plane; without one the embedded server takes its place.
+    #[arg(long)]
+    reference: Option<PathBuf>,
+    /// How often the engine and the writes by hand are measured, one after the other.
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
+    /// The number of parents.
+    #[arg(short, long, default_value_t = 1500)]
+    n: usize,
+    /// The number of children of each.
+    #[arg(short, long, default_value_t = 3)]
+    k: usize,
+    /// The number of parents that fill the memory.
+    #[arg(long, default_value_t = 100_000)]
+    many: usize,
+    /// Runs only `rounds`, `inside` or `memory`.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Asks next to nothing and judges nothing: shows that the measuring works.
+    #[arg(long)]
+    small: bool,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().what) {
         Ok(code) => code,
@@ -76,6 +120,11 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match what {
         What::Apiserver(sides) => runtime.block_on(apiserver(sides)),
+        What::Engine(controlled) => runtime.block_on(engine(controlled)),
+        What::Control { kubeconfig, target_label_selector } => {
+            runtime.block_on(control::run(kubeconfig, &target_label_selector))?;
+            Ok(ExitCode::SUCCESS)
+        }
         What::Serve { bind, kubeconfig } => {
             runtime.block_on(server::serve(bind, kubeconfig))?;
             Ok(ExitCode::SUCCESS)
@@ -93,8 +142,46 @@ async fn apiserver(sides: Sides) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let bench = apiserver::Bench::new(sides.server, reference, sizes, sides.only);
-    let rows = bench.run().await?;
-    print!("{}", table::text(&rows));
-    let missed = !sides.small && rows.iter().any(table::Row::is_missed);
-    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(judge(&bench.run().await?, sides.small))
+}
+
+async fn engine(asked: Controlled) -> anyhow::Result<ExitCode> {
+    let sizes = engine::Sizes {
+        pairs: asked.pairs,
+        parents: asked.n,
+        children: asked.k,
+        singles: 200,
+        idle: Duration::from_secs(30),
+        inside: 2000,
+        many: asked.many,
+    };
+    let small = engine::Sizes {
+        pairs: 1,
+        parents: 10,
+        singles: 2,
+        idle: Duration::ZERO,
+        inside: 10,
+        many: 20,
+        ..sizes
+    };
+    let reference = match &asked.reference {
+        Some(kubeconfig) => {
+            let attached = server::Server::attach(kubeconfig, &[]).await;
+            let attached = attached.context("the real API server does not answer")?;
+            let credentials = e2e::engine_kubeconfig(kubeconfig).await;
+            Some((attached, serde_json::to_vec(&credentials)?))
+        }
+        None => None,
+    };
+    let Controlled { server, engine, only, .. } = asked;
+    let sizes = if asked.small { small } else { sizes };
+    let bench = engine::Bench { server, engine, reference, sizes, only };
+    Ok(judge(&bench.run().await?, asked.small))
+}
+
+/// Shows what was measured, and says whether it is as wanted.
+fn judge(rows: &[table::Row], small: bool) -> ExitCode {
+    print!("{}", table::text(rows));
+    let missed = !small && rows.iter().any(table::Row::is_missed);
+    if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -5,17 +5,16 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
 use apiserver::{ApiServer, Listen};
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
 use crate::{
+    process::{self, Own},
     timing::{Stopwatch, patiently, pause},
     wire::{Connection, Endpoint},
 };
@@ -23,6 +22,8 @@ use crate::{
 /// A server that runs.
 pub(crate) struct Server {
     pub(crate) endpoint: Endpoint,
+    /// Where it and its credentials are.
+    pub(crate) kubeconfig: PathBuf,
     /// The processes it consists of.
     processes: Vec<u32>,
     /// Present if it was started here.
@@ -30,43 +31,28 @@ pub(crate) struct Server {
     namespaces: Cell<usize>,
 }
 
-/// A process of ours with its files; both go with it.
-struct Own {
-    child: Child,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        // It may have ended on its own.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Server {
     /// Starts a server of ours and returns it with the milliseconds until it was ready.
     pub(crate) async fn start(command: &str) -> anyhow::Result<(Self, f64)> {
         let folder = tempfile::tempdir()?;
         let kubeconfig = folder.path().join("kubeconfig");
-        let mut words = command.split_whitespace();
-        let mut process = Command::new(words.next().context("the command is empty")?);
-        process.args(words).args(["--bind", "127.0.0.1:0", "--kubeconfig"]).arg(&kubeconfig);
+        let place = kubeconfig.as_os_str();
+        let arguments = ["--bind", "127.0.0.1:0", "--kubeconfig"].map(AsRef::as_ref);
         let watch = Stopwatch::start();
-        let child = process.stdout(Stdio::null()).spawn().context("failed to start the server")?;
-        let processes = vec![child.id()];
-        let own = Own { child, _folder: folder };
+        let own = Own::start(command, arguments.into_iter().chain([place]), folder)?;
+        let processes = vec![own.number()];
         let endpoint = patiently("the server", ready(&kubeconfig)).await?;
         let time = watch.millis();
-        Ok((Self { endpoint, processes, own: Some(own), namespaces: Cell::default() }, time))
+        let (own, namespaces) = (Some(own), Cell::default());
+        Ok((Self { endpoint, kubeconfig, processes, own, namespaces }, time))
     }
 
     /// Uses a server that is there.
     pub(crate) async fn attach(kubeconfig: &Path, processes: &[u32]) -> anyhow::Result<Self> {
         let endpoint = Endpoint::read(&fs::read_to_string(kubeconfig)?)?;
         endpoint.connect().await?.must(Method::GET, "/readyz", Bytes::new()).await?;
-        let processes = processes.to_vec();
-        Ok(Self { endpoint, processes, own: None, namespaces: Cell::default() })
+        let (kubeconfig, processes) = (kubeconfig.to_owned(), processes.to_vec());
+        Ok(Self { endpoint, kubeconfig, processes, own: None, namespaces: Cell::default() })
     }
 
     /// Returns whether the server is ours.
@@ -119,12 +105,12 @@ impl Server {
 
     /// Returns the resident memory in bytes; nothing if the processes are not known.
     pub(crate) fn memory(&self) -> anyhow::Result<Option<f64>> {
-        self.sum(|process| status(process, "VmRSS:"))
+        self.sum(process::resident)
     }
 
     /// Returns the most memory that was resident since [`Server::forget_peak`], in bytes.
     pub(crate) fn peak(&self) -> anyhow::Result<Option<f64>> {
-        self.sum(|process| status(process, "VmHWM:"))
+        self.sum(process::peak)
     }
 
     /// Starts to look for the peak anew.
@@ -137,12 +123,7 @@ impl Server {
 
     /// Returns the seconds of processor time used so far.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Option<f64>> {
-        self.sum(|process| {
-            let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-            let after_name = stat.rsplit(')').next().unwrap_or_default();
-            let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-            Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
-        })
+        self.sum(process::processor_time)
     }
 
     fn sum(&self, of: impl Fn(u32) -> anyhow::Result<f64>) -> anyhow::Result<Option<f64>> {
@@ -152,9 +133,6 @@ impl Server {
         self.processes.iter().map(|process| of(*process)).sum::<anyhow::Result<f64>>().map(Some)
     }
 }
-
-/// The unit of processor times on Linux, whatever the kernel's own clock.
-const TICKS: f64 = 100.0;
 
 /// Waits until a path is answered with 404.
 pub(crate) async fn gone(connection: &mut Connection, path: &str) -> anyhow::Result<()> {
@@ -187,12 +165,4 @@ async fn ready(kubeconfig: &Path) -> anyhow::Result<Endpoint> {
         pause(moment).await;
     }
     Ok(endpoint)
-}
-
-fn status(process: u32, field: &str) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    ensure!(kilobytes.is_some(), "process {process} has no `{field}`");
-    Ok(kilobytes.unwrap_or_default().parse::<f64>()? * 1024.0)
 }

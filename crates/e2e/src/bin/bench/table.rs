@@ -23,6 +23,8 @@ pub(crate) enum Target {
     AtLeast(f64),
     /// It is at least so many times the reference's.
     Times(f64),
+    /// It is at most so many times the reference's.
+    AtMostTimes(f64),
 }
 
 /// What became of a target.
@@ -64,6 +66,7 @@ impl Row {
             Target::AtMost(most) => self.ours.map(|ours| ours <= most),
             Target::AtLeast(least) => self.ours.map(|ours| least <= ours),
             Target::Times(times) => self.ratio.map(|ratio| times <= ratio),
+            Target::AtMostTimes(times) => self.ratio.map(|ratio| ratio <= times),
         };
         match met {
             Some(true) => Verdict::Met,
@@ -81,6 +84,7 @@ impl Row {
             Target::AtMost(most) => format!("<= {}", self.figure(most)),
             Target::AtLeast(least) => format!(">= {}", self.figure(least)),
             Target::Times(times) => format!(">= {times} x reference"),
+            Target::AtMostTimes(times) => format!("<= {times} x reference"),
         };
         let verdict = match self.verdict() {
             Verdict::Met => "met",
@@ -162,6 +166,8 @@ mod tests {
         assert_eq!((row.ours, row.reference, row.ratio), (Some(40.0), Some(10.0), Some(3.0)));
         assert!(row.is_missed());
         assert!(!Samples::default().row("a", "/s", Target::Times(4.0)).is_missed());
+        assert!(samples.row("a", "s", Target::AtMostTimes(2.9)).is_missed());
+        assert!(!samples.row("a", "s", Target::AtMostTimes(3.0)).is_missed());
     }
 
     #[test]

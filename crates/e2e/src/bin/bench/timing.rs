@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Measures how long something took.
 #[derive(Clone, Copy, Debug)]

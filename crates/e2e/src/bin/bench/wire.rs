@@ -101,12 +101,16 @@ impl Connection {
         path: &str,
         body: Bytes,
     ) -> anyhow::Result<Response<Incoming>> {
+        let kind = match method {
+            Method::PATCH => "application/merge-patch+json",
+            _ => "application/json",
+        };
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.host)
             .header(header::USER_AGENT, "windlass-bench")
-            .header(header::CONTENT_TYPE, "application/json");
+            .header(header::CONTENT_TYPE, kind);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token);
         }

@@ -1,0 +1,293 @@
+//! What the engine needs goes away and comes back, or the engine itself does, and all ends as it should.
+//!
+//! Where time stands still, or the server is taken apart, only the embedded one will do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use api::{HookReply, definition};
+use e2e::{World, story};
+use futures::future::join_all;
+use http::HeaderMap;
+use k8s::Resource;
+use serde_json::{Value, json};
+
+use crate::{
+    configmaps, controller, flow_rolling, judge::assert_spared, one_child, started, thing, value_of,
+};
+
+const PARENTS: usize = 8;
+
+fn name(number: usize) -> String {
+    format!("p{number}")
+}
+
+/// Starts a controller of so many parents, all settled with value 1.
+async fn parents(world: &World, method: &str) -> Resource {
+    let things = world.things().await;
+    world.hook.answer(one_child);
+    world.control("c", &controller(&things, method)).await;
+    for number in 0..PARENTS {
+        world.create(&things, thing(&name(number), "1")).await;
+    }
+    world.settle().await;
+    things
+}
+
+async fn change(world: &World, things: &Resource, value: &str) {
+    for number in 0..PARENTS {
+        world.patch(things, &name(number), &json!({"spec": {"value": value}})).await;
+    }
+}
+
+async fn assert_all(world: &World, things: &Resource, value: &str) {
+    for number in 0..PARENTS {
+        let name = name(number);
+        assert_eq!(value_of(world, &format!("{name}-child")).await, value, "{name}");
+        assert_eq!(world.get(things, &name).await["status"]["children"], 1, "{name}");
+    }
+}
+
+/// What [`parents`] and one [`change`] take: a child, two statuses, a change of the child, another status
+/// for the generation.
+const LEAST: usize = 5 * PARENTS;
+
+/// Waits until the engine has begun so many syncs; time stands still meanwhile.
+async fn asked(world: &World, calls: usize) {
+    while world.hook.calls() < calls {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_engine_is_killed_in_mid_sync() {
+    let world = World::embedded("killed").await;
+    for verb in ["create", "update"] {
+        let rule = json!({"match": {"verb": verb, "user": "windlass-engine", "nth": 2},
+            "action": {"delay": {"milliseconds": 300}}});
+        world.api().faults().add(serde_json::from_value(rule).unwrap());
+    }
+    let things = parents(&world, "InPlace").await;
+    for value in ["2", "3"] {
+        let calls = world.hook.calls();
+        change(&world, &things, value).await;
+        asked(&world, calls + 3).await;
+        world.restart_engine().await;
+        asked(&world, calls + 6).await;
+        world.restart_engine().await;
+        world.settle().await;
+        assert_all(&world, &things, value).await;
+    }
+    assert_spared(&world, LEAST + 2 * PARENTS).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_engine_is_killed_in_mid_rollout() {
+    let calm = World::embedded("rollout-calm").await;
+    roll(&calm, false).await;
+    let least = calm.engine_writes().len();
+    calm.end().await;
+    let world = World::embedded("rollout").await;
+    let rule = json!({"match": {"user": "windlass-engine", "verb": "update", "nth": 3},
+        "action": {"status": {"code": 409, "reason": "Conflict"}}});
+    world.api().faults().add(serde_json::from_value(rule).unwrap());
+    roll(&world, true).await;
+    assert_spared(&world, least).await;
+    world.end().await;
+}
+
+/// Rolls three pods, and kills the engine while it does if that is wanted.
+async fn roll(world: &World, kill: bool) {
+    let things = flow_rolling::started(world, "RollingRecreate").await;
+    let calls = world.hook.calls();
+    world.patch(&things, "p", &json!({"spec": {"value": "2"}})).await;
+    if kill {
+        asked(world, calls + 1).await;
+        world.restart_engine().await;
+    }
+    for name in ["c", "b", "a"] {
+        world.settle().await;
+        if kill {
+            world.restart_engine().await;
+        }
+        flow_rolling::ready(world, name).await;
+    }
+    world.settle().await;
+    assert_eq!(flow_rolling::images(world).await, "222");
+    assert_eq!(flow_rolling::updated(world, &things).await["status"], "True");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_server_comes_back_as_it_was() {
+    let world = World::embedded("restart").await;
+    let things = parents(&world, "InPlace").await;
+    for value in ["2", "3"] {
+        let calls = world.hook.calls();
+        change(&world, &things, value).await;
+        asked(&world, calls + 2).await;
+        let now = world.api().snapshot();
+        world.api().restore(&now);
+        world.settle().await;
+        assert_all(&world, &things, value).await;
+    }
+    assert_spared(&world, LEAST + 2 * PARENTS).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_server_comes_back_as_it_was_long_ago() {
+    let world = World::embedded("backup").await;
+    let things = parents(&world, "InPlace").await;
+    let backup = world.api().snapshot();
+    change(&world, &things, "2").await;
+    world.settle().await;
+    world.create(&things, thing("late", "1")).await;
+    world.settle().await;
+    world.api().restore(&backup);
+    world.settle().await;
+    assert_all(&world, &things, "1").await;
+    assert!(world.get(&configmaps(), "late-child").await.is_null());
+    change(&world, &things, "3").await;
+    world.settle().await;
+    assert_all(&world, &things, "3").await;
+    assert_spared(&world, LEAST + 2 * PARENTS).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hook_is_slower_than_it_may_be() {
+    let world = World::embedded("slow").await;
+    let things = parents(&world, "InPlace").await;
+    world.slow_hook(Duration::from_secs(25));
+    let calls = world.hook.calls();
+    change(&world, &things, "2").await;
+    asked(&world, calls + 5).await;
+    world.slow_hook(Duration::from_millis(300));
+    world.settle().await;
+    let told = world.events("SyncError").await;
+    assert!(told.iter().any(|it| it.contains("timed out after 10s")), "{told:?}");
+    assert_all(&world, &things, "2").await;
+    assert_spared(&world, LEAST).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hook_is_down_for_a_minute() {
+    let world = World::embedded("down").await;
+    let things = parents(&world, "InPlace").await;
+    let calls = world.hook.calls();
+    world.hook.play(|_| reply(503, "upstream connect error"));
+    change(&world, &things, "2").await;
+    world.pass(Duration::from_mins(1)).await;
+    // 5 ms doubled again and again: 14 tries in the first minute.
+    assert!(world.hook.calls() - calls <= 15 * PARENTS, "{}", world.hook.calls() - calls);
+    world.hook.answer(one_child);
+    world.pass(Duration::from_mins(2)).await;
+    assert_all(&world, &things, "2").await;
+    assert_spared(&world, LEAST).await;
+    world.end().await;
+}
+
+async fn the_hook_answers_garbage(world: &World) {
+    let garbage = [
+        (200, ""),
+        (200, "<html><body>Welcome</body></html>"),
+        (200, "[]"),
+        (200, "null"),
+        (200, "\"children\""),
+        (200, r#"{"children":{"a":1}}"#),
+        (200, r#"{"children":["#),
+        (200, r#"{"children":[1,"two"]}"#),
+        (200, r#"{"children":[{"apiVersion":"v1","kind":""}]}"#),
+        (200, r#"{"status":"fine","children":[]}"#),
+        (200, r#"{"children":[],"resyncAfterSeconds":"soon"}"#),
+        (204, ""),
+        (201, r#"{"children":[]}"#),
+        (301, ""),
+        (304, ""),
+        (200, "\u{0}\u{1}\u{2}"),
+    ];
+    let things = parents(world, "InPlace").await;
+    let children = uids(world).await;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&answered);
+    world.hook.play(move |request| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let answer = garbage.get(number).map(|(status, body)| reply(*status, body));
+        answer.unwrap_or_else(|| reply(200, &one_child(request).to_string()))
+    });
+    change(world, &things, "2").await;
+    world.settle().await;
+    assert!(garbage.len() < answered.load(Ordering::Relaxed));
+    assert_all(world, &things, "2").await;
+    for number in 0..PARENTS {
+        let child = world.get(&configmaps(), &format!("{}-child", name(number))).await;
+        assert!(children.contains(&child["metadata"]["uid"]), "{child} was made again");
+    }
+    assert_spared(world, LEAST).await;
+}
+story!(the_hook_answers_garbage);
+
+async fn the_parents_definition_goes_and_comes_back(world: &World) {
+    let things = parents(world, "InPlace").await;
+    world.delete(&definition::definitions(), &format!("things.{}.example.com", world.id)).await;
+    let is_empty = || async { world.list(&configmaps()).await.iter().all(|it| !is_child(it)) };
+    world.eventually("the children are collected", is_empty).await;
+    let again = world.things().await;
+    assert_eq!(again, things);
+    for number in 0..PARENTS {
+        world.create(&things, thing(&name(number), "2")).await;
+    }
+    let is_settled = || async {
+        let parents = world.list(&things).await;
+        parents.iter().all(|it| it["status"]["children"] == 1)
+    };
+    world.eventually("the parents have their children again", is_settled).await;
+    assert_all(world, &things, "2").await;
+    // Every parent came twice.
+    assert_spared(world, 2 * 3 * PARENTS).await;
+}
+story!(the_parents_definition_goes_and_comes_back);
+
+async fn uids(world: &World) -> Vec<Value> {
+    let children = world.list(&configmaps()).await.into_iter().filter(is_child);
+    children.map(|mut child| child["metadata"]["uid"].take()).collect()
+}
+
+fn is_child(object: &Value) -> bool {
+    object["metadata"]["ownerReferences"].is_array()
+}
+
+/// What so many parents take shows in the revisions of the store: a parent, a child and two statuses each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_parents_come_at_once() {
+    const COUNT: usize = 2_000;
+    let world = World::embedded("many").await;
+    let things = started(&world, "InPlace").await;
+    let (before, calls) = (world.api().revision(), world.hook.calls());
+    let all = (0..COUNT).map(|number| world.create(&things, thing(&name(number), "1")));
+    join_all(all).await;
+    world.settle().await;
+    let children = world.list(&configmaps()).await;
+    assert_eq!(children.iter().filter(|it| is_child(it)).count(), COUNT + 1);
+    let settled = world.list(&things).await;
+    assert!(settled.iter().all(|it| it["status"]["children"] == 1));
+    let writes = usize::try_from(world.api().revision() - before).unwrap();
+    assert_eq!(writes, 4 * COUNT, "writes in all");
+    let calls = world.hook.calls() - calls;
+    assert!(calls * 100 <= COUNT * 305, "{calls} calls");
+    let revision = world.api().revision();
+    world.pass(Duration::from_mins(1)).await;
+    assert_eq!(world.api().revision(), revision, "written without need");
+    world.end().await;
+}
+
+fn reply(status: u16, body: &str) -> HookReply {
+    HookReply { status, headers: HeaderMap::new(), body: body.to_owned().into() }
+}
