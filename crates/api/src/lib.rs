@@ -7,6 +7,7 @@ pub mod controller;
 pub mod decorator;
 pub mod definition;
 mod hook;
+mod login;
 pub mod names;
 mod report;
 pub mod revision;
@@ -15,4 +16,5 @@ pub use hook::{
     Connecting, Hook, HookError, HookProgram, HookReply, HookRequest, HookTls, HookTrace,
     ProgramError, ProgramSource, SharedHook,
 };
+pub use login::without_login;
 pub use report::{Happening, NoReport, Outcome, Report, SharedReport};

@@ -81,6 +81,8 @@ pub(crate) enum AnswerError {
 /// How much of a failed answer is quoted.
 const QUOTED: usize = 1024;
 
+/// The keys that the answer of a customize hook may have.
+const CUSTOMIZE: [&str; 1] = ["relatedResources"];
 /// The keys that the answers to each form of controller may have.
 const COMPOSITE: [&str; 5] = ["status", "children", "resyncAfterSeconds", "finalized", "events"];
 const DECORATOR: [&str; 7] =
@@ -96,7 +98,7 @@ struct Wire {
     annotations: Option<BTreeMap<String, Option<String>>>,
     resync_after_seconds: Option<f64>,
     finalized: Option<bool>,
-    events: Option<Vec<HookEvent>>,
+    events: Option<Vec<Option<HookEvent>>>,
 }
 
 /// Reads the answer of a sync or finalize hook.
@@ -108,8 +110,7 @@ pub(crate) fn read(
     mode: UnmarshallMode,
     (finalizing, now): (bool, Timestamp),
 ) -> Result<Answer, AnswerError> {
-    let known: &[&str] = if form == Form::Decorator { &DECORATOR } else { &COMPOSITE };
-    let object = object(reply, known, mode, now)?;
+    let object = object(reply, known(form), mode, now)?;
     let wire: Wire =
         serde_json::from_value(Value::Object(object)).map_err(|error| unmarshal(&error))?;
     let children: Vec<_> = wire.children.into_iter().flatten().flatten().collect();
@@ -119,7 +120,7 @@ pub(crate) fn read(
     if !children.iter().all(has_kind) {
         return Err(unmarshal(&"a child has no `kind`"));
     }
-    let mut events = wire.events.unwrap_or_default();
+    let mut events: Vec<_> = wire.events.into_iter().flatten().flatten().collect();
     events.retain(|event| !event.reason.is_empty());
     let resync = wire.resync_after_seconds.filter(|seconds| 0.0 < *seconds);
     Ok(Answer {
@@ -143,24 +144,29 @@ pub(crate) fn read_rules(
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Wire {
-        related_resources: Option<Vec<RuleSpec>>,
+        related_resources: Option<Vec<Option<RuleSpec>>>,
     }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct RuleKeys {
-        related_resources: Option<Vec<Keys>>,
-    }
-    let object = object(reply, &["relatedResources"], mode, now)?;
+    let object = object(reply, &CUSTOMIZE, mode, now)?;
     if mode == UnmarshallMode::Strict {
-        let rules: RuleKeys =
-            serde_json::from_slice(&reply.body).map_err(|error| unmarshal(&error))?;
-        for Keys(keys) in rules.related_resources.iter().flatten() {
-            check_keys(keys, &RULE_KEYS).map_err(AnswerError::Strict)?;
-        }
+        check_rules(&reply.body)?;
     }
     let wire: Wire =
         serde_json::from_value(Value::Object(object)).map_err(|error| unmarshal(&error))?;
-    Ok(wire.related_resources.unwrap_or_default())
+    Ok(wire.related_resources.into_iter().flatten().flatten().collect())
+}
+
+/// Returns what strict mode would refuse in an answer of a sync or finalize hook that was read loosely.
+pub(crate) fn passed_over(reply: &HookReply, form: Form) -> Option<AnswerError> {
+    check_strictly(&reply.body, known(form)).err()
+}
+
+/// Returns the same of an answer of a customize hook.
+pub(crate) fn passed_over_in_rules(reply: &HookReply) -> Option<AnswerError> {
+    check_strictly(&reply.body, &CUSTOMIZE).and_then(|()| check_rules(&reply.body)).err()
+}
+
+fn known(form: Form) -> &'static [&'static str] {
+    if form == Form::Decorator { &DECORATOR } else { &COMPOSITE }
 }
 
 /// Returns the object that a hook answered, with the keys that are known.
@@ -185,10 +191,7 @@ fn object(
         return Err(unmarshal(&"the answer is not an object"));
     };
     if mode == UnmarshallMode::Strict {
-        let Keys(keys) = serde_json::from_slice(&reply.body).map_err(|error| unmarshal(&error))?;
-        check_keys(&keys, known).map_err(AnswerError::Strict)?;
-        let Unique = serde_json::from_slice(&reply.body)
-            .map_err(|error| AnswerError::Strict(error.to_string()))?;
+        check_strictly(&reply.body, known)?;
     }
     object.retain(|key, _| known.contains(&key.as_str()));
     Ok(object)
@@ -196,6 +199,29 @@ fn object(
 
 fn unmarshal(error: &dyn std::fmt::Display) -> AnswerError {
     AnswerError::Unmarshal(error.to_string())
+}
+
+/// Checks that the keys of an answer are known, and that none comes twice.
+fn check_strictly(body: &[u8], known: &[&str]) -> Result<(), AnswerError> {
+    let Keys(keys) = serde_json::from_slice(body).map_err(|error| unmarshal(&error))?;
+    check_keys(&keys, known).map_err(AnswerError::Strict)?;
+    let Unique =
+        serde_json::from_slice(body).map_err(|error| AnswerError::Strict(error.to_string()))?;
+    Ok(())
+}
+
+/// Checks that the keys of the rules in an answer are known.
+fn check_rules(body: &[u8]) -> Result<(), AnswerError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RuleKeys {
+        related_resources: Option<Vec<Option<Keys>>>,
+    }
+    let rules: RuleKeys = serde_json::from_slice(body).map_err(|error| unmarshal(&error))?;
+    for Keys(keys) in rules.related_resources.iter().flatten().flatten() {
+        check_keys(keys, &RULE_KEYS).map_err(AnswerError::Strict)?;
+    }
+    Ok(())
 }
 
 /// Checks that keys are known.
@@ -394,6 +420,33 @@ mod tests {
     }
 
     #[test]
+    fn what_loose_mode_passes_over_can_be_told() {
+        let told =
+            |body: &str| passed_over(&reply(200, body), COMPOSED).map(|error| error.to_string());
+        let unknown = told(r#"{"Children":[],"status":{"more":1}}"#).unwrap();
+        assert!(unknown.starts_with("strict validation failed: unknown field `Children`"));
+        assert!(told(r#"{"status":{},"status":{}}"#).unwrap().contains("duplicate field `status`"));
+        assert_eq!(told(r#"{"status":{"a":1,"a":2},"children":[{"kind":"X","x":1}]}"#), None);
+        let rules =
+            |body: &str| passed_over_in_rules(&reply(200, body)).map(|error| error.to_string());
+        assert!(rules(r#"{"relatedResources":[{"nams":[]}]}"#).unwrap().contains("`nams`"));
+        assert_eq!(rules(r#"{"relatedResources":[{"names":[]},null]}"#), None);
+    }
+
+    #[test]
+    fn keys_have_their_capitals() {
+        let answer = loose(r#"{"Status":{"a":1},"children":[],"FINALIZED":true}"#);
+        assert_eq!(answer, Ok(Answer::default()));
+    }
+
+    #[test]
+    fn events_need_a_reason() {
+        let body = r#"{"events":[{"reason":"R","message":"m"},{"message":"n"},null]}"#;
+        let told = HookEvent { reason: "R".into(), message: "m".into(), ..HookEvent::default() };
+        assert_eq!(loose(body).unwrap().events, [told]);
+    }
+
+    #[test]
     fn a_decorator_says_labels_and_leaves_the_status_alone() {
         let body = r#"{"attachments":[{"kind":"A"}],"labels":{"a":"1","b":null},"children":5}"#;
         let decorated =
@@ -418,6 +471,7 @@ mod tests {
         let error = rules(rule, UnmarshallMode::Strict).unwrap_err();
         assert!(error.starts_with("strict validation failed: unknown field `nams`"), "{error}");
         assert_eq!(rules("{}", UnmarshallMode::Strict), Ok(0));
+        assert_eq!(rules(r#"{"relatedResources":[null]}"#, UnmarshallMode::Strict), Ok(0));
         assert!(rules(r#"{"relatedResources":[{}]}"#, UnmarshallMode::Loose).is_err());
         let twice = r#"{"relatedResources":[{"apiVersion":"v1","resource":"pods","labelSelector":
             {"matchLabels":{"a":"1","a":"2"}}}]}"#;

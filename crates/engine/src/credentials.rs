@@ -36,8 +36,18 @@ struct Identity {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Header {
-    Token { scheme: String, secret: Source, key: String },
-    Basic { secret: Source, username: String, password: String },
+    Token {
+        scheme: String,
+        secret: Source,
+        key: String,
+    },
+    Basic {
+        secret: Source,
+        username: String,
+        password: String,
+    },
+    /// It stands in the URL itself.
+    Given(HeaderValue),
 }
 
 /// An object that credentials are read from.
@@ -62,9 +72,9 @@ pub(crate) struct Access {
 }
 
 /// Returns where the credentials of a hook at `url` are: its own if it has any, else those of the first
-/// configuration for its host.
+/// configuration for its host. A login in the URL counts where they have no header.
 pub(crate) fn check(
-    url: &str,
+    (url, login): (&str, Option<HeaderValue>),
     own: CredentialsSpec,
     configs: &[EndpointConfig],
 ) -> Result<Credentials, String> {
@@ -80,7 +90,7 @@ pub(crate) fn check(
         }
         (Some(token), None) => Some(token_header(token)?),
         (None, Some(basic)) => Some(basic_header(basic)),
-        (None, None) => None,
+        (None, None) => login.map(Header::Given),
     };
     Ok(Credentials {
         roots: spec.ca_bundle.map(roots).transpose()?,
@@ -102,8 +112,9 @@ impl Credentials {
             Some(Roots::Inline(_)) | None => None,
         };
         let identity = self.identity.as_ref().map(|identity| &identity.secret);
-        let header = self.header.as_ref().map(|header| match header {
-            Header::Token { secret, .. } | Header::Basic { secret, .. } => secret,
+        let header = self.header.as_ref().and_then(|header| match header {
+            Header::Token { secret, .. } | Header::Basic { secret, .. } => Some(secret),
+            Header::Given(_) => None,
         });
         roots.into_iter().chain(identity).chain(header).collect()
     }
@@ -130,6 +141,7 @@ impl Credentials {
 impl Header {
     fn value(&self, found: &Found) -> Result<HeaderValue, String> {
         let text = match self {
+            Self::Given(value) => return Ok(value.clone()),
             Self::Token { scheme, secret, key } => {
                 format!("{scheme} {}", text(found, secret, key)?.trim())
             }
@@ -254,7 +266,7 @@ mod tests {
     }
 
     fn access(given: &Value, objects: &[Value]) -> Result<Access, String> {
-        check("https://h", spec(given), &[])?.access(&found(objects))
+        check(("https://h", None), spec(given), &[])?.access(&found(objects))
     }
 
     fn secret(data: &[(&str, &str)]) -> Value {
@@ -269,6 +281,7 @@ mod tests {
         for (given, header) in [
             (json!({"authorization": {"secretRef": at}}), "Bearer t0ken"),
             (json!({"authorization": {"secretRef": at, "type": " Token "}}), "Token t0ken"),
+            (json!({"authorization": {"secretRef": at, "type": " "}}), "Bearer t0ken"),
             (json!({"basicAuth": {"secretRef": at}}), "Basic dTpw"),
         ] {
             let secret = secret(&[("token", " t0ken\n"), ("username", "u"), ("password", "p\n")]);
@@ -276,6 +289,19 @@ mod tests {
             assert_eq!(value.to_str().unwrap(), header);
             assert!(value.is_sensitive());
         }
+    }
+
+    #[test]
+    fn a_login_in_the_url_counts_where_nothing_else_is_said() {
+        let login = HeaderValue::from_static("Basic eDp5");
+        let header = |own: &Value| {
+            let credentials = check(("http://h", Some(login.clone())), spec(own), &[]).unwrap();
+            let found = found(&[secret(&[("token", "t")])]);
+            credentials.access(&found).unwrap().authorization.unwrap()
+        };
+        assert_eq!(header(&json!({})), "Basic eDp5");
+        let at = json!({"namespace": "n", "name": "s", "key": "token"});
+        assert_eq!(header(&json!({"authorization": {"secretRef": at}})), "Bearer t");
     }
 
     #[test]
@@ -343,7 +369,7 @@ mod tests {
             credentials: spec(&json!({"caBundle": {"inline": host}})),
         };
         let configs = [config("h"), config("H")];
-        let chosen = |own: &Value| check("http://h", spec(own), &configs).unwrap().roots;
+        let chosen = |own: &Value| check(("http://h", None), spec(own), &configs).unwrap().roots;
         assert_eq!(chosen(&json!({})), Some(Roots::Inline("h".to_owned())));
         let own =
             json!({"authorization": {"secretRef": {"namespace": "n", "name": "s", "key": "k"}}});

@@ -19,6 +19,7 @@ use crate::{
     hook::Webhook,
     related::{Namespaces, RelatedType, Rule},
     request,
+    sync::tell_passed_over,
 };
 
 /// How long an answer counts.
@@ -88,6 +89,7 @@ async fn rules(
     let reply = exchange(ctx, (hook, webhook), parent, body).await?;
     let specs = answer::read_rules(&reply, webhook.mode, ctx.means.client.clock().now())
         .map_err(|source| SyncError::Answer { hook, source })?;
+    tell_passed_over(hook, webhook, || answer::passed_over_in_rules(&reply));
     let mut rules = Vec::new();
     for spec in &specs {
         let found = ctx.means.discovery.by_plural(&spec.api_version, &spec.resource).await?;

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use api::controller::{
-    EndpointConfig, HookSpec, HookVersion, JsonnetHook, UnmarshallMode, Webhook as WebhookSpec,
+use api::{
+    controller::{
+        EndpointConfig, HookSpec, HookVersion, JsonnetHook, UnmarshallMode, Webhook as WebhookSpec,
+    },
+    without_login,
 };
 use k8s::{ObjectKey, parse_duration};
 use serde_json::Value;
@@ -34,7 +37,7 @@ pub struct Hooks {
 /// A hook that is called by URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
-    /// The full URL.
+    /// The full URL, without user and password.
     pub url: String,
     /// How long the whole exchange may take.
     pub timeout: Duration,
@@ -138,8 +141,8 @@ pub(crate) fn check(
         Lifetime(seconds.filter(|seconds| 0 < *seconds).map(Duration::from_secs))
     });
     let own = webhook.credentials.clone();
-    let url = url(webhook).map_err(invalid)?;
-    let credentials = credentials::check(&url, own, configs)
+    let (url, login) = without_login(&url(webhook).map_err(invalid)?);
+    let credentials = credentials::check((&url, login), own, configs)
         .map_err(|cause| ControllerError::Credentials { hook: name, cause })?;
     let (version, program) = (spec.version, None);
     Ok(Webhook { url, timeout, odd_timeout, version, mode, credentials, etag, program })

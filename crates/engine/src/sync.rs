@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use api::controller::UnmarshallMode;
 use k8s::Object;
 use runtime::EventKind;
+use tracing::{Level, debug};
 
 use crate::{
-    answer::{self, Answer},
+    answer::{self, Answer, AnswerError},
     children::Synced,
     composite,
     context::Context,
@@ -88,8 +90,26 @@ pub(crate) async fn ask(
     let told = Told { form, controller, parent, children: observed, related, finalizing };
     let body = request::body(told, webhook.version);
     let reply = exchange(ctx, (hook, webhook), parent, body).await?;
-    answer::read(&reply, form, webhook.mode, (finalizing, ctx.means.client.clock().now()))
-        .map_err(|source| SyncError::Answer { hook, source })
+    let now = ctx.means.client.clock().now();
+    let answer = answer::read(&reply, form, webhook.mode, (finalizing, now))
+        .map_err(|source| SyncError::Answer { hook, source })?;
+    tell_passed_over(call.name, webhook, || answer::passed_over(&reply, form));
+    Ok(answer)
+}
+
+/// Logs what of an answer was passed over in loose mode: it may be a key that was misspelt.
+pub(crate) fn tell_passed_over(
+    hook: &str,
+    webhook: &Webhook,
+    passed_over: impl FnOnce() -> Option<AnswerError>,
+) {
+    // To look for it costs as much as to read the answer.
+    if webhook.mode == UnmarshallMode::Loose
+        && tracing::enabled!(Level::DEBUG)
+        && let Some(issue) = passed_over()
+    {
+        debug!(hook, url = webhook.url, %issue, "passed over what loose mode does not refuse");
+    }
 }
 
 /// Does what an answer asks for apart from objects: events, and another look later. What fails afterwards

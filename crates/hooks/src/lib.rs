@@ -2,6 +2,8 @@
 //!
 //! The engine knows only the trait `api::Hook`; which transport a call takes is decided here, by URL.
 
+mod proxied;
+mod proxies;
 mod router;
 mod tls;
 mod trace;

@@ -8,6 +8,7 @@ use std::{
 
 use api::{Connecting, HookTls};
 use bytes::Bytes;
+use http::{HeaderValue, Uri};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, builderstates::WantsSchemes};
 use hyper_util::{
@@ -21,26 +22,38 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use crate::trace::{Resolver, Step};
+use crate::{
+    proxied::Proxied,
+    proxies::Proxies,
+    trace::{Resolver, Step},
+};
 
 /// How many ways of speaking HTTPS are kept at most; certificates that were renewed leave theirs behind.
 const KEPT: usize = 64;
 
 pub(crate) type HttpClient =
-    Client<Step<HttpsConnector<Step<HttpConnector<Resolver>>>>, Full<Bytes>>;
+    Client<Step<HttpsConnector<Step<Proxied<HttpConnector<Resolver>>>>>, Full<Bytes>>;
 
 /// The clients for the ways in which HTTPS is spoken, each with its own connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
     system: HttpClient,
     others: Arc<Mutex<HashMap<Arc<HookTls>, HttpClient>>>,
+    proxies: Arc<Proxies>,
 }
 
 impl Clients {
     /// Returns the client for the system's certificates, and room for others.
-    pub(crate) fn new() -> std::io::Result<Self> {
-        let system = HttpsConnectorBuilder::new().with_native_roots()?;
-        Ok(Self { system: client(system), others: Arc::default() })
+    pub(crate) fn new(proxies: Proxies) -> std::io::Result<Self> {
+        let (system, proxies) =
+            (HttpsConnectorBuilder::new().with_native_roots()?, Arc::new(proxies));
+        Ok(Self { system: client(system, &proxies), others: Arc::default(), proxies })
+    }
+
+    /// Returns what a proxy that reads requests to a URL on their way wants to know of the caller.
+    pub(crate) fn proxy_login(&self, url: &Uri) -> Option<HeaderValue> {
+        let proxy = self.proxies.of(url).filter(|_| url.scheme_str() != Some("https"))?;
+        proxy.login.clone()
     }
 
     /// Returns the client for a way of speaking HTTPS.
@@ -53,16 +66,18 @@ impl Clients {
         if KEPT <= others.len() {
             others.clear();
         }
-        let client = client(HttpsConnectorBuilder::new().with_tls_config(config(tls)?));
+        let client =
+            client(HttpsConnectorBuilder::new().with_tls_config(config(tls)?), &self.proxies);
         others.insert(Arc::clone(tls), client.clone());
         Ok(client)
     }
 }
 
 /// Returns a client whose new connections tell of the steps they take.
-fn client(connector: HttpsConnectorBuilder<WantsSchemes>) -> HttpClient {
+fn client(connector: HttpsConnectorBuilder<WantsSchemes>, proxies: &Arc<Proxies>) -> HttpClient {
     let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
     tcp.enforce_http(false);
+    let tcp = Proxied::new(tcp, Arc::clone(proxies));
     let tcp = Step::new(tcp, Connecting::TlsHandshakeStart);
     let tls = connector.https_or_http().enable_http1().wrap_connector(tcp);
     let tls = Step::new(tls, Connecting::TlsHandshakeDone);

@@ -1,6 +1,6 @@
 //! Hooks over HTTP/1.1, as simple servers can read them: a `Content-Length`, never chunked.
 
-use std::{error::Error, io, iter, sync::Arc};
+use std::{env, error::Error, io, iter, sync::Arc};
 
 use api::{Hook, HookError, HookReply, HookRequest, HookTls};
 use bytes::{Bytes, BytesMut};
@@ -16,11 +16,12 @@ use k8s::{
 };
 
 use crate::{
+    proxies::Proxies,
     tls::{Clients, config},
     trace::traced,
 };
 
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The largest answer that is read.
 const LARGEST: usize = 32 << 20;
@@ -38,9 +39,27 @@ pub struct Webhooks {
 
 impl Webhooks {
     /// Returns a caller of webhooks. HTTPS is checked against the system's certificates, unless a call
-    /// brings its own.
-    pub fn new(clock: SharedClock, activity: Activity) -> std::io::Result<Self> {
-        Ok(Self { clients: Clients::new()?, clock, activity, services: None })
+    /// brings its own; the proxies are those of the environment.
+    ///
+    /// # Errors
+    ///
+    /// An [`io::Error`] if the system has no certificates, or a variable names no proxy.
+    pub fn new(clock: SharedClock, activity: Activity) -> io::Result<Self> {
+        Self::with_variables(clock, activity, |name| env::var(name).ok())
+    }
+
+    /// Returns the same with proxies that other variables name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Webhooks::new`].
+    pub fn with_variables(
+        clock: SharedClock,
+        activity: Activity,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> io::Result<Self> {
+        let clients = Clients::new(Proxies::read(variable).map_err(io::Error::other)?)?;
+        Ok(Self { clients, clock, activity, services: None })
     }
 
     /// Has hosts in the form of a Service's name looked up here: without a cluster's DNS they mean nothing.
@@ -67,6 +86,8 @@ impl Webhooks {
                 let (head, body) = handler.handle(call).await.into_parts();
                 return Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body });
             }
+            let login = self.clients.proxy_login(call.uri());
+            call.headers_mut().extend(login.map(|login| (header::PROXY_AUTHORIZATION, login)));
             let client = self.clients.get(tls).map_err(|error| unreachable(error.into()))?;
             let response = traced(request.trace.clone(), client.request(call.map(Full::new))).await;
             let response = response.map_err(|error| unreachable(Box::new(error)))?;
@@ -148,7 +169,7 @@ where
     let (mut body, mut read) = (Limited::new(body, LARGEST), BytesMut::new());
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(frame) => read.extend(frame.into_data().unwrap_or_default()),
+            Ok(frame) => read.extend_from_slice(&frame.into_data().unwrap_or_default()),
             // Python's servers close without the farewell of TLS.
             Err(error) if ends_by_close && is_close(&*error) => break,
             Err(source) if source.is::<LengthLimitError>() => {
