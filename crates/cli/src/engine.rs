@@ -214,7 +214,9 @@ fn check(flags: &EngineFlags) -> Result<Option<String>, EngineError> {
 fn strategy(flags: &EngineFlags) -> Result<ApplyStrategy, EngineError> {
     match flags.apply_strategy.as_str() {
         "" | "dynamic-apply" => Ok(ApplyStrategy::Dynamic),
-        "server-side-apply" => Err(EngineError::NotSupported("--apply-strategy=server-side-apply")),
+        "server-side-apply" => {
+            Ok(ApplyStrategy::ServerSide { manager: flags.apply_field_manager.clone() })
+        }
         other => Err(EngineError::Strategy(other.to_owned())),
     }
 }

@@ -13,7 +13,8 @@ use api::{composite, decorator, definition, names};
 use apiserver::{ApiServer, RequestRecord};
 use engine::{ApplyStrategy, Engine, EngineOptions, Workers};
 use k8s::{
-    Activity, Clock, ObjectKey, Resource, Settle, SharedClock, SystemClock, selector::Selector,
+    Activity, Clock, ObjectKey, Resource, ResourceScope, Settle, SharedClock, SystemClock,
+    selector::Selector,
 };
 use runtime::{Client, ManagedFields, Part, PatchType};
 use serde_json::{Value, json};
@@ -147,21 +148,32 @@ impl World {
             .await
     }
 
+    /// Installs a resource `things` of this world alone whose objects are in no namespace.
+    pub async fn cluster_things(&self) -> Resource {
+        let spec = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        self.install(ResourceScope::Cluster, &spec, true).await
+    }
+
     /// Installs a resource `things` with this schema of `spec`, with or without a status subresource.
     pub async fn define(&self, spec: &Value, status: bool) -> Resource {
+        self.install(ResourceScope::Namespaced, spec, status).await
+    }
+
+    async fn install(&self, scope: ResourceScope, spec: &Value, status: bool) -> Resource {
         let group = format!("{}.example.com", self.id);
         let subresources = if status { json!({"status": {}}) } else { json!({}) };
         let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let definition = json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
             "metadata": {"name": format!("things.{group}")},
-            "spec": {"group": group, "scope": "Namespaced",
+            "spec": {"group": group, "scope": format!("{scope:?}"),
                 "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
                 "versions": [{"name": "v1", "served": true, "storage": true, "subresources": subresources,
                     "schema": {"openAPIV3Schema": {"type": "object",
                         "properties": {"spec": spec, "status": any}}}}]}});
         self.client.create(&definition::definitions(), "", definition.to_string()).await.unwrap();
-        let things = Resource::namespaced(&format!("{group}/v1"), "Thing", "things");
+        let things =
+            Resource { scope, ..Resource::namespaced(&format!("{group}/v1"), "Thing", "things") };
         let collection = things.collection_path("");
         self.eventually("the new resource is served", || async {
             self.client.get_raw(&collection).await.is_ok()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::names::reasons;
 use k8s::{GroupVersionKind, Object, OwnerReference, Resource, in_one_line};
-use runtime::{ApiError, EventKind, Write, WriteKind, Written};
+use runtime::{ApiError, Applied, EventKind, Write, WriteKind, Written};
 use serde_json::Value;
 
 use crate::{
@@ -12,10 +12,10 @@ use crate::{
     desired::{self, Desired, Problem, Types},
     error::{SyncError, call},
     meter::Skip,
-    plan::{Action, ObservedType, Plan, Settled, Trial, plan},
+    plan::{Action, Doubt, ObservedType, Plan, Settled, Trial, plan},
     record::Counts,
     selector::{ChildSelector, Ownership},
-    trial::{self, Question},
+    trial::{self, Question, ROUNDS, Replies},
 };
 
 /// What a sync did.
@@ -79,11 +79,11 @@ pub(crate) async fn manage(
     for (action, result) in actions.iter().zip(results) {
         ctx.meter.wrote(&action.write.kind, result.is_ok());
         match result {
-            Ok(written) => {
+            Ok(applied) => {
                 synced.done.push(done(&action.write));
                 synced.counts.add(&action.write.kind);
-                remember(ctx, parent, observed, action, &written);
-                ctx.expect(&parent.key(), written);
+                remember(ctx, parent, observed, action, &applied);
+                ctx.expect(&parent.key(), applied.written);
             }
             Err(error) => match forgive(ctx, parent, &action.write, error).await {
                 Ok(retry) => synced.retry |= retry,
@@ -102,28 +102,34 @@ async fn decide(
     observed: &[ObservedType],
     desired: &[Desired],
 ) -> (Vec<Action>, Vec<String>) {
-    let plan = || {
-        let (settled, trials) = ctx.memory().known(observed);
-        plan(parent, observed, desired, &settled, &trials)
-    };
+    let plan = || plan(parent, observed, desired, &ctx.known(observed));
     ctx.drop_old_trials();
     let mut planned = plan();
-    let question = |action: &Action| {
-        let recreation = action.recreates.clone()?;
-        Some(Question { resource: action.write.resource.clone(), wish: action.wish, recreation })
-    };
-    if trial::ask(ctx, planned.actions.iter().filter_map(question).collect()).await {
+    let mut failures = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        let questions = planned.actions.iter().filter_map(Question::about).collect();
+        let Replies { is_news, failures: failed } = trial::ask(ctx, questions).await;
+        failures.extend(failed);
+        if !is_news {
+            break;
+        }
         planned = plan();
     }
     let Plan { mut actions, settled } = planned;
     let mut memory = ctx.memory();
     memory.settled.extend(settled);
     let mut refused = Vec::new();
-    actions.retain(|action| match memory.trials.get(&action.wish) {
-        Some(Trial::Refused(cause)) if action.recreates.is_some() => {
+    actions.retain(|action| match (&action.doubt, memory.trials.get(&action.wish)) {
+        (Some(Doubt::Creation(_)), Some(Trial::Refused(cause))) => {
             let Write { resource, key, .. } = &action.write;
             ctx.meter.skipped(Skip::Inadmissible);
             refused.push(format!("keep the old {} {key}: {cause}", resource.gvk.kind));
+            false
+        }
+        // Without an answer nothing is deleted: the child changed meanwhile, which will be seen, or the
+        // server failed.
+        (Some(Doubt::Application(application)), _) => {
+            refused.extend(failures.remove(&application.id));
             false
         }
         _ => !memory.is_known(parent, &action.write),
@@ -137,11 +143,15 @@ fn remember(
     parent: &Object,
     observed: &[ObservedType],
     action: &Action,
-    written: &Written,
+    applied: &Applied,
 ) {
-    let Written::Stored { resource, key, uid, version } = written else { return };
+    let Applied { written: Written::Stored { resource, key, uid, .. }, object: Some(object) } =
+        applied
+    else {
+        return;
+    };
     if observed.iter().any(|each| each.resource == *resource) {
-        let settled = Settled { wish: action.wish, version: version.clone() };
+        let settled = Settled::new(&ctx.means.strategy, action.wish, object);
         ctx.memory().settled.insert(uid.clone(), settled);
         return;
     }
@@ -156,21 +166,26 @@ async fn forgive(
     error: ApiError,
 ) -> Result<bool, String> {
     match &write.kind {
-        WriteKind::Create(_) if error.is_already_exists() => conflict(ctx, parent, write).await,
-        WriteKind::Create(_) if error.is_namespace_terminating() => {
+        WriteKind::Create(_) | WriteKind::ApplyNew { .. } if error.is_already_exists() => {
+            conflict(ctx, parent, write).await
+        }
+        WriteKind::Create(_) | WriteKind::ApplyNew { .. } if error.is_namespace_terminating() => {
             ctx.meter.skipped(Skip::NamespaceTerminating);
             Ok(false)
         }
-        WriteKind::Update(_) if error.is_not_found() => Ok(false),
-        WriteKind::Update(_) | WriteKind::Delete { .. } if error.is_conflict() => Ok(true),
+        WriteKind::Update(_) | WriteKind::Apply { .. } if error.is_not_found() => Ok(false),
+        WriteKind::Update(_)
+        | WriteKind::ApplyNew { .. }
+        | WriteKind::Apply { .. }
+        | WriteKind::Delete { .. }
+            if error.is_conflict() =>
+        {
+            Ok(true)
+        }
         kind => {
-            let verb = match kind {
-                WriteKind::Create(_) => "create",
-                WriteKind::Update(_) => "update",
-                WriteKind::Delete { .. } => "delete",
-            };
             let Write { resource, key, .. } = write;
-            Err(in_one_line(&call(format!("{verb} {} {key}", resource.gvk.kind))(error)))
+            let action = format!("{} {} {key}", kind.verb(), resource.gvk.kind);
+            Err(in_one_line(&call(action)(error)))
         }
     }
 }
@@ -209,10 +224,5 @@ async fn conflict(ctx: &Context, parent: &Object, write: &Write) -> Result<bool,
 }
 
 fn done(write: &Write) -> String {
-    let verb = match write.kind {
-        WriteKind::Create(_) => "created",
-        WriteKind::Update(_) => "updated",
-        WriteKind::Delete { .. } => "deleted",
-    };
-    format!("{verb} {} {}", write.resource.gvk.kind, write.key)
+    format!("{}d {} {}", write.kind.verb(), write.resource.gvk.kind, write.key)
 }

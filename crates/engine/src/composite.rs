@@ -16,6 +16,7 @@ use crate::{
     selector::child_selector,
     status,
     sync::{Call, ask, heed, is_managed},
+    takeover::take_over,
 };
 
 /// Syncs one parent whose finalizer is settled.
@@ -29,6 +30,8 @@ pub(crate) async fn sync(
     let Some(observed) = observe(ctx, &parent, &selector).await? else {
         return Ok(Synced::default());
     };
+    let observed =
+        if is_managed(ctx, &parent) { take_over(ctx, &parent, observed).await? } else { observed };
     let answer = if ctx.controller.rolls() && is_managed(ctx, &parent) {
         rolling::answer(ctx, (call, &selector), &parent, &observed).await?
     } else {

@@ -20,10 +20,11 @@ use crate::{
     customize::Customized,
     exchange::Exchanges,
     meter::Meter,
-    plan::{ObservedType, SettledChildren, Trial, Trials},
+    plan::{Known, ObservedType, SettledChildren, Trial, Trials},
     queue::ParentQueue,
     recorder::{Notes, Recorder},
     repeats::{Repeats, Verdict},
+    strategy::ApplyStrategy,
 };
 
 /// How long a sync waits for the caches to show the controller's own last writes.
@@ -82,6 +83,8 @@ pub(crate) struct Means {
     pub(crate) recorder: Recorder,
     /// How often all parents are synced again if their controller does not say so more often.
     pub(crate) flush: Duration,
+    /// How children are made what the hooks want.
+    pub(crate) strategy: ApplyStrategy,
 }
 
 /// What a controller remembers between syncs, all of it dropped with the parent or the child.
@@ -126,13 +129,6 @@ impl Drop for Alarm {
 }
 
 impl Memory {
-    /// Returns what is known of some children, so that planning does not hold up others.
-    pub(crate) fn known(&self, children: &[ObservedType]) -> (SettledChildren, Trials) {
-        let uids = children.iter().flat_map(|each| &each.objects).map(|object| &object.meta().uid);
-        let settled = uids.filter_map(|uid| Some((uid.clone(), self.settled.get(uid)?.clone())));
-        (settled.collect(), self.trials.clone())
-    }
-
     /// Notes that a child that cannot be observed is there.
     pub(crate) fn know(&mut self, parent: &Object, resource: &Resource, key: &ObjectKey) {
         let places = self.undeclared.entry(parent.meta().uid.clone()).or_default();
@@ -156,6 +152,15 @@ impl Context {
     pub(crate) fn caches(&self) -> impl Iterator<Item = &Arc<Cache>> {
         let children = self.children.iter().map(|child| &child.cache);
         children.chain([&self.parents]).chain(&self.revisions)
+    }
+
+    /// Returns what is known of some children, so that planning does not hold up others.
+    pub(crate) fn known(&self, children: &[ObservedType]) -> Known {
+        let memory = self.memory();
+        let uids = children.iter().flat_map(|each| &each.objects).map(|object| &object.meta().uid);
+        let settled = uids.filter_map(|uid| Some((uid.clone(), memory.settled.get(uid)?.clone())));
+        let (settled, trials) = (settled.collect(), memory.trials.clone());
+        Known { strategy: self.means.strategy.clone(), settled, trials }
     }
 
     /// Expects the caches to show a write before the parent is synced again.

@@ -13,6 +13,7 @@ use crate::{
     observe::observe,
     selector::ChildSelector,
     sync::{Call, ask, heed, is_managed},
+    takeover::take_over,
     target::{self, TargetChange},
 };
 
@@ -34,11 +35,12 @@ pub(crate) async fn sync(
     let Some(observed) = observe(ctx, &target, &selector).await? else {
         return Ok(Synced::default());
     };
+    // As it was when the sync began: the attachments of a target that goes are dealt with once more.
+    let is_managed = is_managed(ctx, &target);
+    let observed = if is_managed { take_over(ctx, &target, observed).await? } else { observed };
     let related = related(ctx, &target).await?;
     let answer = ask(ctx, call, &target, &observed, &related).await?;
     heed(ctx, &target, &answer);
-    // As it was when the sync began: the attachments of a target that goes are dealt with once more.
-    let is_managed = is_managed(ctx, &target);
     let mut released = Vec::new();
     if answer.finalized {
         released = vec![ctx.controller.finalizer(), ctx.controller.legacy_finalizer()];

@@ -125,6 +125,7 @@ impl Engine {
             report,
             recorder: Recorder::new(),
             flush: options.flush,
+            strategy,
         };
         let (clock, activity) = (client.clock().clone(), client.activity().clone());
         let finalizers = Arc::new(Finalizers::new(controllers.clone(), caches.clone()));

@@ -166,13 +166,8 @@ impl Meter {
 
     /// Counts a write of a child.
     pub(crate) fn wrote(&self, kind: &WriteKind, is_done: bool) {
-        let operation = match kind {
-            WriteKind::Create(_) => "create",
-            WriteKind::Update(_) => "update",
-            WriteKind::Delete { .. } => "delete",
-        };
         let result = if is_done { "success" } else { "error" };
-        let labels = vec![("operation", operation.to_owned()), ("result", result.to_owned())];
+        let labels = vec![("operation", kind.verb().to_owned()), ("result", result.to_owned())];
         self.metrics.count(&OPERATIONS, labels);
     }
 

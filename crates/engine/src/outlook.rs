@@ -10,7 +10,7 @@ use std::{
 
 use api::HookReply;
 use bytes::Bytes;
-use k8s::{GroupVersionKind, Object, ObjectKey, Resource, Timestamp, patch};
+use k8s::{GroupVersionKind, Object, ObjectKey, Resource, Timestamp, apply, patch};
 use runtime::WriteKind;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -20,7 +20,7 @@ use crate::{
     controller::{ChildRule, Controller, Form},
     desired::{self, Desired, LabelMismatch, Types},
     hook::Webhook,
-    plan::{Action, ObservedType, SettledChildren, Trials, new_child, plan},
+    plan::{Action, Known, ObservedType, new_child, plan},
     related::RelatedType,
     request::{self, Told},
     selector::{
@@ -128,13 +128,6 @@ impl From<LabelMismatch> for OutlookError {
     }
 }
 
-/// What is remembered of children, and asked about them, before.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Knowledge {
-    pub(crate) settled: SettledChildren,
-    pub(crate) trials: Trials,
-}
-
 impl<'a> Scene<'a> {
     /// Returns the call that a sync would begin with; nothing if the controller has no hook for the parent
     /// as it is.
@@ -200,20 +193,23 @@ impl<'a> Scene<'a> {
         reply: &HookReply,
         others: &BTreeMap<GroupVersionKind, Resource>,
     ) -> Result<Outlook, OutlookError> {
-        self.outlook_with(reply, others, &Knowledge::default())
+        self.outlook_with(reply, others, &Known::default())
     }
 
     pub(crate) fn outlook_with(
         &self,
         reply: &HookReply,
         others: &BTreeMap<GroupVersionKind, Resource>,
-        known: &Knowledge,
+        known: &Known,
     ) -> Result<Outlook, OutlookError> {
         let Some(answer) = self.answer(reply)? else { return Ok(Outlook::default()) };
         let (desired, problems) = self.desired(&answer, others)?;
         let mut outlook = Outlook {
             steps: Vec::new(),
-            children: desired.iter().map(|each| new_child(self.parent, each)).collect(),
+            children: desired
+                .iter()
+                .map(|each| new_child(self.parent, each, &known.strategy))
+                .collect(),
             problems: problems.into_iter().map(|problem| problem.message).collect(),
         };
         if managed(self.controller, self.parent) {
@@ -240,13 +236,13 @@ impl<'a> Scene<'a> {
     pub(crate) fn actions(
         &self,
         desired: &[Desired],
-        known: &Knowledge,
+        known: &Known,
     ) -> Result<Vec<Action>, OutlookError> {
         let observed = self.observed()?;
-        Ok(plan(self.parent, &observed, desired, &known.settled, &known.trials).actions)
+        Ok(plan(self.parent, &observed, desired, known).actions)
     }
 
-    fn steps(&self, desired: &[Desired], known: &Knowledge) -> Result<Vec<Step>, OutlookError> {
+    fn steps(&self, desired: &[Desired], known: &Known) -> Result<Vec<Step>, OutlookError> {
         let mut there = HashMap::new();
         for (resource, objects) in &self.candidates {
             there.extend(objects.iter().map(|object| ((resource, object.key()), object)));
@@ -255,10 +251,16 @@ impl<'a> Scene<'a> {
             let Action { write, reason, .. } = action;
             let before = there.get(&(&write.resource, write.key.clone()));
             let before = before.map(|object| object.to_value());
-            let (verb, after) = match &write.kind {
-                WriteKind::Create(body) => ("create", k8s::json::parse(body).ok()),
-                WriteKind::Update(body) => ("update", k8s::json::parse(body).ok()),
-                WriteKind::Delete { .. } => ("delete", None),
+            let verb = write.kind.verb();
+            let after = match &write.kind {
+                WriteKind::Create(body)
+                | WriteKind::Update(body)
+                | WriteKind::ApplyNew { body, .. } => k8s::json::parse(body).ok(),
+                // Which fields go for being applied no longer, only the server knows.
+                WriteKind::Apply { body, .. } => k8s::json::parse(body).ok().map(|body| {
+                    apply::three_way(before.as_ref().unwrap_or(&body), &json!({}), &body)
+                }),
+                WriteKind::Delete { .. } => None,
             };
             Step { verb, kind: write.resource.gvk, key: write.key, reason, before, after }
         };

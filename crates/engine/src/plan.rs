@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use crate::{
     desired::Desired,
     selector::{Ownership, owner_reference},
+    server_side::{self, Effect},
+    strategy::ApplyStrategy,
 };
 
 /// What must be done to the children, in order.
@@ -35,8 +37,30 @@ pub(crate) struct Action {
     pub(crate) reason: String,
     /// The hash of the desired object, to know the write again.
     pub(crate) wish: u64,
-    /// What is to follow, if this is a deletion of a child only because it differs.
-    pub(crate) recreates: Option<Recreation>,
+    /// What the server is asked first, if this is a deletion of a child only because it differs.
+    pub(crate) doubt: Option<Doubt>,
+}
+
+/// What the server is asked before a child is deleted only because it differs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Doubt {
+    /// What it would make of the child that is to follow.
+    Creation(Recreation),
+    /// What an apply would make of the child that is there.
+    Application(Box<Application>),
+}
+
+/// An apply to a child.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Application {
+    /// What its answer is kept by: the hash of the wish and of the child.
+    pub(crate) id: u64,
+    /// The manager that applies.
+    pub(crate) manager: String,
+    /// What is applied, only to the very version that was observed.
+    pub(crate) body: Value,
+    /// The child.
+    pub(crate) observed: Object,
 }
 
 /// The child that is created once the old one is gone.
@@ -57,10 +81,23 @@ pub(crate) enum Trial {
     Refused(String),
     /// It did not say.
     Unknown,
+    /// An apply would do this.
+    Applied(Effect),
 }
 
-/// The trials so far, by the hash of the desired object.
+/// The trials so far, by the hash of the desired object; those of applies by their own.
 pub(crate) type Trials = HashMap<u64, Trial>;
+
+/// What a plan goes by, besides what is there and what is wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// How children are made what the hooks want.
+    pub(crate) strategy: ApplyStrategy,
+    /// The children that need no look.
+    pub(crate) settled: SettledChildren,
+    /// What the server would make of children.
+    pub(crate) trials: Trials,
+}
 
 /// The observed children of one type.
 #[derive(Clone, Debug)]
@@ -84,6 +121,35 @@ pub(crate) struct Settled {
     pub(crate) wish: u64,
     /// The resourceVersion of the child.
     pub(crate) version: String,
+    /// Under server-side apply, the hash of what an apply can change in the child: other changes of its
+    /// version, such as those of its status, mean nothing.
+    pub(crate) content: Option<u64>,
+}
+
+impl Settled {
+    /// Returns the note that a child is as wished.
+    pub(crate) fn new(strategy: &ApplyStrategy, wish: u64, object: &Object) -> Self {
+        let content = match strategy {
+            ApplyStrategy::Dynamic => None,
+            ApplyStrategy::ServerSide { .. } => Some(server_side::content(object)),
+        };
+        Self { wish, version: object.meta().resource_version.clone(), content }
+    }
+
+    /// Tells whether a child of which this was noted is still as wished.
+    pub(crate) fn covers(&self, now: &Self) -> bool {
+        let is_same =
+            self.version == now.version || self.content.is_some() && self.content == now.content;
+        self.wish == now.wish && is_same
+    }
+}
+
+impl Known {
+    /// Tells whether a child is in the very version in which it was found settled.
+    pub(crate) fn is_unchanged(&self, object: &Object) -> bool {
+        let settled = self.settled.get(&object.meta().uid);
+        settled.is_some_and(|settled| settled.version == object.meta().resource_version)
+    }
 }
 
 /// The settled children, by UID.
@@ -98,12 +164,7 @@ impl fmt::Display for Plan {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Write { resource, key, kind } = &self.write;
-        let verb = match kind {
-            WriteKind::Create(_) => "create",
-            WriteKind::Update(_) => "update",
-            WriteKind::Delete { .. } => "delete",
-        };
-        write!(f, "{verb} {} {key}: {}", resource.gvk.kind, self.reason)
+        write!(f, "{} {} {key}: {}", kind.verb(), resource.gvk.kind, self.reason)
     }
 }
 
@@ -114,8 +175,7 @@ pub(crate) fn plan(
     parent: &Object,
     observed: &[ObservedType],
     desired: &[Desired],
-    settled: &SettledChildren,
-    trials: &Trials,
+    known: &Known,
 ) -> Plan {
     let wanted: BTreeMap<_, _> =
         desired.iter().map(|each| ((&each.resource, &each.key), each)).collect();
@@ -134,17 +194,26 @@ pub(crate) fn plan(
     }
     for each in desired {
         match seen.get(&(&each.resource, each.key.clone())) {
-            None => plan.actions.push(create(parent, each)),
+            None => plan.actions.push(create(parent, each, &known.strategy)),
             // It is created anew once it is gone.
             Some((_, object)) if object.meta().is_deleting() => {}
             Some((UpdateMethod::OnDelete, _)) => {}
             Some((method, object)) => {
-                let now =
-                    Settled { wish: wish(each), version: object.meta().resource_version.clone() };
-                if settled.get(&object.meta().uid) == Some(&now) {
+                let (wish, before) = (wish(each), known.settled.get(&object.meta().uid));
+                let before = before.filter(|before| before.wish == wish);
+                if before.is_some() && known.is_unchanged(object) {
                     continue;
                 }
-                match update(parent, (each, now.wish), object, *method, trials) {
+                let now = Settled::new(&known.strategy, wish, object);
+                let action = match &known.strategy {
+                    _ if before.is_some_and(|before| before.covers(&now)) => None,
+                    ApplyStrategy::Dynamic => update(parent, (each, wish), object, *method, known),
+                    ApplyStrategy::ServerSide { manager } => {
+                        let known = (known, manager.as_str());
+                        server_side::update(parent, (each, wish), object, *method, known)
+                    }
+                };
+                match action {
                     Some(action) => plan.actions.push(action),
                     None => plan.settled.push((object.meta().uid.clone(), now)),
                 }
@@ -163,18 +232,28 @@ pub(crate) fn wish(desired: &Desired) -> u64 {
     hasher.finish()
 }
 
-fn create(parent: &Object, desired: &Desired) -> Action {
-    let body = WriteKind::Create(new_child(parent, desired).to_string().into());
+fn create(parent: &Object, desired: &Desired, strategy: &ApplyStrategy) -> Action {
+    let body = new_child(parent, desired, strategy).to_string().into();
+    let kind = match strategy {
+        ApplyStrategy::Dynamic => WriteKind::Create(body),
+        ApplyStrategy::ServerSide { manager } => {
+            WriteKind::ApplyNew { manager: manager.clone(), body }
+        }
+    };
     Action {
-        write: Write { resource: desired.resource.clone(), key: desired.key.clone(), kind: body },
+        write: Write { resource: desired.resource.clone(), key: desired.key.clone(), kind },
         reason: "desired, not there".to_owned(),
         wish: wish(desired),
-        recreates: None,
+        doubt: None,
     }
 }
 
-/// Returns a desired child as it is created: with its owner and its last applied configuration.
-pub(crate) fn new_child(parent: &Object, desired: &Desired) -> Value {
+/// Returns a desired child as it is created: with its owner, and with its last applied configuration if
+/// the engine itself merges later.
+pub(crate) fn new_child(parent: &Object, desired: &Desired, strategy: &ApplyStrategy) -> Value {
+    if matches!(strategy, ApplyStrategy::ServerSide { .. }) {
+        return server_side::body(parent, desired);
+    }
     let mut value = desired.value.clone();
     annotate(&mut value, &apply::last_applied(&desired.value));
     let owners = &mut value["metadata"]["ownerReferences"];
@@ -185,7 +264,8 @@ pub(crate) fn new_child(parent: &Object, desired: &Desired) -> Value {
     value
 }
 
-fn delete(resource: &Resource, object: &Object, reason: &str, wish: u64) -> Action {
+/// Returns the deletion of a child.
+pub(crate) fn delete(resource: &Resource, object: &Object, reason: &str, wish: u64) -> Action {
     let uid = object.meta().uid.clone();
     Action {
         write: Write {
@@ -195,7 +275,7 @@ fn delete(resource: &Resource, object: &Object, reason: &str, wish: u64) -> Acti
         },
         reason: reason.to_owned(),
         wish,
-        recreates: None,
+        doubt: None,
     }
 }
 
@@ -205,10 +285,10 @@ fn update(
     (desired, wish): (&Desired, u64),
     observed: &Object,
     method: UpdateMethod,
-    trials: &Trials,
+    known: &Known,
 ) -> Option<Action> {
     let before = observed.to_value();
-    let (mut after, differs) = compare(parent, (desired, wish), &before, trials);
+    let (mut after, differs) = compare(parent, (desired, wish), &before, &known.trials);
     let annotation = apply::last_applied(&desired.value);
     let same_annotation = annotation_of(&before).is_some_and(|text| means_same(text, &annotation));
     if differs.is_none() && same_annotation {
@@ -220,13 +300,13 @@ fn update(
     );
     if method.recreates() && differs.is_some() {
         let reason = format!("{reason}, to be recreated");
-        let recreates = Some(recreation(parent, desired));
-        return Some(Action { recreates, ..delete(&desired.resource, observed, &reason, wish) });
+        let doubt = Some(Doubt::Creation(recreation(parent, desired, &known.strategy)));
+        return Some(Action { doubt, ..delete(&desired.resource, observed, &reason, wish) });
     }
     annotate(&mut after, &annotation);
     let kind = WriteKind::Update(after.to_string().into());
     let write = Write { resource: desired.resource.clone(), key: desired.key.clone(), kind };
-    Some(Action { write, reason, wish, recreates: None })
+    Some(Action { write, reason, wish, doubt: None })
 }
 
 /// Merges a desired child into what was observed; returns that, and the path of the first field that differs.
@@ -238,7 +318,7 @@ fn compare(
 ) -> (Value, Option<String>) {
     let shape = match trials.get(&wish) {
         Some(Trial::Accepted(shape)) => shape,
-        Some(Trial::Refused(_) | Trial::Unknown) | None => &desired.value,
+        Some(Trial::Refused(_) | Trial::Unknown | Trial::Applied(_)) | None => &desired.value,
     };
     let last = last_applied(before);
     let mut after =
@@ -251,20 +331,52 @@ fn compare(
     (after, differs)
 }
 
-/// Returns whether an observed child differs from the desired one.
-pub(crate) fn differs(
+/// Returns whether an observed child is known to be as desired.
+pub(crate) fn is_updated(
     parent: &Object,
     desired: &Desired,
     observed: &Object,
-    trials: &Trials,
+    known: &Known,
 ) -> bool {
-    let before = observed.to_value();
-    compare(parent, (desired, wish(desired)), &before, trials).1.is_some()
+    match &known.strategy {
+        ApplyStrategy::Dynamic => {
+            let (wish, before) = (wish(desired), observed.to_value());
+            compare(parent, (desired, wish), &before, &known.trials).1.is_none()
+        }
+        ApplyStrategy::ServerSide { .. } => server_side::is_updated(known, wish(desired), observed),
+    }
+}
+
+/// Returns what the server is asked to find out whether an observed child is as desired; nothing if that is
+/// clear.
+pub(crate) fn doubt(
+    parent: &Object,
+    desired: &Desired,
+    observed: &Object,
+    known: &Known,
+) -> Option<Doubt> {
+    let wish = wish(desired);
+    match &known.strategy {
+        ApplyStrategy::Dynamic => {
+            let is_clear =
+                known.trials.contains_key(&wish) || is_updated(parent, desired, observed, known);
+            let recreation = || recreation(parent, desired, &known.strategy);
+            (!is_clear).then(|| Doubt::Creation(recreation()))
+        }
+        ApplyStrategy::ServerSide { manager } => {
+            server_side::doubt(parent, (desired, wish), observed, (known, manager))
+        }
+    }
 }
 
 /// Returns what is created in the place of a child that differs.
-pub(crate) fn recreation(parent: &Object, desired: &Desired) -> Recreation {
-    Recreation { child: new_child(parent, desired), desired: desired.value.clone() }
+pub(crate) fn recreation(
+    parent: &Object,
+    desired: &Desired,
+    strategy: &ApplyStrategy,
+) -> Recreation {
+    let child = new_child(parent, desired, strategy);
+    Recreation { child, desired: desired.value.clone() }
 }
 
 /// Returns the desired object for merging: where the hook names owners, or named some before, the parent
@@ -304,7 +416,7 @@ fn annotate(object: &mut Value, text: &str) {
 }
 
 /// Returns the path of the first field that differs, in the order of keys.
-fn first_difference<'a>(
+pub(crate) fn first_difference<'a>(
     before: &'a Value,
     after: &'a Value,
     path: &mut Vec<&'a str>,

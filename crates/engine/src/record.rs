@@ -142,8 +142,8 @@ impl Counts {
     /// Counts a write.
     pub(crate) fn add(&mut self, kind: &WriteKind) {
         match kind {
-            WriteKind::Create(_) => self.created += 1,
-            WriteKind::Update(_) => self.updated += 1,
+            WriteKind::Create(_) | WriteKind::ApplyNew { .. } => self.created += 1,
+            WriteKind::Update(_) | WriteKind::Apply { .. } => self.updated += 1,
             WriteKind::Delete { .. } => self.deleted += 1,
         }
     }

@@ -22,7 +22,7 @@ use crate::{
     rollout::{self, Progress, Version, View},
     selector::ChildSelector,
     sync::{Call, ask},
-    trial::{self, Question},
+    trial::{self, Question, Replies},
 };
 
 /// What a version of a parent is asked with, and what came of it.
@@ -49,7 +49,7 @@ pub(crate) async fn answer(
         versions.push(version);
         answers.push(answer);
     }
-    let progress = advance(ctx, parent, &mut versions, observed).await;
+    let progress = advance(ctx, parent, &mut versions, observed).await?;
     ctx.note_rollout(&parent.key(), matches!(progress, Progress::Waiting(_)));
     write(ctx, parent, &versions).await?;
     let resync_after = answers.iter().filter_map(|answer| answer.resync_after).min();
@@ -150,22 +150,21 @@ async fn advance(
     parent: &Object,
     versions: &mut [Version],
     observed: &[ObservedType],
-) -> Progress {
+) -> Result<Progress, SyncError> {
     ctx.drop_old_trials();
-    let questions = {
-        let (_, trials) = ctx.memory().known(&[]);
-        let view = View { parent, observed, trials: &trials };
-        let latest = versions.first().into_iter().flat_map(|latest| &latest.desired);
-        let question = |child: &Desired| Question {
-            resource: child.resource.clone(),
-            wish: plan::wish(child),
-            recreation: plan::recreation(parent, child),
-        };
-        latest.filter(|child| view.is_in_doubt(child)).map(question).collect()
+    let known = ctx.known(observed);
+    let view = View { parent, observed, known: &known };
+    let latest = versions.first().into_iter().flat_map(|latest| &latest.desired);
+    let question = |child: &Desired| {
+        let (resource, key, wish) = (child.resource.clone(), child.key.clone(), plan::wish(child));
+        Some(Question { resource, key, wish, doubt: view.doubt(child)? })
     };
-    trial::ask(ctx, questions).await;
-    let (_, trials) = ctx.memory().known(&[]);
-    rollout::advance(versions, View { parent, observed, trials: &trials })
+    let Replies { failures, .. } = trial::ask(ctx, latest.filter_map(question).collect()).await;
+    if !failures.is_empty() {
+        return Err(SyncError::Children(failures.into_values().collect()));
+    }
+    let known = ctx.known(observed);
+    Ok(rollout::advance(versions, View { parent, observed, known: &known }))
 }
 
 /// Writes what changed of the versions: all of it, before any child is touched.
@@ -192,7 +191,7 @@ async fn write(ctx: &Context, parent: &Object, versions: &[Version]) -> Result<(
     let results = ctx.means.applier.apply(&writes).await;
     for (write, result) in writes.iter().zip(results) {
         match result {
-            Ok(written) => ctx.expect(&parent.key(), written),
+            Ok(applied) => ctx.expect(&parent.key(), applied.written),
             Err(error) if error.is_already_exists() => take_over(ctx, parent, write).await?,
             Err(error) if error.is_conflict() || error.is_not_found() => {
                 return Err(SyncError::Outdated);
@@ -222,8 +221,8 @@ async fn take_over(ctx: &Context, parent: &Object, write: &Write) -> Result<(), 
         key: key.clone(),
         kind: WriteKind::Update(value.to_string().into()),
     };
-    for written in ctx.means.applier.apply(&[update]).await {
-        ctx.expect(&parent.key(), written.map_err(|error| failed(key, error))?);
+    for applied in ctx.means.applier.apply(&[update]).await {
+        ctx.expect(&parent.key(), applied.map_err(|error| failed(key, error))?.written);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     desired::Desired,
-    plan::{self, ObservedType, Trials},
+    plan::{self, Doubt, Known, ObservedType},
     revision::{GroupKind, Revision},
 };
 
@@ -44,8 +44,8 @@ pub(crate) struct View<'a> {
     pub(crate) parent: &'a Object,
     /// Its observed children.
     pub(crate) observed: &'a [ObservedType],
-    /// What the server would make of children.
-    pub(crate) trials: &'a Trials,
+    /// What is known of them.
+    pub(crate) known: &'a Known,
 }
 
 /// Moves children between versions, the first of which is the latest: those that need no change all at
@@ -138,16 +138,14 @@ impl<'a> View<'a> {
         objects.iter().find(|object| object.key() == child.key).map(AsRef::as_ref)
     }
 
-    /// Returns whether a child seems to differ, and the server was not asked yet what it makes of it.
-    pub(crate) fn is_in_doubt(&self, child: &Desired) -> bool {
-        self.find(child).is_some()
-            && !self.is_updated(child)
-            && !self.trials.contains_key(&plan::wish(child))
+    /// Returns what the server is asked about a child of which it is not clear whether it is updated.
+    pub(crate) fn doubt(&self, child: &Desired) -> Option<Doubt> {
+        plan::doubt(self.parent, child, self.find(child)?, self.known)
     }
 
     fn is_updated(&self, child: &Desired) -> bool {
         self.find(child)
-            .is_some_and(|object| !plan::differs(self.parent, child, object, self.trials))
+            .is_some_and(|object| plan::is_updated(self.parent, child, object, self.known))
     }
 
     /// Says why the rollout cannot go on while a child is as it is.

@@ -5,13 +5,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s::{Resource, SignedDuration, Timestamp, apply};
+use k8s::{ObjectKey, Resource, SignedDuration, Timestamp, apply, in_one_line};
+use runtime::Write;
 use serde_json::{Map, Value};
 
 use crate::{
     context::Context,
-    plan::{Recreation, Trial},
+    error::call,
+    plan::{Action, Application, Doubt, Recreation, Trial},
+    server_side::{Effect, effect},
 };
+
+/// How often a plan may ask: where the server refuses a change it is asked once more, whether it would take
+/// the child anew.
+pub(crate) const ROUNDS: usize = 2;
 
 /// How long an answer counts.
 const KEPT: Duration = Duration::from_mins(10);
@@ -25,31 +32,83 @@ const FIXED: [&str; 4] = ["clusterIP", "clusterIPs", "nodePort", "healthCheckNod
 pub(crate) struct Question {
     /// Its type.
     pub(crate) resource: Resource,
+    /// Its place.
+    pub(crate) key: ObjectKey,
     /// The hash of the desired object.
     pub(crate) wish: u64,
-    /// As it would be created.
-    pub(crate) recreation: Recreation,
+    /// What is asked.
+    pub(crate) doubt: Doubt,
 }
 
-/// Asks about children that nobody asked about lately. Returns whether that told anything new.
-pub(crate) async fn ask(ctx: &Context, questions: Vec<Question>) -> bool {
-    let mut asked = false;
-    for question in questions {
-        if ctx.memory().trials.contains_key(&question.wish) {
+/// What came of questions.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    /// Whether anything new was told.
+    pub(crate) is_news: bool,
+    /// What failed, by what the answer would be kept by.
+    pub(crate) failures: BTreeMap<u64, String>,
+}
+
+impl Question {
+    /// Returns what the server is asked before something is done.
+    pub(crate) fn about(action: &Action) -> Option<Self> {
+        let (Write { resource, key, .. }, wish) = (&action.write, action.wish);
+        let doubt = action.doubt.clone()?;
+        Some(Self { resource: resource.clone(), key: key.clone(), wish, doubt })
+    }
+}
+
+/// Asks about children that nobody asked about lately.
+pub(crate) async fn ask(ctx: &Context, questions: Vec<Question>) -> Replies {
+    let mut replies = Replies::default();
+    for Question { resource, key, wish, doubt } in questions {
+        let id = match &doubt {
+            Doubt::Creation(_) => wish,
+            Doubt::Application(application) => application.id,
+        };
+        if ctx.memory().trials.contains_key(&id) {
             continue;
         }
-        let trial = one(ctx, &question).await;
+        let trial = match doubt {
+            Doubt::Creation(recreation) => creation(ctx, &resource, wish, &recreation).await,
+            Doubt::Application(it) => match application(ctx, &resource, &key, *it).await {
+                Ok(Some(effect)) => Trial::Applied(effect),
+                Ok(None) => continue,
+                Err(failure) => {
+                    replies.failures.insert(id, failure);
+                    continue;
+                }
+            },
+        };
         let wait = SignedDuration::try_from(KEPT).unwrap_or(SignedDuration::ZERO);
         let until = ctx.means.client.clock().now().checked_add(wait).unwrap_or(Timestamp::MAX);
-        ctx.keep_trial(question.wish, trial, until);
-        asked = true;
+        ctx.keep_trial(id, trial, until);
+        replies.is_news = true;
     }
-    asked
+    replies
 }
 
-async fn one(ctx: &Context, question: &Question) -> Trial {
-    let Question { resource, wish, recreation } = question;
-    let candidate = candidate(resource, &recreation.child, *wish);
+/// Asks what an apply would change; nothing if the child is no longer what was observed.
+async fn application(
+    ctx: &Context,
+    resource: &Resource,
+    key: &ObjectKey,
+    application: Application,
+) -> Result<Option<Effect>, String> {
+    let Application { manager, body, observed, .. } = application;
+    match ctx.means.client.try_apply(resource, key, &manager, body.to_string()).await {
+        Ok(answer) => Ok(Some(effect(&answer, &observed))),
+        Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
+        Err(error) if error.code() == Some(422) => Ok(Some(Effect::Refused)),
+        Err(error) => {
+            let action = format!("try to apply {} {key}", resource.gvk.kind);
+            Err(in_one_line(&call(action)(error)))
+        }
+    }
+}
+
+async fn creation(ctx: &Context, resource: &Resource, wish: u64, recreation: &Recreation) -> Trial {
+    let candidate = candidate(resource, &recreation.child, wish);
     let text = |value: &Value, field: &str| {
         value["metadata"][field].as_str().unwrap_or_default().to_owned()
     };

@@ -17,10 +17,11 @@ use crate::{
     exchange::exchange,
     manager::Engine,
     mask::mask,
-    outlook::{Knowledge, Outlook, OutlookError, Question, Scene},
+    outlook::{Outlook, OutlookError, Question, Scene},
     record::{Place, SyncRecord, SyncResult},
     repeats::Verdict,
-    status, trial,
+    status,
+    trial::{self, ROUNDS},
 };
 
 /// How long a sync that was asked for may take until its result is no longer waited for.
@@ -345,19 +346,17 @@ async fn look_ahead(ctx: &Context, parent: &Object) -> Result<Outlook, AskError>
         }
     }
     let observed = scene.observed()?;
-    let known = || {
-        let (settled, trials) = ctx.memory().known(&observed);
-        Knowledge { settled, trials }
-    };
     if let Some(answer) = scene.answer(&reply)? {
         let (desired, _) = scene.desired(&answer, &others)?;
-        let questions = scene.actions(&desired, &known())?.into_iter().filter_map(|action| {
-            let (resource, wish) = (action.write.resource, action.wish);
-            Some(trial::Question { resource, wish, recreation: action.recreates? })
-        });
-        trial::ask(ctx, questions.collect()).await;
+        for _ in 0..ROUNDS {
+            let actions = scene.actions(&desired, &ctx.known(&observed))?;
+            let questions = actions.iter().filter_map(trial::Question::about).collect();
+            if !trial::ask(ctx, questions).await.is_news {
+                break;
+            }
+        }
     }
-    let mut outlook = scene.outlook_with(&reply, &others, &known())?;
+    let mut outlook = scene.outlook_with(&reply, &others, &ctx.known(&observed))?;
     // What the server makes something else of is not written again, so it is no difference.
     outlook.steps.retain(|step| {
         let is_parent = step.kind == *parent.gvk() && step.key == parent.key();

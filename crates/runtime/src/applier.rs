@@ -27,11 +27,45 @@ pub enum WriteKind {
     Create(Bytes),
     /// Replace it by this text, which carries the resourceVersion that was observed.
     Update(Bytes),
+    /// Create it by an apply, unless it is there.
+    ApplyNew {
+        /// The manager that applies.
+        manager: String,
+        /// The text.
+        body: Bytes,
+    },
+    /// Apply this text to it, which carries the UID that was observed.
+    Apply {
+        /// The manager that applies.
+        manager: String,
+        /// The text.
+        body: Bytes,
+    },
     /// Delete it, if it still has this UID.
     Delete {
         /// The UID that was observed.
         uid: String,
     },
+}
+
+impl WriteKind {
+    /// Returns what is done in one word: `create`, `update` or `delete`.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Create(_) | Self::ApplyNew { .. } => "create",
+            Self::Update(_) | Self::Apply { .. } => "update",
+            Self::Delete { .. } => "delete",
+        }
+    }
+}
+
+/// What came of a write that succeeded.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// What it left behind.
+    pub written: Written,
+    /// The object as the server stored it; nothing if it was deleted.
+    pub object: Option<Object>,
 }
 
 /// What a write left behind.
@@ -99,24 +133,27 @@ impl Applier {
 
     /// Carries out the writes and returns each result, in the order of the writes. One that fails does
     /// not stop the others; nothing is created or updated before all deletes are answered.
-    pub async fn apply(&self, writes: &[Write]) -> Vec<Result<Written, ApiError>> {
+    pub async fn apply(&self, writes: &[Write]) -> Vec<Result<Applied, ApiError>> {
         let is_delete = |write: &&Write| matches!(write.kind, WriteKind::Delete { .. });
         let deletes = self.all(writes.iter().filter(is_delete)).await;
         let others = self.all(writes.iter().filter(|write| !is_delete(write))).await;
         let (mut deletes, mut others) = (deletes.into_iter(), others.into_iter());
         let result = |write: &Write| match write.kind {
             WriteKind::Delete { .. } => deletes.next(),
-            WriteKind::Create(_) | WriteKind::Update(_) => others.next(),
+            WriteKind::Create(_)
+            | WriteKind::Update(_)
+            | WriteKind::ApplyNew { .. }
+            | WriteKind::Apply { .. } => others.next(),
         };
         writes.iter().filter_map(result).collect()
     }
 
-    async fn all(&self, writes: impl Iterator<Item = &Write>) -> Vec<Result<Written, ApiError>> {
+    async fn all(&self, writes: impl Iterator<Item = &Write>) -> Vec<Result<Applied, ApiError>> {
         let calls: Vec<_> = writes.map(|write| self.one(write)).collect();
         stream::iter(calls).buffered(AT_ONCE).collect().await
     }
 
-    async fn one(&self, write: &Write) -> Result<Written, ApiError> {
+    async fn one(&self, write: &Write) -> Result<Applied, ApiError> {
         let Write { resource, key, kind } = write;
         let object = match kind {
             WriteKind::Create(body) => {
@@ -125,15 +162,22 @@ impl Applier {
             WriteKind::Update(body) => {
                 self.client.update(resource, key, Part::Main, body.clone()).await?
             }
+            WriteKind::ApplyNew { manager, body } => {
+                self.client.apply_new(resource, key, manager, body.clone()).await?
+            }
+            WriteKind::Apply { manager, body } => {
+                self.client.apply(resource, key, manager, body.clone()).await?
+            }
             WriteKind::Delete { uid } => {
                 match self.client.delete(resource, key, uid).await {
                     Err(error) if !error.is_not_found() => return Err(error),
                     _ => {}
                 }
                 let (resource, key) = (resource.clone(), key.clone());
-                return Ok(Written::Deleted { resource, key, uid: uid.clone() });
+                let written = Written::Deleted { resource, key, uid: uid.clone() };
+                return Ok(Applied { written, object: None });
             }
         };
-        Ok(Written::stored(resource, &object))
+        Ok(Applied { written: Written::stored(resource, &object), object: Some(object) })
     }
 }

@@ -296,10 +296,27 @@ impl Client {
         manager: &str,
         body: impl Into<Bytes>,
     ) -> Result<Object, ApiError> {
-        let path = apply_path(resource, key, manager);
-        let call =
-            Call::new(Method::PATCH, &path).body("application/apply-patch+yaml", body.into());
-        decode(&path, self.write(call).await?)
+        let path = format!("{}&force=true", apply_path(resource, key, manager));
+        self.patch_apply(path, body.into()).await
+    }
+
+    /// Creates an object by an apply, unless one of that name is there.
+    ///
+    /// An apply has no precondition for that, so the name is looked up first. Whoever takes it in between
+    /// keeps the fields that differ, since nothing is forced.
+    pub async fn apply_new(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        manager: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Object, ApiError> {
+        match self.get(resource, key).await {
+            Ok(_) => return Err(ApiError::already_exists(&resource.plural, &key.name)),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+        self.patch_apply(apply_path(resource, key, manager), body.into()).await
     }
 
     /// Asks what would come of an apply, which changes nothing.
@@ -310,9 +327,12 @@ impl Client {
         manager: &str,
         body: impl Into<Bytes>,
     ) -> Result<Object, ApiError> {
-        let path = format!("{}&dryRun=All", apply_path(resource, key, manager));
-        let call =
-            Call::new(Method::PATCH, &path).body("application/apply-patch+yaml", body.into());
+        let path = format!("{}&force=true&dryRun=All", apply_path(resource, key, manager));
+        self.patch_apply(path, body.into()).await
+    }
+
+    async fn patch_apply(&self, path: String, body: Bytes) -> Result<Object, ApiError> {
+        let call = Call::new(Method::PATCH, &path).body("application/apply-patch+yaml", body);
         decode(&path, self.write(call).await?)
     }
 
@@ -501,7 +521,7 @@ fn part_path(resource: &Resource, key: &ObjectKey, part: Part) -> String {
 
 fn apply_path(resource: &Resource, key: &ObjectKey, manager: &str) -> String {
     let path = resource.object_path(&key.namespace, &key.name);
-    format!("{path}?fieldManager={}&force=true", escape(manager))
+    format!("{path}?fieldManager={}", escape(manager))
 }
 
 fn transport(path: &str, source: impl std::error::Error + Send + Sync + 'static) -> ApiError {

@@ -20,6 +20,12 @@ pub struct Status {
     pub details: Value,
 }
 
+impl Status {
+    fn causes(&self) -> impl Iterator<Item = &Value> {
+        self.details.get("causes").and_then(Value::as_array).into_iter().flatten()
+    }
+}
+
 /// Why a request to the API server gave no result.
 #[derive(Debug, Error)]
 pub enum ApiError {
@@ -69,6 +75,14 @@ impl ApiError {
         Self::Refused { status: Box::new(status), retry_after }
     }
 
+    /// Returns the refusal to create an object that is there.
+    pub(crate) fn already_exists(resource: &str, name: &str) -> Self {
+        let message = format!("{resource} {name:?} already exists");
+        let reason = "AlreadyExists".to_owned();
+        let status = Status { code: 409, reason, message, details: Value::Null };
+        Self::Refused { status: Box::new(status), retry_after: None }
+    }
+
     /// Returns the HTTP status of a refusal.
     pub fn code(&self) -> Option<u16> {
         match self {
@@ -82,9 +96,15 @@ impl ApiError {
         self.code() == Some(404)
     }
 
-    /// Returns whether somebody else changed the object since it was read.
+    /// Returns whether somebody else changed the object since it was read, or it is another one by now.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if status.code == 409 && status.reason != "AlreadyExists")
+        let Self::Refused { status, .. } = self else { return false };
+        match status.code {
+            409 => status.reason != "AlreadyExists",
+            // An apply that carries the UID of an object that was replaced is refused as invalid.
+            422 => status.causes().any(|cause| cause["field"] == "metadata.uid"),
+            _ => false,
+        }
     }
 
     /// Returns whether an object of that name exists.
@@ -100,12 +120,7 @@ impl ApiError {
     /// Returns whether the namespace of the object is going away.
     pub fn is_namespace_terminating(&self) -> bool {
         let Self::Refused { status, .. } = self else { return false };
-        let causes = status.details.get("causes").and_then(Value::as_array);
-        causes.is_some_and(|causes| {
-            causes.iter().any(|cause| {
-                cause.get("reason").and_then(Value::as_str) == Some("NamespaceTerminating")
-            })
-        })
+        status.causes().any(|cause| cause["reason"] == "NamespaceTerminating")
     }
 
     /// Returns how long to wait before the same request may succeed, if the server is only busy.
@@ -129,6 +144,16 @@ mod tests {
         let error = ApiError::refused(409, None, body);
         assert_eq!(error.to_string(), "pods \"x\" already exists");
         assert!(error.is_already_exists() && !error.is_conflict());
+    }
+
+    #[test]
+    fn an_object_in_the_place_of_another_is_a_conflict() {
+        for (field, is_conflict) in [("metadata.uid", true), ("spec.nodeName", false)] {
+            let body =
+                format!(r#"{{"reason":"Invalid","details":{{"causes":[{{"field":"{field}"}}]}}}}"#);
+            let error = ApiError::refused(422, None, body.as_bytes());
+            assert_eq!(error.is_conflict(), is_conflict, "{field}");
+        }
     }
 
     #[test]

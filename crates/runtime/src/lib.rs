@@ -17,7 +17,7 @@ mod metrics;
 mod queue;
 mod writes;
 
-pub use applier::{Applier, Write, WriteKind, Written};
+pub use applier::{Applied, Applier, Write, WriteKind, Written};
 pub use cache::{Cache, Caches, Change, ListError, Subscription};
 pub use client::{Client, ClientOptions, ConnectError, ManagedFields, Part, PatchType};
 pub use discovery::{Discovered, Discovery, DiscoveryError};

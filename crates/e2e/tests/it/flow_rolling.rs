@@ -25,9 +25,10 @@ fn rolling(things: &Resource, method: &str) -> Value {
 
 /// Answers with three pods, the last of the alphabet first, whose image is what the parent says.
 fn three_pods(request: &Value) -> Value {
-    let image = &request["parent"]["spec"]["value"];
+    let spec = &request["parent"]["spec"];
+    let (image, namespace) = (&spec["value"], &spec["namespace"]);
     let pod = |name: &str| {
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
             "spec": {"schedulerName": "nobody", "terminationGracePeriodSeconds": 0,
                 "containers": [{"name": "c", "image": image}]}})
     };
@@ -37,15 +38,22 @@ fn three_pods(request: &Value) -> Value {
 /// Starts three pods of version `1` that are all ready.
 pub(crate) async fn started(world: &World, method: &str) -> Resource {
     let things = world.things().await;
+    started_as(world, &things, method).await;
+    things
+}
+
+/// Does so for a parent of this type.
+async fn started_as(world: &World, things: &Resource, method: &str) {
     world.hook.answer(three_pods);
-    world.control("c", &rolling(&things, method)).await;
-    world.create(&things, thing("p", "1")).await;
+    world.control("c", &rolling(things, method)).await;
+    let mut parent = thing("p", "1");
+    parent["spec"]["namespace"] = json!(world.id);
+    world.create(things, parent).await;
     world.settle().await;
     for name in ["a", "b", "c"] {
         ready(world, name).await;
     }
     world.settle().await;
-    things
 }
 
 pub(crate) async fn ready(world: &World, name: &str) {
@@ -69,41 +77,77 @@ pub(crate) async fn updated(world: &World, things: &Resource) -> Value {
     conditions.into_iter().find(|each| each["type"] == "Updated").unwrap_or_default()
 }
 
-async fn versions(world: &World) -> usize {
-    world.list(&revisions()).await.len()
+/// Returns the versions of the parents of a type, wherever they are kept.
+async fn versions_of(world: &World, things: &Resource) -> Vec<Value> {
+    let list = world.client.get_raw(&revisions().collection_path("")).await.unwrap();
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    let is_of = |version: &&Value| {
+        version["metadata"]["labels"][api::names::REVISION_API_GROUP] == things.gvk.group.as_str()
+    };
+    list["items"].as_array().into_iter().flatten().filter(is_of).cloned().collect()
 }
 
 /// Breaks when `advance` passes over children that are not as they should be.
 async fn acceptance_22_one_child_is_recreated_at_a_time(world: &World) {
-    let things = started(world, "RollingRecreate").await;
-    assert_eq!(updated(world, &things).await["reason"], "OnLatestRevision");
-    assert_eq!(versions(world).await, 1);
-    world.patch(&things, "p", &json!({"spec": {"value": "2"}})).await;
+    let things = world.things().await;
+    one_at_a_time(world, &things).await;
+}
+story!(acceptance_22_one_child_is_recreated_at_a_time);
+
+async fn one_at_a_time_under_server_side_apply(world: &World) {
+    world.apply_as("metacontroller").await;
+    let things = world.things().await;
+    one_at_a_time(world, &things).await;
+}
+story!(one_at_a_time_under_server_side_apply);
+
+async fn one_at_a_time_of_a_cluster_scoped_parent(world: &World) {
+    let things = world.cluster_things().await;
+    one_at_a_time(world, &things).await;
+    let version = versions_of(world, &things).await.remove(0);
+    assert_eq!(version["metadata"]["namespace"], "default");
+    assert_eq!(version["children"][0]["names"][0], format!("{}/c", world.id));
+}
+story!(one_at_a_time_of_a_cluster_scoped_parent);
+
+async fn one_at_a_time_of_a_cluster_scoped_parent_under_server_side_apply(world: &World) {
+    world.apply_as("metacontroller").await;
+    let things = world.cluster_things().await;
+    one_at_a_time(world, &things).await;
+}
+story!(one_at_a_time_of_a_cluster_scoped_parent_under_server_side_apply);
+
+async fn one_at_a_time(world: &World, things: &Resource) {
+    started_as(world, things, "RollingRecreate").await;
+    let prefix = if things.is_namespaced() { String::new() } else { format!("{}/", world.id) };
+    let versions = || async { versions_of(world, things).await.len() };
+    assert_eq!(updated(world, things).await["reason"], "OnLatestRevision");
+    assert_eq!(versions().await, 1);
+    world.patch(things, "p", &json!({"spec": {"value": "2"}})).await;
     world.settle().await;
     for (images_then, waiting, next) in [("112", "c", "b"), ("122", "b", "a")] {
         assert_eq!(images(world).await, images_then);
-        let condition = updated(world, &things).await;
+        let condition = updated(world, things).await;
         assert_eq!(condition["reason"], "RolloutWaiting");
-        let why = format!("child Pod {waiting} failed status check");
+        let why = format!("child Pod {prefix}{waiting} failed status check");
         assert!(condition["message"].as_str().unwrap().starts_with(&why), "{condition}");
-        assert_eq!(versions(world).await, 2, "{next} follows the older one");
+        assert_eq!(versions().await, 2, "{next} follows the older one");
         ready(world, waiting).await;
         world.settle().await;
     }
     assert_eq!(images(world).await, "222");
     ready(world, "a").await;
     world.settle().await;
-    let condition = updated(world, &things).await;
+    let condition = updated(world, things).await;
     assert_eq!(
         (&condition["status"], &condition["reason"]),
         (&json!("True"), &json!("OnLatestRevision"))
     );
-    assert_eq!(versions(world).await, 1);
+    assert_eq!(versions().await, 1);
     let calls = world.hook.calls();
     world.settle().await;
     assert_eq!(world.hook.calls(), calls);
 }
-story!(acceptance_22_one_child_is_recreated_at_a_time);
 
 /// Breaks when `merged` gives all children the latest version's form.
 async fn acceptance_23_a_rollout_goes_on_where_it_was(world: &World) {
@@ -152,7 +196,8 @@ async fn fields_outside_the_revision_change_at_once(world: &World) {
         let pod = world.get(&pods(), name).await;
         assert_eq!(pod["metadata"]["labels"]["color"], "blue", "{name}");
     }
-    assert_eq!(versions(world).await, 1);
-    let patch = world.list(&revisions()).await[0]["parentPatch"].clone();
+    let versions = world.list(&revisions()).await;
+    assert_eq!(versions.len(), 1);
+    let patch = versions[0]["parentPatch"].clone();
     assert_eq!(patch, json!({"spec": {"value": "1"}}));
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 mod bench;
 mod differential;
 mod discovery;
+mod flow_apply;
 mod flow_children;
 mod flow_composite;
 mod flow_decorator;

@@ -34,7 +34,10 @@ fn wishes(text: &str) -> Vec<Desired> {
 
 /// Returns an object as the server would hold it after a create.
 fn stored(wish: &Desired) -> Object {
-    let WriteKind::Create(body) = create(&parent(), wish).write.kind else { unreachable!() };
+    let WriteKind::Create(body) = create(&parent(), wish, &ApplyStrategy::Dynamic).write.kind
+    else {
+        unreachable!()
+    };
     let mut value: Value = serde_json::from_slice(&body).unwrap();
     value["metadata"]["uid"] = json!(format!("uid-{}", wish.key.name));
     value["metadata"]["resourceVersion"] = json!("1");
@@ -49,7 +52,7 @@ fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
 
 fn plan_text(have: &str, want: &str, method: UpdateMethod) -> String {
     let (have, want) = (observed(have, method), wishes(want));
-    plan(&parent(), &have, &want, &SettledChildren::new(), &Trials::new()).to_string()
+    plan(&parent(), &have, &want, &Known::default()).to_string()
 }
 
 #[test]
@@ -91,8 +94,7 @@ fn a_child_that_is_going_away_is_waited_for() {
         objects: vec![going],
     }];
     for want in ["web=2", ""] {
-        let plan =
-            plan(&parent(), &observed, &wishes(want), &SettledChildren::new(), &Trials::new());
+        let plan = plan(&parent(), &observed, &wishes(want), &Known::default());
         assert_eq!(plan, Plan::default(), "{want}");
     }
 }
@@ -108,8 +110,7 @@ fn a_lost_annotation_is_written_in_place_even_under_recreate() {
         status_checks: Arc::default(),
         objects,
     }];
-    let plan =
-        plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
+    let plan = plan(&parent(), &observed, &wishes("web=1"), &Known::default());
     assert_eq!(
         plan.to_string(),
         "update ConfigMap n/web: the last applied configuration differs\n"
@@ -119,11 +120,12 @@ fn a_lost_annotation_is_written_in_place_even_under_recreate() {
 #[test]
 fn a_write_that_changed_nothing_is_not_repeated() {
     let (have, want) = (observed("web=1", UpdateMethod::InPlace), wishes("web=2"));
-    let first = plan(&parent(), &have, &want, &SettledChildren::new(), &Trials::new());
+    let first = plan(&parent(), &have, &want, &Known::default());
     let wish = first.actions.first().unwrap().wish;
-    let settled = Settled { wish, version: "1".to_owned() };
+    let settled = Settled { wish, version: "1".to_owned(), content: None };
     let settled = SettledChildren::from([("uid-web".to_owned(), settled)]);
-    assert_eq!(plan(&parent(), &have, &want, &settled, &Trials::new()), Plan::default());
+    let known = Known { settled, ..Known::default() };
+    assert_eq!(plan(&parent(), &have, &want, &known), Plan::default());
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn tried(observed: &Value, wish: &Value, trial: Trial) -> (String, String) {
     }];
     let hash = super::wish(&desired);
     let wishes = [desired];
-    let plan = |trials| plan(&parent(), &types, &wishes, &SettledChildren::new(), &trials);
+    let plan = |trials| plan(&parent(), &types, &wishes, &Known { trials, ..Known::default() });
     let first = plan(Trials::new());
     (first.to_string(), plan(Trials::from([(hash, trial)])).to_string())
 }
@@ -189,8 +191,7 @@ fn a_hook_that_drops_all_its_annotations_does_not_drop_the_engine_s() {
         status_checks: Arc::default(),
         objects,
     }];
-    let plan =
-        plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
+    let plan = plan(&parent(), &observed, &wishes("web=1"), &Known::default());
     assert_eq!(
         plan.to_string(),
         "update ConfigMap n/web: the last applied configuration differs\n"
@@ -209,8 +210,7 @@ fn an_owner_that_the_hook_no_longer_names_goes_alone() {
         status_checks: Arc::default(),
         objects,
     }];
-    let plan =
-        plan(&parent(), &observed, &wishes("web=1"), &SettledChildren::new(), &Trials::new());
+    let plan = plan(&parent(), &observed, &wishes("web=1"), &Known::default());
     let WriteKind::Update(body) = &plan.actions[0].write.kind else { unreachable!() };
     let written: Value = serde_json::from_slice(body).unwrap();
     assert_eq!(
@@ -229,7 +229,7 @@ proptest! {
     #[test]
     fn an_applied_plan_leaves_nothing_to_do(have in worlds(), want in worlds()) {
         let mut types = observed(&have, UpdateMethod::InPlace);
-        let first = plan(&parent(), &types, &wishes(&want), &SettledChildren::new(), &Trials::new());
+        let first = plan(&parent(), &types, &wishes(&want), &Known::default());
         let objects = &mut types[0].objects;
         for action in &first.actions {
             objects.retain(|object| object.key() != action.write.key);
@@ -237,7 +237,7 @@ proptest! {
                 objects.push(Arc::new(Object::parse(body.clone()).unwrap()));
             }
         }
-        let second = plan(&parent(), &types, &wishes(&want), &SettledChildren::new(), &Trials::new());
+        let second = plan(&parent(), &types, &wishes(&want), &Known::default());
         prop_assert_eq!(second.actions, []);
     }
 }

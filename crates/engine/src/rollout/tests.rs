@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s::Resource;
 
 use super::*;
-use crate::{plan::new_child, selector::Ownership};
+use crate::{plan::new_child, selector::Ownership, strategy::ApplyStrategy};
 
 fn parent() -> Object {
     let value = json!({"apiVersion": "example.com/v1", "kind": "Thing",
@@ -47,7 +47,7 @@ fn version(text: &str) -> Version {
 /// Returns what is there, each `Ready` but those whose name ends with a question mark.
 fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
     let object = |wish: &Desired| {
-        let mut value = new_child(&parent(), wish);
+        let mut value = new_child(&parent(), wish, &ApplyStrategy::Dynamic);
         let name = wish.key.name.trim_end_matches('?');
         let ready = if wish.key.name == name { "True" } else { "False" };
         value["metadata"]["name"] = json!(name);
@@ -71,8 +71,8 @@ fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
 fn step(have: &str, versions: &[&str]) -> String {
     let observed = observed(have, UpdateMethod::RollingRecreate);
     let mut versions: Vec<_> = versions.iter().map(|text| version(text)).collect();
-    let (parent, trials) = (parent(), Trials::new());
-    let view = View { parent: &parent, observed: &observed, trials: &trials };
+    let (parent, known) = (parent(), Known::default());
+    let view = View { parent: &parent, observed: &observed, known: &known };
     let progress = match advance(&mut versions, view) {
         Progress::Waiting(why) => why,
         Progress::Moving { kind, name } => format!("moves {kind} {name}"),
