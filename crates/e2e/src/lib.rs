@@ -12,7 +12,7 @@ mod hook;
 mod world;
 
 pub use hook::PlayedHook;
-pub use world::{Server, World, engine_kubeconfig, not_run, real_kubeconfig};
+pub use world::{Role, Server, World, engine_kubeconfig, not_run, real_kubeconfig};
 
 /// Runs a story on the embedded server alone; why must stand in `tests/one_server.txt`.
 ///

@@ -23,6 +23,9 @@ use crate::PlayedHook;
 
 mod embedded;
 mod real;
+mod role;
+
+pub use role::Role;
 
 pub use real::engine_kubeconfig;
 
@@ -51,6 +54,9 @@ pub struct World {
     pub id: String,
     engine_client: Client,
     engine: tokio::sync::Mutex<Engine>,
+    /// The client of another account than usual, and what that one may do.
+    narrow_client: Mutex<Option<Client>>,
+    role: Arc<Mutex<Role>>,
     strategy: Mutex<ApplyStrategy>,
     api: Option<ApiServer>,
 }
@@ -97,7 +103,19 @@ impl World {
         let engine =
             start(&engine_client, &hook, &id, (ManagedFields::Dropped, strategy.clone())).await;
         let (engine, strategy) = (tokio::sync::Mutex::new(engine), Mutex::new(strategy));
-        let world = Self { server, hook, client: admin, id, engine_client, engine, strategy, api };
+        let (narrow_client, role) = (Mutex::default(), Arc::default());
+        let world = Self {
+            server,
+            hook,
+            client: admin,
+            id,
+            engine_client,
+            engine,
+            narrow_client,
+            role,
+            strategy,
+            api,
+        };
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.id}});
         world.client.create(&namespaces(), "", namespace.to_string()).await.unwrap();
@@ -322,8 +340,28 @@ impl World {
         let mut engine = self.engine.lock().await;
         engine.stop().await;
         let strategy = self.strategy.lock().unwrap().clone();
-        *engine =
-            start(&self.engine_client, &self.hook, &self.id, (managed_fields, strategy)).await;
+        let narrow = self.narrow_client.lock().unwrap().clone();
+        let client = narrow.as_ref().unwrap_or(&self.engine_client);
+        *engine = start(client, &self.hook, &self.id, (managed_fields, strategy)).await;
+    }
+
+    /// Stops the engine and starts another one under an account that may do this and no more.
+    pub async fn narrow(&self, role: Role) {
+        self.grant(role).await;
+        let client = match &self.api {
+            Some(api) => embedded::narrow(api, &self.engine_client, Arc::clone(&self.role)),
+            None => real::narrow(&self.client, &self.id).await,
+        };
+        *self.narrow_client.lock().unwrap() = Some(client);
+        self.restart_engine().await;
+    }
+
+    /// Changes what the account of [`Self::narrow`] may do.
+    pub async fn grant(&self, role: Role) {
+        if self.server == Server::Real {
+            real::grant(&self.client, &self.id, &role).await;
+        }
+        *self.role.lock().unwrap() = role;
     }
 
     /// Stops the engine and starts one that lets the server merge, as the manager of this name.
@@ -355,6 +393,9 @@ impl World {
             .delete(&definition::definitions(), &ObjectKey::new("", &definition), "")
             .await;
         let _ = self.client.delete(&namespaces(), &ObjectKey::new("", &self.id), "").await;
+        if self.narrow_client.lock().unwrap().is_some() {
+            real::revoke(&self.client, &self.id).await;
+        }
     }
 
     fn key(&self, resource: &Resource, name: &str) -> ObjectKey {

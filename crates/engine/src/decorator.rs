@@ -73,8 +73,16 @@ async fn write(ctx: &Context, target: &Object, change: TargetChange) -> Result<O
         let mut patch = wish.clone();
         patch["metadata"]["resourceVersion"] = version.as_str().into();
         let (resource, key) = (ctx.parents.resource(), target.key());
-        let body = patch.to_string();
-        match ctx.means.client.patch(resource, &key, (part, PatchType::Merge), body).await {
+        let (client, body) = (&ctx.means.client, patch.to_string());
+        let answer = match client.patch(resource, &key, (part, PatchType::Merge), body).await {
+            // Roles that were made for Metacontroller let it update its targets, but not patch them.
+            Err(error) if error.is_forbidden() => {
+                let body = target::patched(target, &patch).to_string();
+                client.update(resource, &key, part, body).await
+            }
+            answer => answer,
+        };
+        match answer {
             Err(error) if error.is_not_found() => return Ok(Outcome::Gone),
             Err(error) if error.is_conflict() => return Ok(Outcome::Outdated),
             Err(error) => return Err(call("write the target")(error)),

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s::{Object, json::same, patch::difference};
+use k8s::{
+    Object,
+    json::same,
+    patch::{difference, merge},
+};
 use runtime::Part;
 use serde_json::{Map, Value, json};
 
@@ -51,6 +55,13 @@ pub(crate) fn change(
     }
     change.main = (!main.is_empty()).then(|| main.into());
     change
+}
+
+/// Returns a target as a merge patch makes it, for those who may not send one.
+pub(crate) fn patched(target: &Object, patch: &Value) -> Value {
+    let mut value = target.to_value();
+    merge(&mut value, patch);
+    value
 }
 
 /// Returns what a decorator may change in a part of an object.

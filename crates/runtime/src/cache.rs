@@ -293,7 +293,8 @@ impl fmt::Debug for Shared {
 
 impl Lag for Shared {
     fn lag(&self) -> Option<String> {
-        if self.only.is_some() {
+        // Nobody waits for what may not be seen; other failures are waited for by their next try.
+        if self.only.is_some() || matches!(*self.fill.borrow(), Fill::Failed(_)) {
             return None;
         }
         let latest = self.client.revisions()?.latest_revision(&self.resource);
@@ -323,6 +324,9 @@ impl Shared {
                         // A type that is gone has no objects, and nothing more will be seen of it.
                         self.replace(Vec::new(), u64::MAX);
                     } else {
+                        if error.is_forbidden() {
+                            kind = TimerKind::Periodic;
+                        }
                         let cause = in_one_line(&error);
                         self.fill.send_if_modified(|fill| {
                             let is_empty = !matches!(fill, Fill::Filled);

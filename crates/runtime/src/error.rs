@@ -96,6 +96,11 @@ impl ApiError {
         self.code() == Some(404)
     }
 
+    /// Returns whether the account may not do that.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
     /// Returns whether somebody else changed the object since it was read, or it is another one by now.
     pub fn is_conflict(&self) -> bool {
         let Self::Refused { status, .. } = self else { return false };

@@ -1,13 +1,25 @@
 //! The embedded API server, in process.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    error::Error,
+    sync::{Arc, Mutex},
+};
 
 use api::{definition, names};
 use apiserver::{ApiServer, User};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use k8s::{Activity, SharedClock, VirtualClock};
+use kube::client::Body;
 use runtime::{Client, ClientOptions};
+use serde_json::json;
+use tower::Service;
 
-use super::{Clients, Server};
+use super::{Clients, Role, Server};
+
+type Answer = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// As whom the engine of an embedded world acts.
 pub(super) const ENGINE: &str = "windlass-engine";
@@ -30,4 +42,36 @@ pub(super) async fn clients() -> Clients {
     }
     let engine = client_of(User::new(ENGINE, &[]));
     Clients { server: Server::Embedded, admin: client, engine, api: Some(server) }
+}
+
+/// Returns a client that asks for no more than a role allows: the embedded server itself allows everything.
+pub(super) fn narrow(api: &ApiServer, like: &Client, role: Arc<Mutex<Role>>) -> Client {
+    let service = api.service_as(User::new(ENGINE, &[]));
+    let gate = tower::service_fn(move |request: Request<Body>| {
+        let mut service = service.clone();
+        let is_allowed = role.lock().unwrap().allows(&request);
+        async move {
+            if !is_allowed {
+                return Ok(forbidden(request.uri().path()));
+            }
+            let response: Result<_, Infallible> = service.call(request).await;
+            response.map(|response| response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        }
+    });
+    let options = ClientOptions {
+        clock: Arc::clone(like.clock()),
+        activity: like.activity().clone(),
+        agent: names::COMPONENT,
+        revisions: Some(Arc::new(api.clone())),
+    };
+    Client::new(kube::Client::new(gate, "default"), options)
+}
+
+fn forbidden(path: &str) -> Response<Answer> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "reason": "Forbidden", "code": 403, "message": format!("{path} is forbidden")});
+    let body = Full::from(status.to_string()).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
 }

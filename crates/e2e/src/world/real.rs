@@ -12,7 +12,9 @@ use runtime::{Client, ClientOptions, Discovery};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::{Clients, Server, remote};
+use super::{Clients, Role, Server, remote};
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 /// The token of the engine's account, once for all stories of the process.
 static TOKEN: OnceCell<String> = OnceCell::const_new();
@@ -37,8 +39,47 @@ pub async fn engine_kubeconfig(kubeconfig: &Path) -> Kubeconfig {
 }
 
 /// Returns a kubeconfig for the engine's account.
-async fn restricted(mut kubeconfig: Kubeconfig, admin: &Client) -> Kubeconfig {
+async fn restricted(kubeconfig: Kubeconfig, admin: &Client) -> Kubeconfig {
     let token = TOKEN.get_or_init(|| install(admin)).await;
+    with_token(kubeconfig, token)
+}
+
+/// Returns a client of an account of this story alone, which may do what [`grant`] says.
+pub(super) async fn narrow(admin: &Client, story: &str) -> Client {
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "narrow", "namespace": story}});
+    let accounts = Resource::namespaced("v1", "ServiceAccount", "serviceaccounts");
+    admin.create(&accounts, story, account.to_string()).await.unwrap();
+    let binding = json!({"apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": {"name": story},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": story},
+        "subjects": [{"kind": "ServiceAccount", "name": "narrow", "namespace": story}]});
+    let bindings = Resource::cluster(RBAC, "ClusterRoleBinding", "clusterrolebindings");
+    admin.create(&bindings, "", binding.to_string()).await.unwrap();
+    let token = token(admin, story, "narrow").await;
+    let kubeconfig = Kubeconfig::read_from(kubeconfig().unwrap()).unwrap();
+    client(with_token(kubeconfig, &token)).await
+}
+
+/// Says what the account of [`narrow`] may do.
+pub(super) async fn grant(admin: &Client, story: &str, role: &Role) {
+    let roles = Resource::cluster(RBAC, "ClusterRole", "clusterroles");
+    let role = json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": story},
+        "rules": role.rules()});
+    let key = ObjectKey::new("", story);
+    admin.apply(&roles, &key, "windlass-test", role.to_string()).await.unwrap();
+}
+
+/// Removes what [`narrow`] and [`grant`] leave outside the story's namespace.
+pub(super) async fn revoke(admin: &Client, story: &str) {
+    for (kind, plural) in
+        [("ClusterRoleBinding", "clusterrolebindings"), ("ClusterRole", "clusterroles")]
+    {
+        let resource = Resource::cluster(RBAC, kind, plural);
+        let _ = admin.delete(&resource, &ObjectKey::new("", story), "").await;
+    }
+}
+
+fn with_token(mut kubeconfig: Kubeconfig, token: &str) -> Kubeconfig {
     let user: AuthInfo = serde_json::from_value(json!({"token": token})).unwrap();
     for named in &mut kubeconfig.auth_infos {
         named.auth_info = Some(user.clone());
@@ -108,12 +149,16 @@ async fn install(admin: &Client) -> String {
         let key = ObjectKey::new(namespace, object["metadata"]["name"].as_str().unwrap());
         admin.apply(&resource, &key, "windlass-test", object.to_string()).await.unwrap();
     }
+    token(admin, "metacontroller", "metacontroller").await
+}
+
+async fn token(admin: &Client, namespace: &str, account: &str) -> String {
     let gvk = GroupVersionKind::new("v1", "TokenRequest");
-    let plural = "serviceaccounts/metacontroller/token".to_owned();
+    let plural = format!("serviceaccounts/{account}/token");
     let tokens = Resource { gvk, plural, scope: ResourceScope::Namespaced };
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
         "spec": {"expirationSeconds": 7200}});
-    let token = admin.create(&tokens, "metacontroller", request.to_string()).await.unwrap();
+    let token = admin.create(&tokens, namespace, request.to_string()).await.unwrap();
     let token: Value = token.to_value();
     token["status"]["token"].as_str().unwrap().to_owned()
 }

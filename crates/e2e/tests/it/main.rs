@@ -21,6 +21,7 @@ mod flow_owners;
 mod flow_pace;
 mod flow_program;
 mod flow_related;
+mod flow_roles;
 mod flow_rolling;
 mod flow_seams;
 mod flow_services;
