@@ -15,6 +15,7 @@ use crate::{
     plan::{Action, Doubt, ObservedType, Plan, Settled, Trial, plan},
     record::Counts,
     selector::{ChildSelector, Ownership},
+    told,
     trial::{self, Question, ROUNDS, Replies},
 };
 
@@ -68,6 +69,7 @@ pub(crate) async fn manage(
         }
     }
     let (actions, refused) = decide(ctx, parent, observed, desired).await;
+    told::actions(&actions, observed);
     if !actions.is_empty() {
         ctx.notes.planned(&parent.key(), actions.iter().map(ToString::to_string).collect());
     }

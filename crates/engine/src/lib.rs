@@ -48,6 +48,7 @@ mod strategy;
 mod sync;
 mod takeover;
 mod target;
+mod told;
 mod trial;
 mod types;
 mod views;

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use k8s::{ObjectKey, Timestamp};
 use tokio::sync::watch;
 
-use crate::record::{Book, Ending, Place, Source};
+use crate::{
+    record::{Book, Ending, Place, Source},
+    told,
+};
 
 /// The notes of all controllers. Clones share them.
 #[derive(Clone, Debug)]
@@ -45,7 +48,13 @@ impl Recorder {
 
 impl Notes {
     pub(crate) fn trigger(&self, parent: &ObjectKey, why: impl FnOnce() -> String) {
-        self.recorder.book().trigger(self.place(parent), why);
+        if told::wants_triggers() {
+            let why = why();
+            told::trigger(&self.source, parent, &why);
+            self.recorder.book().trigger(self.place(parent), || why);
+        } else {
+            self.recorder.book().trigger(self.place(parent), why);
+        }
     }
 
     pub(crate) fn begin(&self, parent: &ObjectKey, now: Timestamp) {
@@ -59,6 +68,7 @@ impl Notes {
         answer: Option<(u16, &Bytes)>,
         took: std::time::Duration,
     ) {
+        told::exchange(sent.0, sent.1, answer);
         self.recorder.book().heard(&self.place(parent), sent, answer, took);
     }
 

@@ -9,6 +9,7 @@ use std::{
 use k8s::{GroupVersion, GroupVersionKind, Resource, ResourceScope, SignedDuration, Timestamp};
 use serde::Deserialize;
 use thiserror::Error;
+use tracing::trace;
 
 use crate::{ApiError, Client};
 
@@ -144,6 +145,7 @@ impl Discovery {
             body => parse(group_version, &body?)
                 .map_err(|source| ApiError::Decode { path, source: Box::new(source) })?,
         };
+        trace!(path = group_version.path(), resources = found.len(), "discovered");
         let found = Arc::new(found);
         let mut known = self.known();
         if known.round == round {

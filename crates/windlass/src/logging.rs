@@ -30,14 +30,7 @@ pub(crate) fn start(global: &GlobalArgs, default: &str) {
 /// Starts to log as the engine's flags say.
 pub(crate) fn start_engine(flags: &LogFlags) {
     let default = if flags.devel { LogLevel::More(1) } else { LogLevel::Info };
-    let level = match flags.level.unwrap_or(default) {
-        LogLevel::Error => "error",
-        LogLevel::Info => "info",
-        LogLevel::More(1..=4) => "debug",
-        LogLevel::More(_) => "trace",
-    };
-    // What libraries have to say of their connections helps nobody who looks for a controller's fault.
-    let filter = filter(&format!("warn,{}", OURS.map(|part| format!("{part}={level}")).join(",")));
+    let filter = filter(&directives(flags.level.unwrap_or(default)));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let lines = lines.with_timer(Time(flags.time));
     if flags.json.unwrap_or(!flags.devel) {
@@ -45,6 +38,20 @@ pub(crate) fn start_engine(flags: &LogFlags) {
     } else {
         lines.with_ansi(false).init();
     }
+}
+
+/// Returns what is logged at a level of the engine's.
+fn directives(level: LogLevel) -> String {
+    let (level, more) = match level {
+        LogLevel::Error => ("error", ""),
+        LogLevel::Info => ("info", ""),
+        LogLevel::More(0..=4) => ("debug", ""),
+        LogLevel::More(5) => ("debug", ",engine::diff=trace"),
+        LogLevel::More(6) => ("debug", ",engine::diff=trace,engine::body=trace"),
+        LogLevel::More(_) => ("trace", ""),
+    };
+    // What libraries have to say of their connections helps nobody who looks for a controller's fault.
+    format!("warn,{}{more}", OURS.map(|part| format!("{part}={level}")).join(","))
 }
 
 /// The crates whose log lines are wanted.
@@ -79,6 +86,26 @@ fn written(encoding: TimeEncoding, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_level_tells_more() {
+        for (level, of_engine, more) in [
+            (LogLevel::Error, "engine=error", ""),
+            (LogLevel::Info, "engine=info", ""),
+            (LogLevel::More(1), "engine=debug", ""),
+            (LogLevel::More(4), "engine=debug", ""),
+            (LogLevel::More(5), "engine=debug", ",engine::diff=trace"),
+            (LogLevel::More(6), "engine=debug", ",engine::body=trace"),
+            (LogLevel::More(7), "engine=trace", ""),
+        ] {
+            let text = directives(level);
+            assert!(
+                text.starts_with(&format!("warn,{of_engine}")) && text.ends_with(more),
+                "{text}"
+            );
+            assert!(EnvFilter::try_new(&text).is_ok(), "{text}");
+        }
+    }
 
     #[test]
     fn the_time_is_written_as_it_was_asked_for() {

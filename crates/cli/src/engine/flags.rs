@@ -79,7 +79,8 @@ pub enum LogLevel {
     Error,
     /// What a person should know.
     Info,
-    /// This much more: from 4 on actions and triggers, from 5 on everything.
+    /// This much more: up to 4 actions and triggers, with 5 how children differ, with 6 what hooks say, from
+    /// 7 on everything.
     More(u8),
 }
 
@@ -420,7 +421,7 @@ const FLAGS: &[Flag] = &[
     Flag {
         name: "zap-log-level",
         value: "value",
-        help: "What is logged: debug, info, error, panic or a number above 0; 4 shows actions and triggers (default info)",
+        help: "What is logged: debug, info, error, panic or a number above 0; 4 shows actions and triggers, 5 differences, 6 what hooks say, 7 discovery (default info)",
         set: |flags, value| put(&mut flags.log.level, level(value).map(Some)),
     },
     Flag {

@@ -225,6 +225,38 @@ fn controller(port: &str) -> String {
     )
 }
 
+/// Breaks when `exchange` tells the texts as they are.
+#[test]
+fn a_verbose_log_tells_what_happens_without_what_secrets_hold() {
+    if !has_program("kubectl") {
+        eprintln!("not run: the log of the engine: no kubectl");
+        return;
+    }
+    let dir = dir(&[]);
+    let (_server, admin) = embedded(dir.path());
+    apply(&admin, &run(dir.path(), &["manifests"]).stdout);
+    let hook = "function(request) { attachments: [{ apiVersion: 'v1', kind: 'Secret',
+        metadata: { name: 's', labels: std.get(request.object, 'data', { l: '0' }) }, data: { k: 'aHVzaA==' } }] }";
+    let (_hooks, port) = hooks(dir.path(), &[("sync.jsonnet", hook)]);
+    let (mut engine, ..) = engine(dir.path(), &admin, &["-zap-log-level=7"]);
+    let rule =
+        "attachments: [{apiVersion: v1, resource: secrets, updateStrategy: {method: InPlace}}]";
+    apply(&admin, &decorator("quiet", &port).replace("  hooks:", &format!("  {rule}\n  hooks:")));
+    let patch = |text: &str| {
+        let patch = ["patch", "configmap", "one", "-n", "quiet", "--type=merge", "-p", text];
+        kubectl(&admin, &patch, None).unwrap();
+    };
+    engine.until("discovered");
+    engine.until("queued");
+    let answer = engine.until("a hook answered");
+    assert!(answer.contains("********") && !answer.contains("aHVzaA=="), "{answer}");
+    engine.until("create Secret quiet/s: desired, not there");
+    patch(r#"{"data":{"l":"2"}}"#);
+    engine.until("update Secret quiet/s: metadata.labels.l differs");
+    let change = engine.until("engine::diff");
+    assert!(change.contains(r#""l":"2""#) && !change.contains("aHVzaA=="), "{change}");
+}
+
 #[test]
 fn profiles_are_not_there_and_nothing_is_served_where_it_is_off() {
     if !has_program("kubectl") {
