@@ -47,9 +47,18 @@ struct State<K> {
     wanted: BTreeMap<K, Wanted>,
     /// In the hands of workers, and since when.
     working: BTreeMap<K, Timestamp>,
-    /// The earliest moment each key is wanted again, and what waits for it.
-    due: BTreeMap<K, (Timestamp, Timer)>,
+    /// The earliest moment each key is wanted again for a cause, and what waits for it.
+    due: BTreeMap<(K, Cause), (Timestamp, Timer)>,
     failures: BTreeMap<K, u32>,
+}
+
+/// Why a key is wanted at a moment to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    /// Somebody asked for it.
+    Asked,
+    /// It failed. Once it succeeds, because of an event say, it need not be tried again.
+    Failed,
 }
 
 /// A key that waits, or is wanted again.
@@ -131,6 +140,10 @@ impl<K: Key> Queue<K> {
 
     /// Queues a key at a moment to come; of several moments the earliest counts.
     pub fn add_at(&self, key: K, at: Timestamp, kind: TimerKind) {
+        self.add_for((key, Cause::Asked), at, kind);
+    }
+
+    fn add_for(&self, key: (K, Cause), at: Timestamp, kind: TimerKind) {
         let mut state = self.state();
         if state.closed || state.due.get(&key).is_some_and(|(due, _)| *due <= at) {
             return;
@@ -147,7 +160,7 @@ impl<K: Key> Queue<K> {
             let timer = is_due.then(|| state.due.remove(&wanted));
             drop(state);
             if timer.is_some() {
-                queue.add(wanted);
+                queue.add(wanted.0);
             }
             drop(token);
         });
@@ -162,12 +175,14 @@ impl<K: Key> Queue<K> {
         *failures = failures.saturating_add(1);
         drop(state);
         let kind = if gap < STUCK_GAP { TimerKind::Progress } else { TimerKind::Periodic };
-        self.add_at(key, after(&self.0.clock, gap), kind);
+        self.add_for((key, Cause::Failed), after(&self.0.clock, gap), kind);
     }
 
-    /// Forgets the failures of a key.
+    /// Forgets the failures of a key, and that it was to be tried again because of them.
     pub fn forget(&self, key: &K) {
-        self.state().failures.remove(key);
+        let mut state = self.state();
+        state.failures.remove(key);
+        state.due.remove(&(key.clone(), Cause::Failed));
     }
 
     /// Waits for a key to work on; returns nothing once the queue is closed.
@@ -307,6 +322,22 @@ mod tests {
         }
         assert_eq!(gaps, [5, 10, 20, 40]);
         assert_eq!(clock.now().duration_since(start).as_millis(), 75);
+    }
+
+    #[tokio::test]
+    async fn what_succeeded_is_not_tried_again_but_comes_when_it_was_asked_for() {
+        let (queue, clock, activity) = queue();
+        let start = clock.now();
+        queue.add_failed("a".into());
+        queue.add_at("a".into(), start + SignedDuration::from_secs(2), TimerKind::Progress);
+        queue.forget(&"a".into());
+        let worker = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.next().await.map(|item| item.key().clone()) }
+        });
+        activity.settle(&clock, Settle::within(Duration::from_mins(1))).await.unwrap();
+        assert_eq!(worker.await.unwrap().as_deref(), Some("a"));
+        assert_eq!(clock.now().duration_since(start).as_secs(), 2);
     }
 
     #[tokio::test]
