@@ -41,12 +41,10 @@ enum What {
         #[arg(long)]
         kubeconfig: PathBuf,
     },
-    /// Runs the engine, for a look at the measuring itself.
+    /// Runs the engine, for a look at the measuring itself and for stories of engines that are killed.
     Control {
-        #[arg(long)]
-        kubeconfig: PathBuf,
-        #[arg(long)]
-        target_label_selector: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
     },
 }
 
@@ -65,7 +63,8 @@ struct Sides {
     /// How often both sides are measured, one after the other.
     #[arg(long, default_value_t = 3)]
     pairs: usize,
-    /// Runs only the measurements whose names start with this.
+    /// Runs only the measurements whose names start with this: `start`, `create`, `inside`, `get`, `list`,
+    /// `watch`, `memory`, `controllers`.
     #[arg(long, default_value = "")]
     only: String,
     /// Asks next to nothing and judges nothing: shows that the measuring works.
@@ -97,7 +96,8 @@ struct Controlled {
     /// The number of parents that fill the memory.
     #[arg(long, default_value_t = 100_000)]
     many: usize,
-    /// Runs only `rounds`, `inside` or `memory`.
+    /// Runs only the measurements whose names start with this: `rounds` (parents created and changed, by
+    /// pairs), `single` (one parent at a time), `inside` (all in one process), `memory` (many parents).
     #[arg(long, default_value = "")]
     only: String,
     /// Asks next to nothing and judges nothing: shows that the measuring works.
@@ -121,8 +121,8 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Apiserver(sides) => runtime.block_on(apiserver(sides)),
         What::Engine(controlled) => runtime.block_on(engine(controlled)),
-        What::Control { kubeconfig, target_label_selector } => {
-            runtime.block_on(control::run(kubeconfig, &target_label_selector))?;
+        What::Control { flags } => {
+            runtime.block_on(control::run(flags))?;
             Ok(ExitCode::SUCCESS)
         }
         What::Serve { bind, kubeconfig } => {

@@ -21,6 +21,7 @@ pub(crate) enum Target {
     None,
     AtMost(f64),
     AtLeast(f64),
+    Exactly(f64),
     /// It is at least so many times the reference's.
     Times(f64),
     /// It is at most so many times the reference's.
@@ -65,6 +66,8 @@ impl Row {
             Target::None => return Verdict::NotJudged,
             Target::AtMost(most) => self.ours.map(|ours| ours <= most),
             Target::AtLeast(least) => self.ours.map(|ours| least <= ours),
+            // Counts of a whole number of parents: any other figure is further off than this.
+            Target::Exactly(wanted) => self.ours.map(|ours| (ours - wanted).abs() < 1e-6),
             Target::Times(times) => self.ratio.map(|ratio| times <= ratio),
             Target::AtMostTimes(times) => self.ratio.map(|ratio| ratio <= times),
         };
@@ -83,6 +86,7 @@ impl Row {
             Target::None => String::new(),
             Target::AtMost(most) => format!("<= {}", self.figure(most)),
             Target::AtLeast(least) => format!(">= {}", self.figure(least)),
+            Target::Exactly(wanted) => format!("= {}", self.figure(wanted)),
             Target::Times(times) => format!(">= {times} x reference"),
             Target::AtMostTimes(times) => format!("<= {times} x reference"),
         };
@@ -168,6 +172,8 @@ mod tests {
         assert!(!Samples::default().row("a", "/s", Target::Times(4.0)).is_missed());
         assert!(samples.row("a", "s", Target::AtMostTimes(2.9)).is_missed());
         assert!(!samples.row("a", "s", Target::AtMostTimes(3.0)).is_missed());
+        assert!(samples.row("a", "", Target::Exactly(41.0)).is_missed());
+        assert!(!samples.row("a", "", Target::Exactly(40.0)).is_missed());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Bench, Figures, Sizes, row};
+use super::{Bench, Figures, Often, Sizes, row};
 use crate::{
     load,
     server::{Server, gone},
@@ -18,9 +18,9 @@ use crate::{
 
 impl Bench {
     pub(super) async fn controllers(&self) -> anyhow::Result<Vec<Row>> {
-        let mut collected = self.alternate(1, collected).await?.into_iter();
-        let mut emptied = self.alternate(1, emptied).await?.into_iter();
-        let mut defined = self.alternate(1, defined).await?.into_iter();
+        let mut collected = self.alternate(1, Often::Once, collected).await?.into_iter();
+        let mut emptied = self.alternate(1, Often::Once, emptied).await?.into_iter();
+        let mut defined = self.alternate(1, Often::Once, defined).await?.into_iter();
         let (mut available, mut writes) = (Samples::default(), Samples::default());
         for _ in 0..self.sizes.pairs {
             // The real control plane has no nodes here.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt as _;
 
-use super::{Bench, Figures, Sizes, mebibytes, row};
+use super::{Bench, Figures, Often, Sizes, mebibytes, row};
 use crate::{
     load::{self, Shot},
     server::Server,
@@ -14,7 +14,7 @@ use crate::{
 
 impl Bench {
     pub(super) async fn creates(&self) -> anyhow::Result<Vec<Row>> {
-        let mut samples = self.alternate(3, creates).await?.into_iter();
+        let mut samples = self.alternate(3, Often::EachPair, creates).await?.into_iter();
         Ok(vec![
             row(&mut samples, "creates of 1 KiB, 32 connections", "/s", Target::Times(4.0)),
             row(&mut samples, "  99 of 100 within", "ms", Target::AtMost(20.0)),
@@ -23,7 +23,7 @@ impl Bench {
     }
 
     pub(super) async fn gets(&self) -> anyhow::Result<Vec<Row>> {
-        let mut samples = self.alternate(3, gets).await?.into_iter();
+        let mut samples = self.alternate(3, Often::Once, gets).await?.into_iter();
         Ok(vec![
             row(&mut samples, "gets, 32 connections", "/s", Target::AtLeast(25_000.0)),
             row(&mut samples, "  99 of 100 within", "ms", Target::AtMost(3.0)),
@@ -32,7 +32,7 @@ impl Bench {
     }
 
     pub(super) async fn lists(&self) -> anyhow::Result<Vec<Row>> {
-        let mut samples = self.alternate(4, lists).await?.into_iter();
+        let mut samples = self.alternate(4, Often::Once, lists).await?.into_iter();
         Ok(vec![
             row(&mut samples, "list of 10,000 pods of 2 KiB", "ms", Target::AtMost(150.0)),
             row(&mut samples, "  first byte", "ms", Target::AtMost(20.0)),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use serde::Deserialize;
 
-use super::{Bench, Figures, Sizes, row};
+use super::{Bench, Figures, Often, Sizes, row};
 use crate::{
     server::Server,
     table::{Row, Target, p99},
@@ -37,7 +37,7 @@ struct SeenData {
 
 impl Bench {
     pub(super) async fn watches(&self) -> anyhow::Result<Vec<Row>> {
-        let mut samples = self.alternate(3, watches).await?.into_iter();
+        let mut samples = self.alternate(3, Often::Once, watches).await?.into_iter();
         Ok(vec![
             row(
                 &mut samples,

@@ -12,7 +12,7 @@ use http::Method;
 use tokio::task::AbortHandle;
 
 use super::{
-    Sizes, Times,
+    Place, Sizes, Times,
     audit::{self, Asked},
     ground::Ground,
     hook::{Counting, Listening},
@@ -31,8 +31,8 @@ pub(crate) struct Costs {
     pub(crate) times: Times,
     pub(crate) create: Share,
     pub(crate) update: Share,
-    /// Hook calls while nothing changed.
-    pub(crate) idle_calls: usize,
+    /// Hook calls while nothing changed; present if that was looked at.
+    pub(crate) idle_calls: Option<usize>,
     /// The most memory at any one time, in bytes.
     pub(crate) peak: f64,
 }
@@ -73,18 +73,23 @@ struct Before<'a> {
 }
 
 /// Drives the engine once, and puts everything away.
-pub(crate) async fn round(
-    server: &Server,
-    engine: &str,
-    kubeconfig: &[u8],
-    sizes: Sizes,
-) -> anyhow::Result<Costs> {
-    let ground = Ground::new(server).await?;
-    let running = Running::start(engine, kubeconfig, &ground, sizes.children).await?;
+pub(crate) async fn round(place: &Place<'_>, engine: &str, sizes: Sizes) -> anyhow::Result<Costs> {
+    let ground = Ground::new(place.server()).await?;
+    let running = Running::start(engine, place.kubeconfig(), &ground, sizes.children).await?;
     let costs = drive(&ground, &running, sizes).await;
     drop(running);
     ground.clear().await?;
     costs
+}
+
+/// Returns how long a single parent took until its last child was seen, in milliseconds.
+pub(crate) async fn singles(place: &Place<'_>, engine: &str, sizes: Sizes) -> anyhow::Result<f64> {
+    let ground = Ground::new(place.server()).await?;
+    let running = Running::start(engine, place.kubeconfig(), &ground, sizes.children).await?;
+    let time = one_by_one(&ground, sizes).await;
+    drop(running);
+    ground.clear().await?;
+    time
 }
 
 impl Running {
@@ -143,9 +148,6 @@ async fn drive(ground: &Ground<'_>, running: &Running, sizes: Sizes) -> anyhow::
     hook.quiet().await;
     let create = before.share(&ground.namespace)?;
 
-    let single = singles(ground, sizes).await?;
-    hook.quiet().await;
-
     let (before, watch) = (running.before(server)?, Stopwatch::start());
     load::send(&mut connections, parents, |number| ground.change(number)).await?;
     ground.settled("p", "b", children, parents).await?;
@@ -155,13 +157,12 @@ async fn drive(ground: &Ground<'_>, running: &Running, sizes: Sizes) -> anyhow::
 
     let calls = hook.calls();
     pause(sizes.idle).await;
-    let idle_calls = hook.calls() - calls;
-    let times = Times { created, updated, single };
+    let idle_calls = (!sizes.idle.is_zero()).then(|| hook.calls() - calls);
+    let times = Times { created, updated };
     Ok(Costs { times, create, update, idle_calls, peak: peak.highest() })
 }
 
-/// Returns how long a single parent took until its last child was seen, in milliseconds.
-async fn singles(ground: &Ground<'_>, sizes: Sizes) -> anyhow::Result<f64> {
+async fn one_by_one(ground: &Ground<'_>, sizes: Sizes) -> anyhow::Result<f64> {
     let mut connection = ground.server.connect().await?;
     let mut times = vec![];
     for number in 0..sizes.singles {

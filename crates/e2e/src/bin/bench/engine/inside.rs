@@ -5,9 +5,9 @@ use std::{sync::Arc, thread};
 use anyhow::Context as _;
 use api::{composite, definition, names};
 use apiserver::ApiServer;
-use engine::Engine;
+use engine::{Engine, EngineOptions};
 use futures::future::try_join_all;
-use k8s::{Activity, Resource, Settle, SharedClock, SystemClock, selector::Selector};
+use k8s::{Activity, Resource, Settle, SharedClock, SystemClock};
 use runtime::{Client, ClientOptions};
 use serde_json::json;
 
@@ -17,7 +17,6 @@ use super::{
     hook::Counting,
 };
 use crate::{
-    control,
     table::{Row, Samples, Target},
     timing::{PATIENCE, Stopwatch},
 };
@@ -59,7 +58,7 @@ async fn settled(sizes: Sizes) -> anyhow::Result<f64> {
         client.create(&definition::definitions(), "", definition.to_string()).await?;
     }
     let hook = Arc::new(Counting::new(sizes.children));
-    let engine = Engine::start(&client, control::options(hook, Selector::default())).await?;
+    let engine = Engine::start(&client, EngineOptions::new(hook)).await?;
     let rules = controller("bench", GROUP, "http://hook.test/sync");
     client.create(&composite::resource(), "", rules.to_string()).await?;
     let settle = Settle::within(PATIENCE);

@@ -35,17 +35,17 @@ pub(crate) async fn round(server: &Server, sizes: Sizes) -> anyhow::Result<Times
     times
 }
 
+/// Returns how long a single parent took until its last child was seen, in milliseconds.
+pub(crate) async fn singles(server: &Server, sizes: Sizes) -> anyhow::Result<f64> {
+    let ground = Ground::new(server).await?;
+    let time = one_by_one(&ground, sizes).await;
+    ground.clear().await?;
+    time
+}
+
 async fn write(ground: &Ground<'_>, sizes: Sizes) -> anyhow::Result<Times> {
     let Sizes { parents, children, .. } = sizes;
-    for path in &ground.everywhere {
-        Census::follow(ground.server, path).await?;
-    }
-    let lane = || async {
-        let parent = ground.server.connect().await?;
-        let children = try_join_all((0..children).map(|_| ground.server.connect())).await?;
-        anyhow::Ok(Lane { parent, children })
-    };
-    let mut lanes = try_join_all((0..CONNECTIONS).map(|_| lane())).await?;
+    let mut lanes = lanes(ground, CONNECTIONS, children).await?;
 
     let watch = Stopwatch::start();
     each(&mut lanes, parents, async |lane, number| {
@@ -57,18 +57,35 @@ async fn write(ground: &Ground<'_>, sizes: Sizes) -> anyhow::Result<Times> {
     ground.settled("p", "a", children, parents).await?;
     let created = watch.elapsed().as_secs_f64();
 
-    let mut single = vec![];
-    let lane = lanes.first_mut().context("there are no lanes")?;
-    for number in 0..sizes.singles {
-        single.push(lane.single(ground, sizes, number).await?);
-    }
-
     let watch = Stopwatch::start();
     each(&mut lanes, parents, async |lane, number| lane.change(ground, number, children).await)
         .await?;
     ground.settled("p", "b", children, parents).await?;
     let updated = watch.elapsed().as_secs_f64();
-    Ok(Times { created, updated, single: median(&single).unwrap_or_default() })
+    Ok(Times { created, updated })
+}
+
+async fn one_by_one(ground: &Ground<'_>, sizes: Sizes) -> anyhow::Result<f64> {
+    let mut lanes = lanes(ground, 1, sizes.children).await?;
+    let lane = lanes.first_mut().context("there are no lanes")?;
+    let mut times = vec![];
+    for number in 0..sizes.singles {
+        times.push(lane.single(ground, sizes, number).await?);
+    }
+    Ok(median(&times).unwrap_or_default())
+}
+
+/// Opens so many lanes, beside the watches that an engine would have.
+async fn lanes(ground: &Ground<'_>, count: usize, children: usize) -> anyhow::Result<Vec<Lane>> {
+    for path in &ground.everywhere {
+        Census::follow(ground.server, path).await?;
+    }
+    let lane = || async {
+        let parent = ground.server.connect().await?;
+        let children = try_join_all((0..children).map(|_| ground.server.connect())).await?;
+        anyhow::Ok(Lane { parent, children })
+    };
+    try_join_all((0..count).map(|_| lane())).await
 }
 
 impl Lane {
