@@ -7,12 +7,17 @@ use std::{
 };
 
 use api::{Hook, HookError, HookProgram, HookReply, HookRequest, ProgramError};
+use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use hooks::{Router, Webhooks};
-use http::HeaderMap;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use jsonnet::{Runtime, RuntimeOptions, WORKER_ARGUMENT, WorkerCommand};
 use k8s::{Activity, SharedClock, SignedDuration, TimerKind, Timestamp};
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 type Play = Box<dyn Fn(&Value) -> HookReply + Send + Sync>;
 
@@ -73,6 +78,39 @@ impl PlayedHook {
     /// Answers with the status and text that `play` makes of each request.
     pub fn play(&self, play: impl Fn(&Value) -> HookReply + Send + Sync + 'static) {
         self.state().play = Arc::new(Box::new(play));
+    }
+
+    /// Answers over HTTP too, for engines in other processes, as long as the test runs; returns where.
+    pub async fn listen(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (base, hook) = (format!("http://{}", listener.local_addr().unwrap()), self.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let hook = hook.clone();
+                let service = service_fn(move |request| hook.clone().serve(request));
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        base
+    }
+
+    /// Answers a request unless whoever sent it is gone.
+    async fn serve(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, hyper::Error> {
+        let url = request.uri().to_string();
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        // Who asks over HTTP decides itself how long it waits.
+        let timeout = Duration::MAX;
+        let (headers, tls, trace) = (parts.headers, None, None);
+        let request = HookRequest { url, body, timeout, headers, tls, trace };
+        let HookReply { status, headers, body } = self.call(request).await.unwrap();
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        *response.headers_mut() = headers;
+        Ok(response)
     }
 
     /// Takes so long for each answer from now on.

@@ -55,3 +55,26 @@ macro_rules! story {
         }
     };
 }
+
+/// Runs a story about engines in processes of their own on both servers, as [`story!`] does: neither has a
+/// virtual clock.
+#[macro_export]
+macro_rules! real_time_story {
+    ($name:ident) => {
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn embedded() {
+                let world = $crate::World::in_real_time(stringify!($name)).await;
+                super::$name(&world).await;
+                world.end().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn real() {
+                let Some(world) = $crate::World::real(stringify!($name)).await else { return };
+                super::$name(&world).await;
+                world.end().await;
+            }
+        }
+    };
+}

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -14,8 +14,9 @@ use apiserver::{ApiServer, RequestRecord};
 use engine::{ApplyStrategy, Engine, EngineOptions, Workers};
 use k8s::{
     Activity, Clock, ObjectKey, Resource, ResourceScope, Settle, SharedClock, SystemClock,
-    selector::Selector,
+    VirtualClock, selector::Selector,
 };
+use kube::config::Kubeconfig;
 use runtime::{Client, ManagedFields, Part, PatchType};
 use serde_json::{Value, json};
 
@@ -59,6 +60,8 @@ pub struct World {
     role: Arc<Mutex<Role>>,
     strategy: Mutex<ApplyStrategy>,
     api: Option<ApiServer>,
+    /// Where the hook is for engines in other processes, once there are some.
+    hook_base: OnceLock<String>,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -74,7 +77,12 @@ struct Clients {
 impl World {
     /// Returns a world on an embedded server of its own.
     pub async fn embedded(story: &str) -> Self {
-        Self::on(embedded::clients().await, story).await
+        Self::on(embedded::clients(Arc::new(VirtualClock::default())).await, story).await
+    }
+
+    /// Returns a world on an embedded server that keeps real time, as engines in other processes do.
+    pub async fn in_real_time(story: &str) -> Self {
+        Self::on(embedded::clients(Arc::new(SystemClock)).await, story).await
     }
 
     /// Returns a world on the real server, or nothing if there is none, which is said on standard error.
@@ -104,6 +112,7 @@ impl World {
             start(&engine_client, &hook, &id, (ManagedFields::Dropped, strategy.clone())).await;
         let (engine, strategy) = (tokio::sync::Mutex::new(engine), Mutex::new(strategy));
         let (narrow_client, role) = (Mutex::default(), Arc::default());
+        let hook_base = OnceLock::new();
         let world = Self {
             server,
             hook,
@@ -115,6 +124,7 @@ impl World {
             role,
             strategy,
             api,
+            hook_base,
         };
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.id}});
@@ -205,7 +215,11 @@ impl World {
         let controller = json!({
             "apiVersion": names::API_VERSION, "kind": "CompositeController",
             "metadata": {"name": self.controller(name), "labels": {"story": self.id}}, "spec": spec});
-        self.client.create(&composite::resource(), "", controller.to_string()).await.unwrap();
+        let mut controller = controller.to_string();
+        if let Some(base) = self.hook_base.get() {
+            controller = controller.replace("http://hook.test", base);
+        }
+        self.client.create(&composite::resource(), "", controller).await.unwrap();
     }
 
     /// Creates a DecoratorController of this world. Its hooks are URLs at the played hook.
@@ -318,13 +332,15 @@ impl World {
         reason = "a real server's work shows only by asking again"
     )]
     pub async fn eventually<F: Future<Output = bool>>(&self, what: &str, is_true: impl Fn() -> F) {
+        let clock = self.engine_client.clock();
         for _ in 0..PATIENCE.as_millis() / 250 {
             if is_true().await {
                 return;
             }
-            match self.server {
-                Server::Embedded => self.settle().await,
-                Server::Real => tokio::time::sleep(Duration::from_millis(250)).await,
+            if clock.skip_to(clock.now()) {
+                self.settle().await;
+            } else {
+                tokio::time::sleep(Duration::from_millis(250)).await;
             }
         }
         panic!("not in {PATIENCE:?}: {what}");
@@ -362,6 +378,17 @@ impl World {
             real::grant(&self.client, &self.id, &role).await;
         }
         *self.role.lock().unwrap() = role;
+    }
+
+    /// Stops the engine for good and returns what engines in other processes need instead: a kubeconfig with
+    /// the account they have in production. Controllers made from now on call the hook over HTTP.
+    pub async fn leave_to_others(&self) -> Kubeconfig {
+        self.engine.lock().await.stop().await;
+        self.hook_base.set(self.hook.listen().await).unwrap();
+        match &self.api {
+            None => engine_kubeconfig(&real::kubeconfig().unwrap()).await,
+            Some(api) => embedded::engine_kubeconfig(api, &self.client).await,
+        }
     }
 
     /// Stops the engine and starts one that lets the server merge, as the manager of this name.

@@ -3,21 +3,22 @@
 use std::{
     convert::Infallible,
     error::Error,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
 use api::{definition, names};
-use apiserver::{ApiServer, User};
+use apiserver::{ApiServer, Listen, User};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use k8s::{Activity, SharedClock, VirtualClock};
-use kube::client::Body;
+use k8s::{Activity, SharedClock};
+use kube::{client::Body, config::Kubeconfig};
 use runtime::{Client, ClientOptions};
 use serde_json::json;
 use tower::Service;
 
-use super::{Clients, Role, Server};
+use super::{Clients, Role, Server, real};
 
 type Answer = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
@@ -25,8 +26,7 @@ type Answer = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 pub(super) const ENGINE: &str = "windlass-engine";
 
 /// Returns clients of an embedded server of their own.
-pub(super) async fn clients() -> Clients {
-    let clock: SharedClock = Arc::new(VirtualClock::default());
+pub(super) async fn clients(clock: SharedClock) -> Clients {
     let activity = Activity::default();
     let server = ApiServer::builder().clock(Arc::clone(&clock)).activity(activity.clone());
     let server = server.start().await.unwrap();
@@ -74,4 +74,12 @@ fn forbidden(path: &str) -> Response<Answer> {
     let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = StatusCode::FORBIDDEN;
     response
+}
+
+/// Has a server listen, gives the engine's account what it needs there and returns its credentials.
+pub(super) async fn engine_kubeconfig(server: &ApiServer, admin: &Client) -> Kubeconfig {
+    let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let endpoint = server.listen(&Listen { bind, ..Listen::default() }).await.unwrap();
+    let kubeconfig = Kubeconfig::from_yaml(&endpoint.kubeconfig).unwrap();
+    real::with_token(kubeconfig, &real::install(admin).await)
 }

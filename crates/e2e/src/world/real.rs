@@ -79,7 +79,8 @@ pub(super) async fn revoke(admin: &Client, story: &str) {
     }
 }
 
-fn with_token(mut kubeconfig: Kubeconfig, token: &str) -> Kubeconfig {
+/// Returns the kubeconfig with a token instead of other credentials.
+pub(super) fn with_token(mut kubeconfig: Kubeconfig, token: &str) -> Kubeconfig {
     let user: AuthInfo = serde_json::from_value(json!({"token": token})).unwrap();
     for named in &mut kubeconfig.auth_infos {
         named.auth_info = Some(user.clone());
@@ -135,7 +136,7 @@ async fn client(kubeconfig: Kubeconfig) -> Client {
 }
 
 /// Applies what `windlass manifests` prints and returns a token of the engine's account.
-async fn install(admin: &Client) -> String {
+pub(super) async fn install(admin: &Client) -> String {
     let discovery = Discovery::new(admin.clone());
     for object in cli::install::engine("windlass:test") {
         let text = |field: &str| object[field].as_str().unwrap_or_default();

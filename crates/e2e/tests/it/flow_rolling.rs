@@ -15,7 +15,7 @@ fn revisions() -> Resource {
     api::revision::resource()
 }
 
-fn rolling(things: &Resource, method: &str) -> Value {
+pub(crate) fn rolling(things: &Resource, method: &str) -> Value {
     let mut spec = controller(things, "InPlace");
     spec["childResources"] = json!([{"apiVersion": "v1", "resource": "pods",
         "updateStrategy": {"method": method,
@@ -24,7 +24,7 @@ fn rolling(things: &Resource, method: &str) -> Value {
 }
 
 /// Answers with three pods, the last of the alphabet first, whose image is what the parent says.
-fn three_pods(request: &Value) -> Value {
+pub(crate) fn three_pods(request: &Value) -> Value {
     let spec = &request["parent"]["spec"];
     let (image, namespace) = (&spec["value"], &spec["namespace"]);
     let pod = |name: &str| {

@@ -5,9 +5,11 @@ use e2e::World;
 use k8s::Resource;
 use serde_json::{Value, json};
 
+mod apart;
 mod bench;
 mod differential;
 mod discovery;
+mod flow_apart;
 mod flow_apply;
 mod flow_children;
 mod flow_composite;
