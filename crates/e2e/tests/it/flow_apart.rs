@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     apart::Apart,
     configmaps, controller, flow_rolling,
-    flow_trouble::{self, LEAST, PARENTS, asked, assert_all, change, name},
+    flow_trouble::{self, LEAST, PARENTS, asked, assert_all, change, name, reply},
     judge::assert_others_spared,
     one_child, thing,
 };
@@ -106,6 +106,39 @@ async fn the_process_is_killed_in_mid_rollout(world: &World) {
     assert_others_spared(world, flow_trouble::least_of_rollout().await).await;
 }
 real_time_story!(the_process_is_killed_in_mid_rollout);
+
+/// Over HTTP: what the stories of a virtual clock tell of a hook in the engine's own process.
+async fn the_hook_is_too_slow_and_then_down(world: &World) {
+    let apart = Apart::of(world).await;
+    let _engine = apart.engine(&[]);
+    let things = world.things().await;
+    world.hook.answer(one_child);
+    let mut spec = controller(&things, "InPlace");
+    spec["hooks"]["sync"]["webhook"]["timeout"] = json!("1s");
+    world.control("c", &spec).await;
+    for number in 0..PARENTS {
+        world.create(&things, thing(&name(number), "1")).await;
+    }
+    settled(world, &things, "1").await;
+
+    world.slow_hook(Duration::from_secs(2));
+    change(world, &things, "2").await;
+    let is_told = || async {
+        let told = world.events("SyncError").await;
+        told.iter().any(|it| it.contains("timed out after 1s"))
+    };
+    world.eventually("the hook takes too long", is_told).await;
+    world.slow_hook(Duration::ZERO);
+    settled(world, &things, "2").await;
+
+    world.hook.play(|_| reply(503, "upstream connect error"));
+    change(world, &things, "3").await;
+    world.pass(Duration::from_secs(10)).await;
+    world.hook.answer(one_child);
+    settled(world, &things, "3").await;
+    assert_others_spared(world, LEAST + 2 * PARENTS).await;
+}
+real_time_story!(the_hook_is_too_slow_and_then_down);
 
 async fn updated(world: &World, things: &Resource, reason: &str) {
     let is_reason = || async { flow_rolling::updated(world, things).await["reason"] == reason };

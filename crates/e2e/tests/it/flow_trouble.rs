@@ -200,6 +200,34 @@ async fn the_hook_is_down_for_a_minute() {
     world.end().await;
 }
 
+/// What the engine saw is old by the time it writes.
+async fn others_write_in_mid_sync(world: &World) {
+    let things = parents(world, "InPlace").await;
+    world.slow_hook(Duration::from_millis(500));
+    for value in ["2", "3"] {
+        let calls = world.hook.calls();
+        change(world, &things, value).await;
+        asked(world, calls + 5).await;
+        let touched = json!({"metadata": {"labels": {"touched": value}}});
+        for number in 0..PARENTS {
+            let name = name(number);
+            world.patch(&configmaps(), &format!("{name}-child"), &touched).await;
+            world.patch(&things, &name, &touched).await;
+        }
+        world.settle().await;
+        assert_all(world, &things, value).await;
+        let children = world.list(&configmaps()).await;
+        let is_touched = |it: &&Value| it["metadata"]["labels"]["touched"] == value;
+        assert_eq!(children.iter().filter(is_touched).count(), PARENTS);
+    }
+    if world.server == Server::Embedded {
+        let refused = world.engine_writes().iter().filter(|it| it.code == 409).count();
+        assert!(PARENTS <= refused, "{refused} conflicts");
+    }
+    assert_spared(world, LEAST + 2 * PARENTS).await;
+}
+story!(others_write_in_mid_sync);
+
 async fn the_hook_answers_garbage(world: &World) {
     let garbage = [
         (200, ""),
@@ -301,6 +329,6 @@ async fn thousands_of_parents_come_at_once(world: &World) {
 }
 story!(thousands_of_parents_come_at_once);
 
-fn reply(status: u16, body: &str) -> HookReply {
+pub(crate) fn reply(status: u16, body: &str) -> HookReply {
     HookReply { status, headers: HeaderMap::new(), body: body.to_owned().into() }
 }
