@@ -43,6 +43,9 @@ pub enum EngineError {
     /// There is no such way to write children.
     #[error("unknown apply strategy: `{0}`")]
     Strategy(String),
+    /// Nobody said who applies.
+    #[error("the field manager of server-side apply has no name")]
+    Manager,
     /// Leaders are known by leases alone.
     #[error("unknown resource lock of the leader election: `{0}`")]
     Lock(String),
@@ -88,6 +91,7 @@ impl EngineError {
         match self {
             Self::Connect(_) => Some("give --kubeconfig, or set KUBECONFIG"),
             Self::Namespace => Some("give --leader-election-namespace"),
+            Self::Manager => Some("give --apply-strategy-ssa-field-manager"),
             Self::Lock(_) => Some("give --leader-election-resource-lock=leases"),
             Self::Strategy(_) => Some("give dynamic-apply or server-side-apply"),
             Self::Listen { .. } => Some("give another address, or 0 to serve nothing there"),
@@ -214,6 +218,8 @@ fn check(flags: &EngineFlags) -> Result<Option<String>, EngineError> {
 fn strategy(flags: &EngineFlags) -> Result<ApplyStrategy, EngineError> {
     match flags.apply_strategy.as_str() {
         "" | "dynamic-apply" => Ok(ApplyStrategy::Dynamic),
+        // The server would refuse every write, which looks like a fault of every child.
+        "server-side-apply" if flags.apply_field_manager.is_empty() => Err(EngineError::Manager),
         "server-side-apply" => {
             Ok(ApplyStrategy::ServerSide { manager: flags.apply_field_manager.clone() })
         }

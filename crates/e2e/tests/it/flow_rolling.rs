@@ -94,28 +94,33 @@ async fn acceptance_22_one_child_is_recreated_at_a_time(world: &World) {
 }
 story!(acceptance_22_one_child_is_recreated_at_a_time);
 
-async fn one_at_a_time_under_server_side_apply(world: &World) {
+/// Breaks when `is_updated` of `server_side` counts a child as updated that the server was not asked about.
+async fn acceptance_22_one_at_a_time_under_server_side_apply(world: &World) {
     world.apply_as("metacontroller").await;
     let things = world.things().await;
     one_at_a_time(world, &things).await;
 }
-story!(one_at_a_time_under_server_side_apply);
+story!(acceptance_22_one_at_a_time_under_server_side_apply);
 
-async fn one_at_a_time_of_a_cluster_scoped_parent(world: &World) {
+/// Breaks when `relative` leaves out the namespace of a child, or the versions go where the parent is.
+async fn acceptance_22_one_at_a_time_of_a_cluster_scoped_parent(world: &World) {
     let things = world.cluster_things().await;
     one_at_a_time(world, &things).await;
     let version = versions_of(world, &things).await.remove(0);
     assert_eq!(version["metadata"]["namespace"], "default");
     assert_eq!(version["children"][0]["names"][0], format!("{}/c", world.id));
 }
-story!(one_at_a_time_of_a_cluster_scoped_parent);
+story!(acceptance_22_one_at_a_time_of_a_cluster_scoped_parent);
 
-async fn one_at_a_time_of_a_cluster_scoped_parent_under_server_side_apply(world: &World) {
+/// Breaks when `update` of `server_side` applies in place what is to be recreated.
+async fn acceptance_22_one_at_a_time_of_a_cluster_scoped_parent_under_server_side_apply(
+    world: &World,
+) {
     world.apply_as("metacontroller").await;
     let things = world.cluster_things().await;
     one_at_a_time(world, &things).await;
 }
-story!(one_at_a_time_of_a_cluster_scoped_parent_under_server_side_apply);
+story!(acceptance_22_one_at_a_time_of_a_cluster_scoped_parent_under_server_side_apply);
 
 async fn one_at_a_time(world: &World, things: &Resource) {
     started_as(world, things, "RollingRecreate").await;

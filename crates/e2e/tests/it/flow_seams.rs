@@ -55,6 +55,7 @@ async fn a_hook_that_gives_back_what_it_saw_settles(world: &World) {
 }
 
 story!(acceptance_16_an_equal_child_that_reads_otherwise_is_kept);
+/// Breaks when `compare` passes over what the server would make of the desired child: nothing ever rests then.
 async fn acceptance_16_an_equal_child_that_reads_otherwise_is_kept(world: &World) {
     let things = world.things().await;
     world.hook.answer(one_pod);
@@ -72,6 +73,7 @@ async fn acceptance_16_an_equal_child_that_reads_otherwise_is_kept(world: &World
 }
 
 story!(acceptance_17_a_child_is_kept_if_the_server_refuses_the_new_one);
+/// Breaks when `decide` deletes a child though its replacement was refused.
 async fn acceptance_17_a_child_is_kept_if_the_server_refuses_the_new_one(world: &World) {
     let things = world.things().await;
     world.hook.answer(one_pod);

@@ -3,11 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{Read, Write},
-    net::TcpStream,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{self, Command},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -15,7 +16,7 @@ use rustix::process::Signal;
 
 use crate::{
     installed::{Installed, has_program, kubectl, until},
-    process::{Running, dir, run},
+    process::{NOTHING_SERVED, Running, dir, run},
 };
 
 /// Starts an embedded server and returns it with its kubeconfig.
@@ -97,6 +98,22 @@ fn what_cannot_be_obeyed_ends_the_engine() {
     let dir = dir(&[("kc", "apiVersion: v1\nkind: Config\n")]);
     for (arguments, told) in [
         (&["--apply-strategy=magic"][..], "unknown apply strategy: `magic`"),
+        (
+            &["-apply-strategy", "Server-Side-Apply", "--apply-strategy-ssa-field-manager=me"],
+            "unknown apply strategy: `Server-Side-Apply`",
+        ),
+        (
+            &["--apply-strategy=dynamic-apply", "-apply-strategy=", "--apply-strategy", "none"],
+            "unknown apply strategy: `none`",
+        ),
+        (
+            &["--apply-strategy=server-side-apply", "--apply-strategy-ssa-field-manager="],
+            "the field manager of server-side apply has no name",
+        ),
+        (
+            &["--apply-strategy=server-side-apply", "-leader-election"],
+            "the namespace of the leader election is not known",
+        ),
         (&["--target-label-selector=a in b"], "cannot read the target label selector"),
         (&["--leader-election"], "the namespace of the leader election is not known"),
         (
@@ -110,6 +127,56 @@ fn what_cannot_be_obeyed_ends_the_engine() {
         assert_eq!(ended.code, Some(1), "{arguments:?}");
         assert!(ended.stderr.contains(told), "{arguments:?}: {}", ended.stderr);
     }
+}
+
+/// Breaks when `ApplyStrategy::check` is not asked, or takes an object that was stored for one that was tried.
+#[test]
+fn a_server_that_cannot_merge_ends_an_engine_that_lets_it() {
+    let object = r#"{"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "uid": "1"}}"#;
+    for (status, body, told) in [
+        ("415 Unsupported Media Type", "{}", "the API server has no server-side apply"),
+        ("200 OK", object, "the API server has no dry run, which server-side apply needs"),
+    ] {
+        let server = play(status, body);
+        let kubeconfig = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \
+            'http://{server}'}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+            users: [{{name: u, user: {{}}}}]\n"
+        );
+        let dir = dir(&[("kc", &kubeconfig)]);
+        let arguments = ["engine", "--kubeconfig=kc", "--apply-strategy=server-side-apply"];
+        let arguments = [&arguments[..], &NOTHING_SERVED].concat();
+        let mut engine = Running::logging(dir.path(), &arguments);
+        engine.until(told);
+        assert_eq!(engine.child.wait().unwrap().code(), Some(1));
+    }
+}
+
+/// Plays a server that answers every patch like this, and returns its address.
+fn play(status: &str, body: &str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = |status: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    };
+    let (patched, other) = (answer(status, body), answer("200 OK", "{}"));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && request.read_line(&mut head).unwrap() != 0 {}
+            let length = head.to_lowercase();
+            let length =
+                length.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+            request.read_exact(&mut body).unwrap();
+            let answer = if head.starts_with("PATCH ") { &patched } else { &other };
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
 }
 
 /// Names, types, labels and bounds as the text of Prometheus tells them.
@@ -278,6 +345,7 @@ fn profiles_are_not_there_and_nothing_is_served_where_it_is_off() {
     assert_eq!(off.signal(Signal::TERM), Some(0));
 }
 
+/// Breaks when a candidate never takes a lease that ran out, or works without one.
 #[test]
 fn acceptance_27_another_replica_takes_over_on_the_embedded_server() {
     if !has_program("kubectl") {
