@@ -30,6 +30,12 @@ pub(crate) fn of_controller<S: JsonSchema>(resource: &Resource, short_names: &[&
     definition
 }
 
+/// Returns the definition of a kind with a spec of the form `S` and a status of the form `T`.
+pub(crate) fn of_resource<S: JsonSchema, T: JsonSchema>(resource: &Resource) -> Value {
+    let properties = json!({"spec": schema::<S>(), "status": schema::<T>()});
+    definition(resource, &[], properties)
+}
+
 /// Returns the definition of a kind whose fields stand beside its metadata, as those of `T`.
 pub(crate) fn of_revision<T: JsonSchema>(resource: &Resource) -> Value {
     let mut schema = schema::<T>();
@@ -52,14 +58,18 @@ fn definition(resource: &Resource, required: &[&str], properties: Value) -> Valu
     if let (Some(all), Value::Object(properties)) = (all.as_object_mut(), properties) {
         all.extend(properties);
     }
+    let group = &resource.gvk.group;
+    let mut metadata = json!({"name": format!("{plural}.{group}")});
+    // The API server asks for it in groups of Kubernetes itself.
+    if group == names::GROUP {
+        metadata["annotations"] =
+            json!({"api-approved.kubernetes.io": "unapproved, request not yet submitted"});
+    }
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": format!("{plural}.{}", names::GROUP),
-            // The API server asks for it in groups of Kubernetes itself.
-            "annotations": {"api-approved.kubernetes.io": "unapproved, request not yet submitted"}},
+        "metadata": metadata,
         "spec": {
-            "group": names::GROUP, "scope": scope,
+            "group": group, "scope": scope,
             "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind,
                 "listKind": format!("{kind}List")},
             "versions": [{"name": resource.gvk.version, "served": true, "storage": true,

@@ -6,6 +6,7 @@ pub mod composite;
 pub mod controller;
 pub mod decorator;
 pub mod definition;
+pub mod function;
 mod hook;
 mod login;
 pub mod names;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use k8s::{
-    Activity, Executor, ObjectKey, Reached, Resource, Revisions, ServiceHandler, ServicePort,
+    Activity, Executor, ObjectKey, Reached, Resource, Revisions, ServiceHandler, ServicePort, ServiceRegistration, ServiceRegistry,
     Services, SharedClock, SystemClock, Unreachable,
 };
 use thiserror::Error;
@@ -269,6 +269,12 @@ impl Revisions for ApiServer {
 impl Services for ApiServer {
     fn find(&self, port: &ServicePort) -> Result<Option<Reached>, Unreachable> {
         self.0.core.services.find(self.backend(), port)
+    }
+}
+
+impl ServiceRegistry for ApiServer {
+    fn serve(&self, service: ObjectKey, handler: Arc<dyn ServiceHandler>) -> ServiceRegistration {
+        Box::new(Self::serve(self, service, handler))
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ::functions::Launcher;
 use api::{Report, composite, decorator, definition, names};
 use apiserver::{ApiServer, Settings};
 use engine::{Engine, EngineOptions, StrategyError, Workers};
@@ -23,6 +24,7 @@ pub(crate) use self::tree::state;
 use self::{
     applied::Applied,
     files::Files,
+    functions::FunctionParts,
     ledger::Ledger,
     line::Line,
     tree::{Tree, family},
@@ -35,6 +37,7 @@ use crate::{
 
 mod applied;
 mod files;
+mod functions;
 mod ledger;
 mod line;
 mod tree;
@@ -70,6 +73,8 @@ pub struct DevOptions {
     pub out: Box<dyn Write + Send>,
     /// How workers are started.
     pub worker: WorkerCommand,
+    /// How the workers of functions are started.
+    pub launcher: Launcher,
 }
 
 /// Why `dev` could not run, or why a run with `once` did not end well.
@@ -115,6 +120,9 @@ pub enum DevError {
     /// Some things are failing.
     #[error("{}", failing(.0))]
     Failing(Vec<String>),
+    /// Pods of functions cannot be run.
+    #[error("failed to set up functions")]
+    Functions(#[source] apiserver::ApiError),
     /// The end of the process cannot be waited for.
     #[error("failed to listen for signals")]
     Signals(#[source] io::Error),
@@ -137,6 +145,7 @@ impl DevError {
             | Self::Certificates(_)
             | Self::Unsettled(_)
             | Self::Failing(_)
+            | Self::Functions(_)
             | Self::Signals(_)
             | Self::Watch(_) => false,
         }
@@ -155,6 +164,7 @@ impl DevError {
             | Self::Engine(_)
             | Self::Certificates(_)
             | Self::Failing(_)
+            | Self::Functions(_)
             | Self::Signals(_)
             | Self::Watch(_) => None,
         }
@@ -171,6 +181,7 @@ struct Dev {
     engine: Engine,
     /// Where other commands reach it.
     _control: Option<Listening>,
+    _functions: FunctionParts,
     applied: Applied,
     /// The files that could not be read when they were read last.
     broken: BTreeSet<String>,
@@ -269,6 +280,7 @@ impl Dev {
             },
         );
         let engine = engine.await.map_err(DevError::Engine)?;
+        let functions = functions::start(&server, &client, &options, &engine)?;
         let control = serve(listener, &engine, &options.kubeconfig)?;
         let applied = Applied::new(client.clone());
         Ok(Self {
@@ -279,6 +291,7 @@ impl Dev {
             hooks,
             engine,
             _control: control,
+            _functions: functions,
             applied,
             broken: BTreeSet::new(),
         })
@@ -438,7 +451,7 @@ fn kube_client(server: &ApiServer) -> kube::Client {
 
 /// Installs the resources that windlass itself watches.
 async fn install(client: &Client) -> Result<(), ApiError> {
-    for definition in definition::all() {
+    for definition in definition::all().into_iter().chain([api::function::definition()]) {
         client.create(&definition::definitions(), "", definition.to_string()).await?;
     }
     Ok(())

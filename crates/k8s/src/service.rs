@@ -8,6 +8,8 @@ use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
 use thiserror::Error;
 
+use crate::ObjectKey;
+
 /// Finds out where Services are. Everything in the process that calls one asks the same.
 pub trait Services: Debug + Send + Sync {
     /// Returns where a port of a Service is reached; nothing if no such Service is known.
@@ -23,6 +25,15 @@ pub trait ServiceHandler: Debug + Send + Sync {
     /// Answers a request whose path is the one the caller wants from the Service.
     fn handle(&self, request: Request<Bytes>) -> BoxFuture<'static, Response<Bytes>>;
 }
+
+/// Has Services answered in the place of what the cluster would run.
+pub trait ServiceRegistry: Send + Sync {
+    /// Has a Service answered by a handler until the registration is dropped.
+    fn serve(&self, service: ObjectKey, handler: Arc<dyn ServiceHandler>) -> ServiceRegistration;
+}
+
+/// Keeps a Service answered until it is dropped.
+pub type ServiceRegistration = Box<dyn Send + Sync>;
 
 /// One port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]

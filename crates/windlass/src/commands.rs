@@ -11,6 +11,7 @@ use cli::{
     install,
     server::{self, ServerOptions},
 };
+use functions::Launcher;
 use jsonnet::{WorkerCommand, httpd};
 use thiserror::Error;
 
@@ -41,6 +42,7 @@ pub(crate) async fn dev(args: DevArgs) -> ExitCode {
         console: args.console,
         out: Box::new(io::stdout()),
         worker: WorkerCommand::default(),
+        launcher: Launcher::default(),
     };
     match dev::run(options).await {
         Ok(()) => ExitCode::SUCCESS,

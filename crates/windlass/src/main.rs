@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == jsonnet::WORKER_ARGUMENT) {
         return jsonnet::worker_main();
     }
+    if arguments.get(1).is_some_and(|argument| argument == functions::LAUNCH_ARGUMENT) {
+        return functions::launch_main();
+    }
     let Arguments { global, command } = Arguments::parse_from(called_as(arguments));
     // The engine has flags of its own for it.
     if !matches!(command, Command::Engine(_)) {

@@ -1,0 +1,219 @@
+//! Pure: what a host knows of its function, read from the environment of its container.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use thiserror::Error;
+
+use super::pool::{IDLE, Limits};
+use crate::runtimes::{Language, RuntimeName};
+
+/// How many calls may wait for a worker.
+const QUEUE: usize = 256;
+/// How many processes of a language that serves one call at a time there may be.
+const PROCESSES: usize = 10;
+/// How many megabytes a request may have.
+const MEGABYTES: u64 = 100;
+/// How many calls a Node.js process serves at once.
+const NODEJS_CALLS: usize = 100;
+/// How many calls a Go process serves at once.
+const GO_CALLS: usize = 1000;
+
+/// What a host knows of its function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The language that the program is run by.
+    pub language: Language,
+    /// The version of it.
+    pub version: String,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// How many workers and calls there may be.
+    pub limits: Limits,
+    /// The largest body of a request, in bytes.
+    pub max_body: u64,
+    /// The origin that pages may call from, if any.
+    pub cors: Option<String>,
+    /// Where the program lies.
+    pub dir: PathBuf,
+    /// What workers get as their environment.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Why a host does not know its function.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// A variable is missing.
+    #[error("`{0}` is not set")]
+    Missing(&'static str),
+    /// A variable has a value that means nothing.
+    #[error("`{name}` is `{value}`, which is {wanted}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should be and is not.
+        wanted: &'static str,
+    },
+}
+
+impl Settings {
+    /// Reads the variables of a container; the program lies in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] with the first variable that does not say what it should.
+    pub fn read(env: &BTreeMap<String, String>, dir: PathBuf) -> Result<Self, SettingsError> {
+        let runtime = text(env, "WINDLASS_RUNTIME")?;
+        let unknown = || SettingsError::Invalid {
+            name: "WINDLASS_RUNTIME",
+            value: runtime.to_owned(),
+            wanted: "no runtime that is served here",
+        };
+        let name = RuntimeName::parse(runtime).ok_or_else(unknown)?;
+        let language = Language::of_id(&name.id).ok_or_else(unknown)?;
+        for needed in ["MOD_NAME", "FUNC_HANDLER"] {
+            text(env, needed)?;
+        }
+        let seconds = number(env, "FUNC_TIMEOUT")?.unwrap_or(180).max(1);
+        let megabytes = match (language, number(env, "REQ_MB_LIMIT")?) {
+            (Language::Nodejs, Some(megabytes)) => megabytes,
+            _ => number(env, "FUNC_MAX_BODY_MB")?.unwrap_or(MEGABYTES),
+        };
+        let mut worker = env.clone();
+        let home = dir.to_string_lossy().into_owned();
+        for value in worker.values_mut() {
+            // The volume is another directory where there are no containers.
+            *value = value.replace(crate::objects::HOME, &home);
+        }
+        Ok(Self {
+            language,
+            version: name.version.to_string(),
+            timeout: Duration::from_secs(seconds),
+            limits: limits(env, language)?,
+            max_body: megabytes.saturating_mul(1 << 20),
+            cors: cors(env, language),
+            dir,
+            env: worker,
+        })
+    }
+}
+
+impl Settings {
+    /// Returns how many bytes a worker may use; 0 is no limit.
+    pub(super) fn memory_limit(&self) -> u64 {
+        self.env.get("FUNC_MEMORY_LIMIT").and_then(|limit| bytes_of(limit)).unwrap_or(0)
+    }
+}
+
+/// Returns the bytes that a quantity such as `128Mi` stands for.
+fn bytes_of(quantity: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 8] = [
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("Ti", 1 << 40),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+    ];
+    let unit = UNITS.iter().find(|(unit, _)| quantity.ends_with(unit));
+    let (number, factor) =
+        unit.map_or((quantity, 1), |(unit, factor)| (quantity.trim_end_matches(unit), *factor));
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn limits(env: &BTreeMap<String, String>, language: Language) -> Result<Limits, SettingsError> {
+    let at_once = number(env, "FUNC_CONCURRENCY")?;
+    let threads =
+        if language == Language::Python { number(env, "CHERRYPY_NUMTHREADS")? } else { None };
+    let at_once = at_once.or(threads).and_then(|number| usize::try_from(number).ok());
+    let at_once = at_once.filter(|number| *number != 0);
+    let (workers, calls) = match language {
+        Language::Python | Language::Jsonnet => (at_once.unwrap_or(PROCESSES), 1),
+        Language::Nodejs => (1, at_once.unwrap_or(NODEJS_CALLS)),
+        Language::Go => (1, at_once.unwrap_or(GO_CALLS)),
+    };
+    let queue = number(env, "FUNC_MAX_QUEUE")?.and_then(|number| usize::try_from(number).ok());
+    Ok(Limits { workers, calls, queue: queue.unwrap_or(QUEUE), keep: 1, idle: IDLE })
+}
+
+/// Kubeless answered pages of any origin in some languages, and of none in others.
+fn cors(env: &BTreeMap<String, String>, language: Language) -> Option<String> {
+    let usual = matches!(language, Language::Nodejs | Language::Go).then(|| "*".to_owned());
+    env.get("FUNC_CORS").cloned().or(usual).filter(|origin| !origin.is_empty())
+}
+
+fn text<'a>(
+    env: &'a BTreeMap<String, String>,
+    name: &'static str,
+) -> Result<&'a str, SettingsError> {
+    let value = env.get(name).filter(|value| !value.is_empty());
+    value.map(String::as_str).ok_or(SettingsError::Missing(name))
+}
+
+fn number(
+    env: &BTreeMap<String, String>,
+    name: &'static str,
+) -> Result<Option<u64>, SettingsError> {
+    let Some(value) = env.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let invalid =
+        || SettingsError::Invalid { name, value: value.clone(), wanted: "no whole number" };
+    value.parse().map(Some).map_err(|_| invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let usual = [("MOD_NAME", "a"), ("FUNC_HANDLER", "b"), ("WINDLASS_RUNTIME", "python3.11")];
+        let pairs = usual.iter().chain(pairs);
+        let env = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::read(&env, PathBuf::from("/data/f"))
+    }
+
+    #[test]
+    fn each_language_has_its_own_way_with_many_calls() {
+        let limits = |pairs: &[(&str, &str)]| {
+            let limits = read(pairs).unwrap().limits;
+            (limits.workers, limits.calls, limits.queue)
+        };
+        assert_eq!(limits(&[]), (10, 1, 256));
+        assert_eq!(limits(&[("CHERRYPY_NUMTHREADS", "3")]), (3, 1, 256));
+        assert_eq!(limits(&[("FUNC_CONCURRENCY", "2"), ("CHERRYPY_NUMTHREADS", "3")]), (2, 1, 256));
+        assert_eq!(limits(&[("WINDLASS_RUNTIME", "nodejs20")]), (1, 100, 256));
+        assert_eq!(limits(&[("WINDLASS_RUNTIME", "go"), ("FUNC_MAX_QUEUE", "7")]), (1, 1000, 7));
+    }
+
+    #[test]
+    fn paths_follow_the_program() {
+        let settings = read(&[("PYTHONPATH", "/kubeless/lib/python3.11/site-packages:/kubeless")]);
+        assert_eq!(
+            settings.unwrap().env["PYTHONPATH"],
+            "/data/f/lib/python3.11/site-packages:/data/f"
+        );
+    }
+
+    #[test]
+    fn what_means_nothing_is_told() {
+        for (pair, message) in [
+            (("FUNC_TIMEOUT", "soon"), "`FUNC_TIMEOUT` is `soon`, which is no whole number"),
+            (("MOD_NAME", ""), "`MOD_NAME` is not set"),
+            (
+                ("WINDLASS_RUNTIME", "perl5"),
+                "`WINDLASS_RUNTIME` is `perl5`, which is no runtime that is served here",
+            ),
+        ] {
+            assert_eq!(read(&[pair]).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn only_some_languages_answer_pages_of_other_origins() {
+        assert_eq!(read(&[]).unwrap().cors, None);
+        assert_eq!(read(&[("WINDLASS_RUNTIME", "nodejs20")]).unwrap().cors.as_deref(), Some("*"));
+        assert_eq!(read(&[("FUNC_CORS", "https://a")]).unwrap().cors.as_deref(), Some("https://a"));
+    }
+}

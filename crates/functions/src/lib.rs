@@ -1,0 +1,33 @@
+//! Functions: source text in a resource becomes a web service, and thus a hook.
+//!
+//! `controller` makes the objects of each Function: ConfigMap, Service and Deployment. Their pods run the same
+//! `host` everywhere: in a cluster as containers, on this machine as processes that `executor` starts. What is
+//! made of a Function is decided in `function`, `objects` and `status`, which are pure.
+//!
+//! No program of a user ever runs in this process: each runs in workers that can be killed.
+
+mod content;
+mod controller;
+mod executor;
+mod fleet;
+mod function;
+mod handler;
+mod host;
+mod interpreters;
+mod launch;
+mod objects;
+mod pods;
+mod preparation;
+mod prepare;
+mod runtimes;
+mod shims;
+mod status;
+
+pub use controller::{Functions, Offer, Options, Served};
+pub use executor::{ExecutorOptions, FunctionExecutor};
+pub use fleet::Fleet;
+pub use host::{Health, Host, Log, Means, Settings, SettingsError};
+pub use interpreters::{Interpreter, Interpreters};
+pub use launch::{LAUNCH_ARGUMENT, Launcher, launch_main};
+pub use objects::Surroundings;
+pub use runtimes::Policy;

@@ -1,0 +1,147 @@
+//! Pure: how a partial object is filled up with what it does not say.
+
+use serde_json::{Map, Value};
+
+/// The lists whose items are told apart by fields of their own, and these fields.
+const KEYED: &[(&str, &[&str])] = &[
+    ("env", &["name"]),
+    ("ports", &["containerPort", "protocol"]),
+    ("volumeMounts", &["mountPath"]),
+    ("volumes", &["name"]),
+    ("imagePullSecrets", &["name"]),
+    ("initContainers", &["name"]),
+];
+
+/// Adds what `defaults` have and `value` does not: maps by key, lists whose items have names by these,
+/// containers by name but the first by its place. Other lists and scalars only where there is nothing.
+pub(crate) fn fill(value: &mut Value, defaults: &Value) {
+    fill_under("", value, defaults);
+}
+
+/// Returns a value without the nulls, empty names and the like that old tools write for "nothing".
+pub(crate) fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
+fn fill_under(key: &str, value: &mut Value, defaults: &Value) {
+    match (value, defaults) {
+        (value @ Value::Null, defaults) => *value = defaults.clone(),
+        (Value::Object(fields), Value::Object(defaults)) => fill_fields(fields, defaults),
+        (Value::Array(items), Value::Array(defaults)) if key == "containers" => {
+            fill_containers(items, defaults);
+        }
+        (Value::Array(items), Value::Array(defaults)) => {
+            if let Some((_, fields)) = KEYED.iter().find(|(list, _)| *list == key) {
+                fill_items(items, defaults, fields);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn fill_fields(fields: &mut Map<String, Value>, defaults: &Map<String, Value>) {
+    for (key, default) in defaults {
+        fill_under(key, fields.entry(key.clone()).or_insert(Value::Null), default);
+    }
+}
+
+/// The first container is the function's, whatever it is called.
+fn fill_containers(items: &mut Vec<Value>, defaults: &[Value]) {
+    if let (Some(first), Some(default)) = (items.first_mut(), defaults.first()) {
+        fill(first, default);
+    }
+    let (from, defaults) =
+        if items.is_empty() { (0, defaults) } else { (1, defaults.get(1..).unwrap_or_default()) };
+    let mut others = items.split_off(from);
+    fill_items(&mut others, defaults, &["name"]);
+    items.extend(others);
+}
+
+fn fill_items(items: &mut Vec<Value>, defaults: &[Value], fields: &[&str]) {
+    for default in defaults {
+        let is_same = |item: &&mut Value| fields.iter().all(|field| same(field, item, default));
+        match items.iter_mut().find(is_same) {
+            Some(item) => fill(item, default),
+            None => items.push(default.clone()),
+        }
+    }
+}
+
+fn same(field: &str, one: &Value, other: &Value) -> bool {
+    let of = |value: &Value| match (field, &value[field]) {
+        // What a port of no protocol means.
+        ("protocol", Value::Null) => Value::from("TCP"),
+        (_, value) => value.clone(),
+    };
+    of(one) == of(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn filled(value: &Value, defaults: &Value) -> Value {
+        let mut value = value.clone();
+        fill(&mut value, defaults);
+        value
+    }
+
+    #[test]
+    fn what_is_said_stays() {
+        assert_eq!(
+            filled(&json!({"a": 1, "list": [1]}), &json!({"a": 2, "b": 3, "list": [2, 3]})),
+            json!({"a": 1, "b": 3, "list": [1]})
+        );
+    }
+
+    #[test]
+    fn items_are_told_apart_by_their_fields() {
+        let mounts = |items: Value| json!({"volumeMounts": items});
+        assert_eq!(
+            filled(
+                &mounts(json!([{"mountPath": "/a", "name": "mine"}])),
+                &mounts(
+                    json!([{"mountPath": "/a", "name": "other"}, {"mountPath": "/b", "name": "b"}])
+                )
+            ),
+            mounts(json!([{"mountPath": "/a", "name": "mine"}, {"mountPath": "/b", "name": "b"}]))
+        );
+        let ports = |items: Value| json!({"ports": items});
+        assert_eq!(
+            filled(
+                &ports(json!([{"containerPort": 53}])),
+                &ports(
+                    json!([{"containerPort": 53, "protocol": "TCP"}, {"containerPort": 53, "protocol": "UDP"}])
+                )
+            ),
+            ports(
+                json!([{"containerPort": 53, "protocol": "TCP"}, {"containerPort": 53, "protocol": "UDP"}])
+            )
+        );
+    }
+
+    #[test]
+    fn the_first_container_is_the_same_by_its_place() {
+        let containers = |items: Value| json!({"containers": items});
+        assert_eq!(
+            filled(
+                &containers(json!([{"name": "f"}, {"name": "side"}])),
+                &containers(
+                    json!([{"name": "", "tty": true}, {"name": "log"}, {"name": "side", "tty": true}])
+                )
+            ),
+            containers(
+                json!([{"name": "f", "tty": true}, {"name": "side", "tty": true}, {"name": "log"}])
+            )
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! The programs that serve functions of a language: each a small web server over a private socket.
+//!
+//! A shim reads the program that `MOD_NAME` and `FUNC_HANDLER` name, says on its standard input, which is a
+//! socket, `{}` or `{"error": "..."}`, and then answers requests over the socket that `WINDLASS_SOCKET` names.
+
+use std::{ffi::OsString, fs, io, path::Path};
+
+use crate::runtimes::Language;
+
+/// The first argument of this binary when it is to serve a Jsonnet function.
+pub(crate) const JSONNET_ARGUMENT: &str = "function-jsonnet";
+
+const PYTHON: &str = include_str!("shims/python.py");
+const NODEJS: &str = include_str!("shims/nodejs.js");
+
+/// Writes what is needed to a directory, and returns the command that serves programs of a language.
+pub(crate) fn command(
+    language: Language,
+    interpreter: &Path,
+    dir: &Path,
+) -> io::Result<Vec<OsString>> {
+    let shim = |name: &str, text: &str| {
+        let path = dir.join(name);
+        fs::write(&path, text).map(|()| path.into_os_string())
+    };
+    Ok(match language {
+        Language::Python => {
+            vec![interpreter.into(), "-u".into(), shim("windlass_shim.py", PYTHON)?]
+        }
+        Language::Nodejs => vec![interpreter.into(), shim("windlass-shim.js", NODEJS)?],
+        Language::Jsonnet => vec![interpreter.into(), JSONNET_ARGUMENT.into()],
+        // What was compiled serves itself.
+        Language::Go => vec![interpreter.into()],
+    })
+}

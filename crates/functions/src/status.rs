@@ -1,0 +1,306 @@
+//! Pure: what the status of a Function says, from what was observed of its objects.
+
+use std::sync::Arc;
+
+use api::function;
+use k8s::{Object, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{
+    content::{Digest, Source, decode_base64},
+    function::Function,
+    objects::Ports,
+    preparation::PREPARE,
+    runtimes::Resolved,
+};
+
+/// The longest message of an error that a status keeps.
+const LONGEST: usize = 1024;
+
+/// What a Function was found to be.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict<'a> {
+    /// It cannot run before it is changed.
+    Refused {
+        /// The reason.
+        reason: &'a str,
+        /// What a person reads.
+        message: &'a str,
+    },
+    /// It could run, but what it needs is not there.
+    Unavailable {
+        /// The Function.
+        function: &'a Function,
+        /// The reason.
+        reason: &'a str,
+        /// What a person reads.
+        message: &'a str,
+    },
+    /// Its objects are there.
+    Accepted {
+        /// The Function.
+        function: &'a Function,
+        /// The version of its runtime, unless it has an image of its own.
+        resolved: Option<&'a Resolved>,
+        /// Where it is reached.
+        ports: Ports,
+    },
+}
+
+/// What runs of a Function.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observed {
+    /// Its Deployment.
+    pub deployment: Option<Arc<Object>>,
+    /// Its pods, of any version.
+    pub pods: Vec<Arc<Object>>,
+}
+
+/// One condition before it is written.
+struct Finding {
+    kind: &'static str,
+    holds: bool,
+    reason: String,
+    message: String,
+}
+
+/// Returns the status of a Function; equal to the one it has if nothing new is to be told.
+pub(crate) fn status(
+    object: &Object,
+    verdict: &Verdict<'_>,
+    observed: &Observed,
+    now: Timestamp,
+) -> Value {
+    let before = object.to_value()["status"].take();
+    let findings = findings(verdict, observed);
+    let generation = object.meta().generation;
+    let conditions: Vec<_> =
+        findings.iter().map(|finding| condition(finding, &before, generation, now)).collect();
+    let mut status = json!({"observedGeneration": generation, "conditions": conditions});
+    match verdict {
+        Verdict::Refused { .. } | Verdict::Unavailable { .. } => {
+            for kept in ["url", "runtime", "checksum"] {
+                set(&mut status, kept, before[kept].clone());
+            }
+        }
+        Verdict::Accepted { function, resolved, ports } => {
+            set(&mut status, "url", json!(url(function, *ports)));
+            set(&mut status, "runtime", runtime(function, *resolved));
+            set(&mut status, "checksum", checksum(function));
+        }
+    }
+    let counts = observed.deployment.as_ref().map(|deployment| deployment.to_value());
+    if let Some(counts) = counts {
+        let ready = counts.pointer("/status/readyReplicas").and_then(Value::as_i64).unwrap_or(0);
+        set(&mut status, "replicas", counts.pointer("/spec/replicas").cloned().unwrap_or(json!(1)));
+        set(&mut status, "readyReplicas", json!(ready));
+    }
+    set(&mut status, "lastError", last_error(&findings, &before, now));
+    status
+}
+
+/// Returns whether this very version of a Function answers calls.
+pub(crate) fn is_served(function: &Function, observed: &Observed) -> bool {
+    let hash = function.hash();
+    let is_current = |pod: &&Arc<Object>| pod.annotations().get(function::HASH) == Some(&hash);
+    observed.pods.iter().filter(is_current).any(|pod| is_true(&pod.to_value(), "Ready"))
+}
+
+/// Returns the conditions that newly tell of trouble, and whether the Function became ready: what events are
+/// about. Each has its reason and message.
+pub(crate) fn news(before: &Value, after: &Value) -> Vec<(bool, String, String)> {
+    let all = |status: &Value| status["conditions"].as_array().cloned().unwrap_or_default();
+    let was = all(before);
+    let text =
+        |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+    let mut news = Vec::new();
+    for condition in all(after) {
+        let old = was.iter().find(|old| old["type"] == condition["type"]);
+        let is_same = old.is_some_and(|old| {
+            old["status"] == condition["status"] && old["reason"] == condition["reason"]
+        });
+        let (kind, holds) = (text(&condition, "type"), condition["status"] == "True");
+        let (reason, message) = (text(&condition, "reason"), text(&condition, "message"));
+        let is_trouble = holds == (kind == "RuntimeSubstituted");
+        // On the way to something there is nothing to warn of.
+        let is_passing = matches!(reason.as_str(), "Fetching" | "RollingOut" | "NoWorkers");
+        if is_same || (is_trouble && is_passing) || (!is_trouble && kind != "Ready") {
+            continue;
+        }
+        let is_known = news.iter().any(|(_, told, _)| *told == reason);
+        if !is_known {
+            news.push((is_trouble, reason, message));
+        }
+    }
+    news
+}
+
+fn findings(verdict: &Verdict<'_>, observed: &Observed) -> Vec<Finding> {
+    let available = available(observed);
+    match verdict {
+        Verdict::Refused { reason, message } => {
+            vec![
+                finding("Accepted", false, reason, message),
+                available,
+                finding("Ready", false, reason, message),
+            ]
+        }
+        Verdict::Unavailable { reason, message, .. } => vec![
+            finding("Accepted", true, "Accepted", ""),
+            finding("Built", false, reason, message),
+            available,
+            finding("Ready", false, reason, message),
+        ],
+        Verdict::Accepted { function, resolved, .. } => {
+            let hash = function.hash();
+            let is_current =
+                |pod: &&Arc<Object>| pod.annotations().get(function::HASH) == Some(&hash);
+            let current: Vec<_> =
+                observed.pods.iter().filter(is_current).map(|pod| pod.to_value()).collect();
+            let built = built(&current);
+            let ready = ready(&current, &built, &available);
+            let substituted = resolved.filter(|resolved| resolved.is_substitute).map(|resolved| {
+                let message = format!(
+                    "runtime `{}` is not there, `{}` is used",
+                    function.texts.runtime,
+                    used(function, resolved)
+                );
+                finding("RuntimeSubstituted", true, "RuntimeSubstituted", &message)
+            });
+            let all = [finding("Accepted", true, "Accepted", ""), built, available, ready];
+            all.into_iter().chain(substituted).collect()
+        }
+    }
+}
+
+/// Whether the program of this version is in its place, in one pod at least.
+fn built(current: &[Value]) -> Finding {
+    if current.iter().any(|pod| is_true(pod, "Initialized")) {
+        return finding("Built", true, "Built", "");
+    }
+    let words = current.iter().find_map(|pod| {
+        let all = pod.pointer("/status/initContainerStatuses")?.as_array()?;
+        let prepare = all.iter().find(|container| container["name"] == PREPARE)?;
+        let message = |state: &str| prepare[state]["terminated"]["message"].as_str();
+        message("state").or_else(|| message("lastState"))
+    });
+    match words.and_then(|words| words.split_once(": ")) {
+        Some((reason, message)) => finding("Built", false, reason, message),
+        None => finding("Built", false, "Fetching", ""),
+    }
+}
+
+/// Whether any version answers calls.
+fn available(observed: &Observed) -> Finding {
+    let pods: Vec<_> = observed.pods.iter().map(|pod| pod.to_value()).collect();
+    if pods.iter().any(|pod| is_true(pod, "Ready")) {
+        return finding("Available", true, "Available", "");
+    }
+    match pods.iter().find_map(|pod| last_words(pod).filter(|_| is_looping(pod))) {
+        Some(words) => finding("Available", false, "CrashLoop", &words),
+        None => finding("Available", false, "NoWorkers", ""),
+    }
+}
+
+/// Whether this version answers calls.
+fn ready(current: &[Value], built: &Finding, available: &Finding) -> Finding {
+    if current.iter().any(|pod| is_true(pod, "Ready")) {
+        return finding("Ready", true, "FunctionReady", "");
+    }
+    if !built.holds {
+        return finding("Ready", false, &built.reason, &built.message);
+    }
+    if !available.holds && available.reason == "CrashLoop" {
+        return finding("Ready", false, &available.reason, &available.message);
+    }
+    match current.iter().find_map(last_words) {
+        Some(words) => finding("Ready", false, "LoadFailed", &words),
+        None => finding("Ready", false, "RollingOut", ""),
+    }
+}
+
+fn is_true(pod: &Value, kind: &str) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|it| it["type"] == kind && it["status"] == "True")
+}
+
+fn is_looping(pod: &Value) -> bool {
+    let reason = pod.pointer("/status/containerStatuses/0/state/waiting/reason");
+    reason.is_some_and(|reason| reason == "CrashLoopBackOff")
+}
+
+/// Returns what the function's container left behind when it ended last.
+fn last_words(pod: &Value) -> Option<String> {
+    let container = pod.pointer("/status/containerStatuses/0")?;
+    let states = [
+        &container["state"]["terminated"],
+        &container["state"]["waiting"],
+        &container["lastState"]["terminated"],
+    ];
+    let messages = states.iter().filter_map(|state| state["message"].as_str());
+    messages.filter(|message| !message.is_empty()).map(ToOwned::to_owned).next()
+}
+
+fn finding(kind: &'static str, holds: bool, reason: &str, message: &str) -> Finding {
+    let message = message.chars().take(LONGEST).collect();
+    Finding { kind, holds, reason: reason.to_owned(), message }
+}
+
+fn condition(finding: &Finding, before: &Value, generation: i64, now: Timestamp) -> Value {
+    let status = if finding.holds { "True" } else { "False" };
+    let old = before["conditions"].as_array().into_iter().flatten();
+    let old = old.into_iter().find(|old| old["type"] == finding.kind && old["status"] == status);
+    let since = old.map_or_else(|| json!(stamp(now)), |old| old["lastTransitionTime"].clone());
+    json!({
+        "type": finding.kind, "status": status, "reason": finding.reason, "message": finding.message,
+        "lastTransitionTime": since, "observedGeneration": generation})
+}
+
+/// Returns the error that counts: the first condition that does not hold, unless work goes on.
+fn last_error(findings: &[Finding], before: &Value, now: Timestamp) -> Value {
+    let error = findings.iter().find(|finding| !finding.holds && !finding.message.is_empty());
+    let Some(error) = error else { return before["lastError"].clone() };
+    let is_same = before["lastError"]["message"] == error.message
+        && before["lastError"]["phase"] == error.kind;
+    let time = if is_same { before["lastError"]["time"].clone() } else { json!(stamp(now)) };
+    json!({"phase": error.kind, "message": error.message, "time": time})
+}
+
+fn url(function: &Function, ports: Ports) -> String {
+    let (name, namespace) = (&function.meta.name, &function.meta.namespace);
+    format!("http://{name}.{namespace}.svc.cluster.local:{}", ports.service)
+}
+
+fn runtime(function: &Function, resolved: Option<&Resolved>) -> Value {
+    let Some(resolved) = resolved else { return Value::Null };
+    json!({"requested": function.texts.runtime, "resolved": used(function, resolved)})
+}
+
+fn used(function: &Function, resolved: &Resolved) -> String {
+    let id = function.runtime.as_ref().map_or("", |runtime| &runtime.id);
+    format!("{id}{}", resolved.version)
+}
+
+/// Returns the digest of the program, unless only who fetches it can know.
+fn checksum(function: &Function) -> Value {
+    let text = &function.texts.function;
+    match function.content.source {
+        Source::Text => json!(Digest::of(text.as_bytes()).to_string()),
+        Source::Base64 => {
+            decode_base64(text).map_or(Value::Null, |bytes| json!(Digest::of(&bytes).to_string()))
+        }
+        Source::Url => {
+            function.checksum.map_or(Value::Null, |checksum| json!(checksum.to_string()))
+        }
+    }
+}
+
+fn set(status: &mut Value, field: &str, value: Value) {
+    if !value.is_null() {
+        status[field] = value;
+    }
+}
+
+fn stamp(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
