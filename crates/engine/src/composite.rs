@@ -12,9 +12,7 @@ use crate::{
     error::SyncError,
     observe::observe,
     parent::{Finalizer, change_finalizer, write_status},
-    rolling,
-    selector::child_selector,
-    status,
+    rolling, status,
     sync::{Call, ask, heed, is_managed},
     takeover::take_over,
 };
@@ -24,9 +22,8 @@ pub(crate) async fn sync(
     ctx: &Context,
     call: Call<'_>,
     parent: Arc<Object>,
-    generate_selector: bool,
 ) -> Result<Synced, SyncError> {
-    let selector = child_selector(generate_selector, &parent)?;
+    let selector = ctx.controller.child_selector(&parent)?;
     let Some(observed) = observe(ctx, &parent, &selector).await? else {
         return Ok(Synced::default());
     };

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::{
     hook::{self, Hooks},
-    selector::Ownership,
+    selector::{ChildSelector, ChildSelectorError, Ownership, child_selector},
 };
 
 /// The longest name of a controller whose finalizer still is a valid one.
@@ -167,6 +167,17 @@ impl Controller {
     /// Returns whether any children are moved to their new form one at a time.
     pub fn rolls(&self) -> bool {
         self.form != Form::Decorator && self.children.iter().any(|child| child.method.is_rolling())
+    }
+
+    /// Returns how the children of a parent are told.
+    pub(crate) fn child_selector(
+        &self,
+        parent: &Object,
+    ) -> Result<ChildSelector, ChildSelectorError> {
+        match self.form {
+            Form::Composite { generate_selector } => child_selector(generate_selector, parent),
+            Form::Decorator => Ok(ChildSelector::Attached { controller: self.name().to_owned() }),
+        }
     }
 
     /// Returns the controller's name.

@@ -11,7 +11,6 @@ use crate::{
     customize::related,
     error::{SyncError, call},
     observe::observe,
-    selector::ChildSelector,
     sync::{Call, ask, heed, is_managed},
     takeover::take_over,
     target::{self, TargetChange},
@@ -31,7 +30,7 @@ pub(crate) async fn sync(
     call: Call<'_>,
     target: Arc<Object>,
 ) -> Result<Synced, SyncError> {
-    let selector = ChildSelector::Attached { controller: ctx.controller.name().to_owned() };
+    let selector = ctx.controller.child_selector(&target)?;
     let Some(observed) = observe(ctx, &target, &selector).await? else {
         return Ok(Synced::default());
     };

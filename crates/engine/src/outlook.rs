@@ -23,9 +23,7 @@ use crate::{
     plan::{Action, Known, ObservedType, new_child, plan},
     related::RelatedType,
     request::{self, Told},
-    selector::{
-        ChildSelector, ChildSelectorError, Ownership, child_selector, claim, owner_reference,
-    },
+    selector::{ChildSelectorError, Ownership, claim, owner_reference},
     status,
     sync::{Call, chosen, managed},
     target,
@@ -159,7 +157,7 @@ impl<'a> Scene<'a> {
     ///
     /// [`OutlookError::Selector`] if the children cannot be told.
     pub fn belong(&self, child: &mut Value) -> Result<(), OutlookError> {
-        self.selector()?.mark(child);
+        self.controller.child_selector(self.parent)?.mark(child);
         let namespace = &self.parent.meta().namespace;
         let metadata = &mut child["metadata"];
         if !namespace.is_empty() && metadata.get("namespace").is_none() {
@@ -229,7 +227,12 @@ impl<'a> Scene<'a> {
         let of = |resource: &Resource| (resource.clone(), ownership(resource).unwrap_or_default());
         let declared: Vec<_> = self.candidates.iter().map(|(resource, _)| of(resource)).collect();
         let types = Types { declared: &declared, others };
-        Ok(desired::check(self.parent, &self.selector()?, types, answer.children.clone())?)
+        Ok(desired::check(
+            self.parent,
+            &self.controller.child_selector(self.parent)?,
+            types,
+            answer.children.clone(),
+        )?)
     }
 
     /// Returns the writes of children.
@@ -315,18 +318,9 @@ impl<'a> Scene<'a> {
         self.controller.children.iter().rfind(is_rule)
     }
 
-    pub(crate) fn selector(&self) -> Result<ChildSelector, ChildSelectorError> {
-        match self.controller.form {
-            Form::Composite { generate_selector } => child_selector(generate_selector, self.parent),
-            Form::Decorator => {
-                Ok(ChildSelector::Attached { controller: self.controller.name().to_owned() })
-            }
-        }
-    }
-
     /// Returns the parent's children: those it has, and those it would adopt.
     pub(crate) fn observed(&self) -> Result<Vec<ObservedType>, OutlookError> {
-        let selector = self.selector()?;
+        let selector = self.controller.child_selector(self.parent)?;
         let observed = self.candidates.iter().map(|(resource, candidates)| {
             let rule = self.rule(resource);
             let mut owned: Vec<_> = candidates.clone();

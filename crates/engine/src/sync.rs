@@ -40,9 +40,7 @@ pub(crate) async fn sync(ctx: &Context, parent: Arc<Object>) -> Result<Synced, S
     // Only the end of a parent's life may matter to its controller.
     let Some(call) = choose(ctx, &parent) else { return Ok(Synced::default()) };
     match ctx.controller.form {
-        Form::Composite { generate_selector } => {
-            composite::sync(ctx, call, parent, generate_selector).await
-        }
+        Form::Composite { .. } => composite::sync(ctx, call, parent).await,
         Form::Decorator => decorator::sync(ctx, call, parent).await,
     }
 }
