@@ -41,9 +41,11 @@ pub(crate) async fn answer(
 ) -> Result<Option<Answer>, SyncError> {
     let Some(known) = claim(ctx, parent, selector).await? else { return Ok(None) };
     let revisions = versions(ctx, parent, &known)?;
-    let asked = revisions
-        .into_iter()
-        .map(|revision| one(ctx, (call, selector), parent, revision, observed));
+    let asked = revisions.into_iter().enumerate().map(|(position, revision)| {
+        // The latest version is the parent as it is.
+        let form = if position == 0 { Arc::clone(parent) } else { form(ctx, parent, &revision) };
+        one(ctx, (call, selector), (parent, form), revision, observed)
+    });
     let (mut versions, mut answers) = (Vec::new(), Vec::new());
     for Asked { version, answer } in try_join_all(asked).await? {
         versions.push(version);
@@ -126,18 +128,22 @@ fn versions(
     Ok(revisions)
 }
 
-/// Asks the hook what it wants of one version of a parent.
+/// Returns a parent as one of its versions says.
+fn form(ctx: &Context, parent: &Arc<Object>, revision: &Revision) -> Arc<Object> {
+    let value = in_version(&parent.to_value(), &revision.patch, &ctx.rule.revision_fields);
+    Object::from_value(&value).map_or_else(|_| Arc::clone(parent), Arc::new)
+}
+
+/// Asks the hook what it wants of a parent in the form of one of its versions.
 async fn one(
     ctx: &Context,
     (call, selector): (Call<'_>, &ChildSelector),
-    parent: &Arc<Object>,
+    (parent, form): (&Object, Arc<Object>),
     revision: Revision,
     observed: &[ObservedType],
 ) -> Result<Asked, SyncError> {
-    let value = in_version(&parent.to_value(), &revision.patch, &ctx.rule.revision_fields);
-    let version = Object::from_value(&value).unwrap_or_else(|_| parent.as_ref().clone());
-    let related = related(ctx, &version).await?;
-    let answer = ask(ctx, call, &version, observed, &related).await?;
+    let related = related(ctx, &form).await?;
+    let answer = ask(ctx, call, &form, observed, &related).await?;
     // What is wrong with single children is told when they are written.
     let (desired, _) = check(ctx, parent, selector, answer.children.clone()).await?;
     Ok(Asked { version: Version { revision, desired }, answer })
