@@ -100,8 +100,9 @@ pub(crate) struct Memory {
     pub(crate) repeats: Repeats,
     /// Foreign objects with the names of children, and the parents that wait for them to go.
     conflicts: HashMap<(Resource, ObjectKey), BTreeSet<ObjectKey>>,
-    /// What the server would make of children, by the hash of the wish.
-    pub(crate) trials: Trials,
+    /// What the server would make of children, by the hash of the wish. Plans share it: each sync needs one,
+    /// and news are rare.
+    pub(crate) trials: Arc<Trials>,
     /// Until when each of these answers counts.
     trials_until: HashMap<u64, Timestamp>,
     /// Children of undeclared types, which cannot be observed, by the parent's UID.
@@ -159,7 +160,7 @@ impl Context {
         let memory = self.memory();
         let uids = children.iter().flat_map(|each| &each.objects).map(|object| &object.meta().uid);
         let settled = uids.filter_map(|uid| Some((uid.clone(), memory.settled.get(uid)?.clone())));
-        let (settled, trials) = (settled.collect(), memory.trials.clone());
+        let (settled, trials) = (settled.collect(), Arc::clone(&memory.trials));
         Known { strategy: self.means.strategy.clone(), settled, trials }
     }
 
@@ -246,7 +247,7 @@ impl Context {
     /// Keeps what a trial told until some moment.
     pub(crate) fn keep_trial(&self, wish: u64, trial: Trial, until: Timestamp) {
         let mut memory = self.memory();
-        memory.trials.insert(wish, trial);
+        Arc::make_mut(&mut memory.trials).insert(wish, trial);
         memory.trials_until.insert(wish, until);
     }
 
@@ -258,7 +259,7 @@ impl Context {
         trials_until.retain(|wish, until| {
             let counts = now < *until;
             if !counts {
-                trials.remove(wish);
+                Arc::make_mut(trials).remove(wish);
             }
             counts
         });

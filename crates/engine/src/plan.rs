@@ -96,7 +96,7 @@ pub(crate) struct Known {
     /// The children that need no look.
     pub(crate) settled: SettledChildren,
     /// What the server would make of children.
-    pub(crate) trials: Trials,
+    pub(crate) trials: Arc<Trials>,
 }
 
 /// The observed children of one type.

@@ -157,7 +157,9 @@ fn tried(observed: &Value, wish: &Value, trial: Trial) -> (String, String) {
     }];
     let hash = super::wish(&desired);
     let wishes = [desired];
-    let plan = |trials| plan(&parent(), &types, &wishes, &Known { trials, ..Known::default() });
+    let plan = |trials| {
+        plan(&parent(), &types, &wishes, &Known { trials: Arc::new(trials), ..Known::default() })
+    };
     let first = plan(Trials::new());
     (first.to_string(), plan(Trials::from([(hash, trial)])).to_string())
 }

@@ -50,7 +50,7 @@ fn known() -> Known {
 fn tried(method: UpdateMethod, answer: Option<Effect>) -> String {
     let (have, want) = (stored(&desired("1"), "1"), desired("2"));
     let answer = answer.map(|effect| (id(wish(&want), &have), Trial::Applied(effect)));
-    let known = Known { trials: Trials::from_iter(answer), ..known() };
+    let known = Known { trials: Arc::new(Trials::from_iter(answer)), ..known() };
     plan(&parent(), &observed(have, method), &[want], &known).to_string()
 }
 
