@@ -21,6 +21,8 @@ pub use client::{Control, ControlError};
 
 /// Where the listener is if nothing else is asked for.
 pub(crate) const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
+/// The file that says where the listener is.
+const FILE: &str = "control.json";
 /// How many ports after it are tried.
 const PORTS: u16 = 100;
 
@@ -31,6 +33,8 @@ pub(crate) struct Place {
     pub(crate) address: SocketAddr,
     /// What must be sent with every request.
     pub(crate) token: String,
+    /// How its API server is reached.
+    pub(crate) kubeconfig: PathBuf,
 }
 
 /// A parent that is asked about.
@@ -51,14 +55,18 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct Listening {
     file: PathBuf,
+    place: Place,
     task: AbortHandle,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         self.task.abort();
-        // Somebody may have cleaned up already.
-        let _ = fs::remove_file(&self.file);
+        // Another `dev` of this directory may have written its own since.
+        if read(&self.file).is_ok_and(|place| place == self.place) {
+            // Somebody may have cleaned up already.
+            let _ = fs::remove_file(&self.file);
+        }
     }
 }
 
@@ -78,18 +86,28 @@ pub(crate) async fn bind(address: Option<SocketAddr>) -> io::Result<TcpListener>
     Err(taken.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
-/// Serves an engine's views, and writes where.
-pub(crate) fn serve(listener: TcpListener, engine: &Engine, dir: &Path) -> io::Result<Listening> {
+/// Serves an engine's views, and writes where into a directory.
+pub(crate) fn serve(
+    listener: TcpListener,
+    engine: &Engine,
+    (dir, kubeconfig): (&Path, &Path),
+) -> io::Result<Listening> {
     let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let place = Place { address: listener.local_addr()?, token: token.clone() };
-    let file = dir.join("control.json");
+    let (address, kubeconfig) = (listener.local_addr()?, kubeconfig.to_owned());
+    let place = Place { address, token: token.clone(), kubeconfig };
+    let file = dir.join(FILE);
+    fs::create_dir_all(dir)?;
     write(&file, &place)?;
     let routes = routes::routes(engine.clone(), &token);
     let task = tokio::spawn(async move {
         // It ends with the process, or with the listener.
         let _ = axum::serve(listener, routes).await;
     });
-    Ok(Listening { file, task: task.abort_handle() })
+    Ok(Listening { file, place, task: task.abort_handle() })
+}
+
+fn read(file: &Path) -> io::Result<Place> {
+    Ok(serde_json::from_slice(&fs::read(file)?)?)
 }
 
 fn write(file: &Path, place: &Place) -> io::Result<()> {
@@ -113,10 +131,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("control.json");
         fs::write(&file, "old").unwrap();
-        let place = Place { address: DEFAULT, token: "t".to_owned() };
+        let place = Place { address: DEFAULT, token: "t".to_owned(), kubeconfig: "k".into() };
         write(&file, &place).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        let read: Place = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        assert_eq!(read, place);
+        assert_eq!(read(&file).unwrap(), place);
     }
 }

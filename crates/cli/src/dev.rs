@@ -32,6 +32,8 @@ use self::{
 use crate::{
     control::{self, Listening},
     manifest::{self, Manifest, ManifestError},
+    programs::{self, Mapping, ProgramsError},
+    reach,
     server::{self, ServerError, ServerOptions},
 };
 
@@ -53,6 +55,8 @@ pub struct DevOptions {
     pub paths: Vec<PathBuf>,
     /// The directory of hooks; `hooks` in one of the paths if absent.
     pub hooks: Option<PathBuf>,
+    /// The URLs that files answer.
+    pub hook_map: Vec<Mapping>,
     /// Whether files that change are applied again.
     pub watch: bool,
     /// Whether to end when nothing moves any more.
@@ -83,9 +87,9 @@ pub enum DevError {
     /// A path names nothing.
     #[error(transparent)]
     Path(ManifestError),
-    /// The directory of hooks is not there.
-    #[error("no such directory of hooks: `{}`", .0.display())]
-    NoHooks(PathBuf),
+    /// The programs of hooks cannot be used.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
     /// The directory of hooks cannot be used.
     #[error("cannot use the hooks in `{}`", dir.display())]
     Hooks {
@@ -136,10 +140,11 @@ impl DevError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Path(error) => error.is_missing(),
-            Self::NoHooks(_) => true,
+            Self::Programs(ProgramsError::NoDirectory(_)) => true,
             Self::Hooks { source, .. } => source.is_usage(),
             Self::Server(error) => error.is_usage(),
-            Self::Console { .. }
+            Self::Programs(ProgramsError::Unreadable { .. })
+            | Self::Console { .. }
             | Self::Install(_)
             | Self::Engine(_)
             | Self::Certificates(_)
@@ -158,8 +163,10 @@ impl DevError {
             Self::Server(error) => error.hint(),
             Self::Console { .. } => Some("leave --console out to take the next free port"),
             Self::Unsettled(_) => Some("give more time by --timeout"),
-            Self::NoHooks(_)
-            | Self::Hooks { .. }
+            Self::Programs(_) => {
+                Some("give --hooks DIR, --hook-map URL=FILE of files that are there")
+            }
+            Self::Hooks { .. }
             | Self::Install(_)
             | Self::Engine(_)
             | Self::Certificates(_)
@@ -177,7 +184,7 @@ struct Dev {
     server: ApiServer,
     client: Client,
     ledger: Arc<Ledger>,
-    hooks: Option<(PathBuf, Routes, jsonnet::Runtime)>,
+    hooks: Hooks,
     engine: Engine,
     /// Where other commands reach it.
     _control: Option<Listening>,
@@ -185,6 +192,16 @@ struct Dev {
     applied: Applied,
     /// The files that could not be read when they were read last.
     broken: BTreeSet<String>,
+}
+
+/// How hooks are called.
+struct Hooks {
+    /// The directory whose programs answer, if there is one.
+    dir: Option<PathBuf>,
+    /// What answers by its path in that directory.
+    routes: Routes,
+    runtime: jsonnet::Runtime,
+    router: Router,
 }
 
 /// Runs until nothing moves, with `once`, or else until the process is interrupted.
@@ -215,8 +232,7 @@ fn failing(things: &[String]) -> String {
 /// Returns the directory of hooks: the one that was named, or `hooks` in a path.
 fn hooks_dir(options: &DevOptions) -> Result<Option<PathBuf>, DevError> {
     match &options.hooks {
-        Some(dir) if dir.is_dir() => Ok(Some(dir.clone())),
-        Some(dir) => Err(DevError::NoHooks(dir.clone())),
+        Some(dir) => Ok(Some(programs::directory(dir)?)),
         None => Ok(options.paths.iter().map(|path| path.join("hooks")).find(|dir| dir.is_dir())),
     }
 }
@@ -256,27 +272,14 @@ impl Dev {
         };
         let client = Client::new(transport, client_options);
         install(&client).await.map_err(DevError::Install)?;
-        let hooks = match hooks_dir {
-            None => None,
-            Some(dir) => {
-                Some(load_hooks(dir, &options, &clock, &activity_of_hooks, &ledger).await?)
-            }
-        };
-        // Controllers may bring programs along although there is no directory of hooks.
-        let runtime = hooks.as_ref().map(|(.., runtime)| runtime.clone());
-        let runtime = runtime.unwrap_or_else(|| runtime_of(&options, &clock, &activity_of_hooks));
-        let webhooks = Webhooks::new(clock, activity_of_hooks).map_err(DevError::Certificates)?;
-        let webhooks = webhooks.with_services(Arc::new(server.clone()));
-        let mut router = Router::new(webhooks, Some(runtime));
-        if let Some((dir, ..)) = &hooks {
-            router = router.with_programs(dir.clone());
-        }
+        let means = (&clock, &activity_of_hooks);
+        let hooks = load_hooks(hooks_dir, &options, means, &server, &ledger).await?;
         let engine = Engine::start(
             &client,
             EngineOptions {
                 report: Arc::clone(&ledger) as Arc<dyn Report>,
                 workers: Workers::Exactly(WORKERS),
-                ..EngineOptions::new(Arc::new(router))
+                ..EngineOptions::new(Arc::new(hooks.router.clone()))
             },
         );
         let engine = engine.await.map_err(DevError::Engine)?;
@@ -330,15 +333,12 @@ impl Dev {
 
     /// Applies files again as they change, until the process is interrupted.
     async fn follow(&mut self) -> Result<(), DevError> {
-        let hooks_dir = self.hooks.as_ref().map(|(dir, ..)| dir.clone());
+        let hooks_dir = self.hooks.dir.clone();
         let paths = self.options.watch.then_some(&self.options.paths);
         let files = paths.map(|paths| Files::watch(paths)).transpose();
         let mut files = files.map_err(DevError::Watch)?;
-        let mut hooks = self
-            .hooks
-            .as_ref()
-            .filter(|_| self.options.watch)
-            .map(|(_, routes, runtime)| runtime.watch(routes.clone()));
+        let Hooks { routes, runtime, .. } = &self.hooks;
+        let mut hooks = self.options.watch.then(|| runtime.watch(routes.clone()));
         let interrupted = jsonnet::httpd::signals().map_err(DevError::Signals)?;
         tokio::pin!(interrupted);
         loop {
@@ -355,20 +355,17 @@ impl Dev {
     }
 
     async fn hook_changed(&self, change: Change) {
-        let name = |route: &str| format!("hook /{route}");
         match change {
             Change::Failed { route, error } => {
-                self.ledger.failed(&name(&route), &error.to_string());
+                self.ledger.failed(&hook_name(&route), &error.to_string());
             }
             Change::Removed { route } => {
-                self.ledger.done(&Line::new("removed", name(&route), ""));
+                self.ledger.done(&Line::new("removed", hook_name(&route), ""));
             }
             Change::Loaded { route, .. } => {
-                self.ledger.done(&Line::new("loaded", name(&route), ""));
-                let path = format!("/{route}");
-                let serves =
-                    |url: &str| url.split('?').next().is_some_and(|url| url.ends_with(&path));
-                self.engine.hooks_changed(serves).await;
+                self.ledger.done(&Line::new("loaded", hook_name(&route), ""));
+                let router = &self.hooks.router;
+                self.engine.hooks_changed(|url| router.is_answered_by(url, &route)).await;
             }
         }
     }
@@ -419,16 +416,14 @@ async fn listener(options: &DevOptions) -> Result<Option<(TcpListener, String)>,
     found.map_err(|source| DevError::Console { address, source })
 }
 
-/// Lets other commands ask the engine, where there is a listener; the file that says so is beside the
-/// kubeconfig.
+/// Lets other commands of this directory ask the engine, where there is a listener.
 fn serve(
     listener: Option<(TcpListener, String)>,
     engine: &Engine,
     kubeconfig: &Path,
 ) -> Result<Option<Listening>, DevError> {
     let Some((listener, address)) = listener else { return Ok(None) };
-    let dir = kubeconfig.parent().unwrap_or(Path::new(""));
-    let served = control::serve(listener, engine, dir);
+    let served = control::serve(listener, engine, (Path::new(reach::DEV), kubeconfig));
     served.map(Some).map_err(|source| DevError::Console { address, source })
 }
 
@@ -457,38 +452,53 @@ async fn install(client: &Client) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn runtime_of(options: &DevOptions, clock: &SharedClock, activity: &Activity) -> jsonnet::Runtime {
-    jsonnet::Runtime::new(RuntimeOptions {
+/// Loads the programs of a directory and of mapped URLs; those that are broken are noted, and may be mended
+/// later.
+async fn load_hooks(
+    dir: Option<PathBuf>,
+    options: &DevOptions,
+    (clock, activity): (&SharedClock, &Activity),
+    server: &ApiServer,
+    ledger: &Ledger,
+) -> Result<Hooks, DevError> {
+    // Controllers may bring programs along although there is no directory of hooks.
+    let runtime = jsonnet::Runtime::new(RuntimeOptions {
         clock: Arc::clone(clock),
         activity: activity.clone(),
         command: options.worker.clone(),
         ..RuntimeOptions::default()
-    })
-}
-
-/// Loads the programs of a directory; those that are broken are noted, and may be mended later.
-async fn load_hooks(
-    dir: PathBuf,
-    options: &DevOptions,
-    clock: &SharedClock,
-    activity: &Activity,
-    ledger: &Ledger,
-) -> Result<(PathBuf, Routes, jsonnet::Runtime), DevError> {
-    let failed = |source| DevError::Hooks { dir: dir.clone(), source };
-    for file in other_languages(&dir) {
-        ledger.failed(&format!("hook {file}"), "hooks in this language are not supported yet");
-    }
-    let routes = Routes::from_args(&[dir.to_string_lossy()], Path::is_dir).map_err(failed)?;
-    let runtime = runtime_of(options, clock, activity);
-    for change in runtime.load_all(&routes).await.map_err(failed)? {
-        match change {
-            Change::Failed { route, error } => {
-                ledger.failed(&format!("hook /{route}"), &error.to_string());
+    });
+    let webhooks = Webhooks::new(Arc::clone(clock), activity.clone());
+    let webhooks = webhooks.map_err(DevError::Certificates)?;
+    let webhooks = webhooks.with_services(Arc::new(server.clone()));
+    let mut router = Router::new(webhooks, Some(runtime.clone()));
+    let mut routes = Routes::default();
+    if let Some(dir) = &dir {
+        let failed = |source| DevError::Hooks { dir: dir.clone(), source };
+        for file in other_languages(dir) {
+            ledger.failed(&format!("hook {file}"), "hooks in this language are not supported yet");
+        }
+        router = router.with_programs(dir.clone());
+        routes = Routes::from_args(&[dir.to_string_lossy()], Path::is_dir).map_err(failed)?;
+        for change in runtime.load_all(&routes).await.map_err(failed)? {
+            if let Change::Failed { route, error } = change {
+                ledger.failed(&hook_name(&route), &error.to_string());
             }
-            Change::Loaded { .. } | Change::Removed { .. } => {}
         }
     }
-    Ok((dir, routes, runtime))
+    for (url, cause) in programs::map(&mut router, &options.hook_map).await? {
+        ledger.failed(&hook_name(&url), &cause);
+    }
+    for Mapping { url, file } in &options.hook_map {
+        ledger.done(&Line::new("mapped", hook_name(url), file.display().to_string()));
+    }
+    Ok(Hooks { dir, routes, runtime, router })
+}
+
+/// Returns what lines call the hook at a route: its path, or the URL or the controller that it is for.
+fn hook_name(route: &str) -> String {
+    let is_path = !route.contains(':') && !route.contains("Controller/");
+    if is_path { format!("hook /{route}") } else { format!("hook {route}") }
 }
 
 /// Returns the files of a directory that are hooks in languages other than Jsonnet.

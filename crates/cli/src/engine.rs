@@ -16,18 +16,19 @@ use std::{
 use api::names::COMPONENT;
 use engine::{ApplyStrategy, Engine, EngineOptions, StrategyError, Workers};
 use hooks::{Router, Webhooks};
-use jsonnet::{Runtime, RuntimeOptions};
+use jsonnet::{Change, Routes, Runtime, RuntimeOptions};
 use k8s::{
     Activity, SharedClock, SystemClock, TimerKind, in_one_line,
     selector::{Selector, SelectorError},
 };
 use runtime::{ApiError, Client, ClientOptions, ConnectError, Election, ManagedFields};
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 pub use self::flags::{EngineFlags, FlagError, LogFlags, LogLevel, TimeEncoding, usage};
+use crate::programs::{self, Mapping, ProgramsError};
 
 /// How often the API server is asked for at the start.
 const TRIES: u32 = 6;
@@ -55,6 +56,9 @@ pub enum EngineError {
     /// The selector of controllers does not parse.
     #[error("cannot read the target label selector")]
     Selector(#[source] SelectorError),
+    /// The programs of hooks cannot be used.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
     /// There is no cluster.
     #[error("cannot connect to the cluster")]
     Connect(#[source] ConnectError),
@@ -83,7 +87,10 @@ pub enum EngineError {
 impl EngineError {
     /// Returns the exit code.
     pub fn exit_code(&self) -> u8 {
-        if matches!(self, Self::NotSupported(_)) { 2 } else { 1 }
+        match self {
+            Self::NotSupported(_) | Self::Programs(ProgramsError::NoDirectory(_)) => 2,
+            _ => 1,
+        }
     }
 
     /// Returns what the user can do about it, if that is known.
@@ -95,6 +102,9 @@ impl EngineError {
             Self::Lock(_) => Some("give --leader-election-resource-lock=leases"),
             Self::Strategy(_) => Some("give dynamic-apply or server-side-apply"),
             Self::Listen { .. } => Some("give another address, or 0 to serve nothing there"),
+            Self::Programs(_) => {
+                Some("give --hooks-dir DIR, --hook-map URL=FILE of files that are there")
+            }
             Self::NotSupported(_)
             | Self::Selector(_)
             | Self::Certificates(_)
@@ -118,13 +128,7 @@ pub async fn run(flags: EngineFlags, ended: impl Future<Output = ()>) -> Result<
     }
     let clock: SharedClock = Arc::new(SystemClock);
     let activity = Activity::default();
-    let webhooks = Webhooks::new(Arc::clone(&clock), activity.clone());
-    let webhooks = webhooks.map_err(EngineError::Certificates)?;
-    let programs = Runtime::new(RuntimeOptions {
-        clock: Arc::clone(&clock),
-        activity: activity.clone(),
-        ..RuntimeOptions::default()
-    });
+    let mut hooks = Hooks::load(&flags, &clock, &activity).await?;
     let options = ClientOptions { clock, activity, agent: COMPONENT, revisions: None };
     let client = Client::connect(flags.kubeconfig.clone(), flags.context.clone(), options);
     let mut client = client.await.map_err(EngineError::Connect)?;
@@ -146,7 +150,7 @@ pub async fn run(flags: EngineFlags, ended: impl Future<Output = ()>) -> Result<
         } else {
             ManagedFields::Dropped
         },
-        ..EngineOptions::new(Arc::new(Router::new(webhooks, Some(programs))))
+        ..EngineOptions::new(Arc::new(hooks.router.clone()))
     };
     let mut ended = pin!(ended);
     tokio::select! {
@@ -157,14 +161,17 @@ pub async fn run(flags: EngineFlags, ended: impl Future<Output = ()>) -> Result<
     match lease {
         None => {
             let engine = Engine::start(&client, options).await.map_err(EngineError::Start)?;
-            ended.await;
+            tokio::select! {
+                () = &mut ended => {}
+                () = hooks.follow(&engine) => {}
+            }
             engine.stop().await;
             Ok(())
         }
         Some(namespace) => {
             let id = &flags.leader_election_id;
             let election = Election::new(&client, &namespace, id, identity());
-            lead(&client, options, election, ended).await
+            lead(&client, (options, hooks), election, ended).await
         }
     }
 }
@@ -172,7 +179,7 @@ pub async fn run(flags: EngineFlags, ended: impl Future<Output = ()>) -> Result<
 /// Runs controllers as long as this process leads.
 async fn lead(
     client: &Client,
-    options: EngineOptions,
+    (options, mut hooks): (EngineOptions, Hooks),
     election: Election,
     mut ended: impl Future<Output = ()> + Unpin,
 ) -> Result<(), EngineError> {
@@ -183,6 +190,7 @@ async fn lead(
     let engine = Engine::start(client, options).await.map_err(EngineError::Start)?;
     let is_lost = tokio::select! {
         () = &mut ended => false,
+        () = hooks.follow(&engine) => false,
         () = leadership.hold() => true,
     };
     // Nothing may be at work any more when another process begins.
@@ -196,13 +204,8 @@ async fn lead(
 
 /// Checks what needs no cluster, and returns the namespace of the lease if one is to be held.
 fn check(flags: &EngineFlags) -> Result<Option<String>, EngineError> {
-    let unsupported = [
-        ("--hooks-dir", flags.hooks_dir.is_some()),
-        ("--hook-map", !flags.hook_map.is_empty()),
-        ("--jsonnet-remote-imports", !flags.jsonnet_remote_imports.is_empty()),
-    ];
-    if let Some((flag, _)) = unsupported.iter().find(|(_, is_given)| *is_given) {
-        return Err(EngineError::NotSupported(flag));
+    if !flags.jsonnet_remote_imports.is_empty() {
+        return Err(EngineError::NotSupported("--jsonnet-remote-imports"));
     }
     strategy(flags)?;
     if !flags.leader_election {
@@ -224,6 +227,53 @@ fn strategy(flags: &EngineFlags) -> Result<ApplyStrategy, EngineError> {
             Ok(ApplyStrategy::ServerSide { manager: flags.apply_field_manager.clone() })
         }
         other => Err(EngineError::Strategy(other.to_owned())),
+    }
+}
+
+/// How hooks are called, and what became of the files that answer some of them.
+struct Hooks {
+    router: Router,
+    /// Nothing if no files answer.
+    changes: Option<UnboundedReceiver<Change>>,
+}
+
+impl Hooks {
+    async fn load(
+        flags: &EngineFlags,
+        clock: &SharedClock,
+        activity: &Activity,
+    ) -> Result<Self, EngineError> {
+        let webhooks = Webhooks::new(Arc::clone(clock), activity.clone());
+        let webhooks = webhooks.map_err(EngineError::Certificates)?;
+        let runtime = Runtime::new(RuntimeOptions {
+            clock: Arc::clone(clock),
+            activity: activity.clone(),
+            ..RuntimeOptions::default()
+        });
+        let mut router = Router::new(webhooks, Some(runtime.clone()));
+        if let Some(dir) = &flags.hooks_dir {
+            router = router.with_programs(programs::directory(dir)?);
+        }
+        // One that does not load is told about by the runtime, and again by every sync that needs it.
+        programs::map(&mut router, &flags.hook_map).await?;
+        for Mapping { url, file } in &flags.hook_map {
+            info!(url, file = %file.display(), transport = "inprocess", "mapped hook");
+        }
+        let has_files = flags.hooks_dir.is_some() || !flags.hook_map.is_empty();
+        let changes = has_files.then(|| runtime.watch(Routes::default()));
+        Ok(Self { router, changes })
+    }
+
+    /// Has parents synced when the program behind their hook changed, for ever.
+    async fn follow(&mut self, engine: &Engine) {
+        while let Some(changes) = &mut self.changes
+            && let Some(change) = changes.recv().await
+        {
+            if let Change::Loaded { route, .. } = change {
+                engine.hooks_changed(|url| self.router.is_answered_by(url, &route)).await;
+            }
+        }
+        std::future::pending::<()>().await;
     }
 }
 

@@ -12,7 +12,9 @@ use thiserror::Error;
 pub enum Hook {
     /// As a Jsonnet program.
     Jsonnet,
-    /// As a Python server.
+    /// As a server in JavaScript.
+    Js,
+    /// As a server in Python.
     Python,
     /// By somebody else, in any language.
     Http,
@@ -91,11 +93,12 @@ fn files(name: &str, dir: &str, hook: Hook) -> Vec<(&'static str, String)> {
     let url = match hook {
         // The host means nothing: `dev` answers such paths from the directory of hooks.
         Hook::Jsonnet => format!("http://{name}.default/sync"),
-        Hook::Python | Hook::Http => "http://127.0.0.1:8099/sync".to_owned(),
+        Hook::Js | Hook::Python | Hook::Http => "http://127.0.0.1:8099/sync".to_owned(),
     };
     let kind: String = name.split('-').map(capitalized).collect();
     let singular = kind.to_lowercase();
     let plural = format!("{singular}s");
+    let (run, file) = if hook == Hook::Js { ("node", "hook.js") } else { ("python3", "hook.py") };
     let names = [
         ("PLURAL", &*plural),
         ("SINGULAR", &singular),
@@ -103,26 +106,33 @@ fn files(name: &str, dir: &str, hook: Hook) -> Vec<(&'static str, String)> {
         ("NAME", name),
         ("URL", &url),
         ("DIR", dir),
+        ("RUN", run),
+        ("HOOK", file),
     ];
     let filled = |(file, text): (&'static str, &str)| {
         (file, names.iter().fold(text.to_owned(), |text, (mark, name)| text.replace(mark, name)))
     };
-    let program = match hook {
-        Hook::Jsonnet => Some(("hooks/sync.jsonnet", include_str!("init/sync.jsonnet"))),
-        Hook::Python => Some(("hook.py", include_str!("init/hook.py"))),
-        Hook::Http => None,
-    };
-    let readme = match hook {
-        Hook::Jsonnet => include_str!("init/jsonnet.md"),
-        Hook::Python => include_str!("init/python.md"),
-        Hook::Http => include_str!("init/http.md"),
+    let (programs, readme): (&[(&str, &str)], _) = match hook {
+        Hook::Jsonnet => (
+            &[
+                ("hooks/sync.jsonnet", include_str!("init/sync.jsonnet")),
+                ("hooks/sync/example.request.json", include_str!("init/example.request.json")),
+                ("hooks/sync/example.response.json", include_str!("init/example.response.json")),
+            ],
+            include_str!("init/jsonnet.md"),
+        ),
+        Hook::Js => (&[("hook.js", include_str!("init/hook.js"))], include_str!("init/server.md")),
+        Hook::Python => {
+            (&[("hook.py", include_str!("init/hook.py"))], include_str!("init/server.md"))
+        }
+        Hook::Http => (&[], include_str!("init/http.md")),
     };
     let manifests = [
         ("crd.yaml", include_str!("init/crd.yaml")),
         ("controller.yaml", include_str!("init/controller.yaml")),
         ("example.yaml", include_str!("init/example.yaml")),
     ];
-    manifests.into_iter().chain(program).chain([("README.md", readme)]).map(filled).collect()
+    manifests.iter().chain(programs).copied().chain([("README.md", readme)]).map(filled).collect()
 }
 
 fn capitalized(word: &str) -> String {
@@ -137,10 +147,10 @@ mod tests {
 
     #[test]
     fn everything_is_named_after_the_directory() {
-        for hook in [Hook::Jsonnet, Hook::Python, Hook::Http] {
+        for hook in [Hook::Jsonnet, Hook::Js, Hook::Python, Hook::Http] {
             let files = files("web-app", "x/web-app", hook);
             let text: String = files.iter().map(|(_, text)| text.as_str()).collect();
-            for mark in ["PLURAL", "SINGULAR", "KIND", "NAME", "URL", "DIR"] {
+            for mark in ["PLURAL", "SINGULAR", "KIND", "NAME", "URL", "DIR", "RUN", "HOOK"] {
                 assert!(!text.contains(mark), "{mark} in {text}");
             }
             assert!(text.contains("kind: WebApp\n") && text.contains("webapps.example.com"));

@@ -1,5 +1,6 @@
 //! The commands people type: `dev` and what belongs to it.
 
+pub mod cases;
 pub mod control;
 pub mod dev;
 pub mod engine;
@@ -8,6 +9,7 @@ pub mod init;
 pub mod install;
 mod loader;
 pub mod manifest;
+pub mod programs;
 pub mod reach;
 pub mod render;
 pub mod server;

@@ -2,17 +2,25 @@
 
 use std::{
     env,
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use api::names;
+use http::Uri;
 use k8s::{Activity, SystemClock};
 use kube::config::Kubeconfig;
 use runtime::{Client, ClientOptions, ConnectError};
 
+use crate::control::Control;
+
 /// The directory of the files of a running `dev`.
 pub const DEV: &str = ".windlass";
+
+/// How long a server on this machine may take to accept a connection.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// What was said about the cluster.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +34,9 @@ pub struct Reach {
 impl Reach {
     /// Connects, and says in a line where to.
     pub async fn connect(&self) -> Result<(Client, String), ConnectError> {
-        let dev = Path::new(DEV).join("kubeconfig");
         let usual = self.kubeconfig.is_none() && env::var_os("KUBECONFIG").is_none();
         let file = match &self.kubeconfig {
-            None if usual && dev.is_file() => Some(dev),
+            None if usual => dev(),
             file => file.clone(),
         };
         let place = place(file.as_deref(), self.context.as_deref());
@@ -41,6 +48,24 @@ impl Reach {
         };
         Ok((Client::connect(file, self.context.clone(), options).await?, place))
     }
+}
+
+/// Returns the kubeconfig of the `dev` that runs in this directory, or of a server alone.
+fn dev() -> Option<PathBuf> {
+    let dir = Path::new(DEV);
+    let of_dev = Control::open(dir).ok().map(|control| control.kubeconfig().to_owned());
+    let usual = dir.join("kubeconfig");
+    // The file stays when the server ends, so that a cluster may be meant.
+    of_dev.into_iter().chain([usual]).find(|file| is_up(file))
+}
+
+/// Tells whether anybody listens where a kubeconfig leads to.
+fn is_up(file: &Path) -> bool {
+    let Ok(config) = Kubeconfig::read_from(file) else { return false };
+    let servers = config.clusters.iter().filter_map(|each| each.cluster.as_ref()?.server.as_ref());
+    let mut addresses =
+        servers.filter_map(|url| url.parse::<Uri>().ok()?.authority()?.as_str().parse().ok());
+    addresses.any(|address: SocketAddr| TcpStream::connect_timeout(&address, WAIT).is_ok())
 }
 
 /// Says which context of which file is used, and where its server is.

@@ -10,14 +10,16 @@ use std::{
     time::Duration,
 };
 
-use api::{Hook, HookError, HookReply, HookRequest, composite, decorator, definition, names};
+use api::{
+    Hook, HookError, HookReply, HookRequest, ProgramError, composite, decorator, definition, names,
+};
 use apiserver::{ApiServer, StartError};
-use engine::{Controller, ControllerError, Outlook, OutlookError, Scene};
+use engine::{Controller, ControllerError, Outlook, OutlookError, Question, Scene};
 use hooks::{Router, Webhooks};
 use jsonnet::{RouteError, Routes, RuntimeOptions, WorkerCommand};
 use k8s::{
-    Activity, GroupVersionKind, Object, ObjectError, Resource, Settle, SharedClock, SystemClock,
-    apply,
+    Activity, GroupVersionKind, Object, ObjectError, ObjectKey, Resource, Settle, SharedClock,
+    SystemClock, apply,
 };
 use runtime::{ApiError, Client, ClientOptions, Discovered, Discovery};
 use serde_json::{Value, json};
@@ -40,6 +42,8 @@ pub struct RenderOptions {
     pub files: Vec<PathBuf>,
     /// The file with the children that the hook sees.
     pub children: Option<PathBuf>,
+    /// The file with the objects that a customize hook may ask for.
+    pub related: Option<PathBuf>,
     /// The directory of hooks; `hooks` beside a file if absent.
     pub hooks: Option<PathBuf>,
     /// How workers are started.
@@ -104,9 +108,14 @@ pub enum RenderError {
         /// What is wrong with it.
         source: ObjectError,
     },
-    /// The hook is a program of the controller.
-    #[error("hook {0}: to render programs of controllers is not supported yet")]
-    Program(&'static str),
+    /// The program of a hook does not run.
+    #[error("hook {hook}")]
+    Program {
+        /// Which hook.
+        hook: &'static str,
+        /// What is wrong with it.
+        source: ProgramError,
+    },
     /// The hook gave no answer.
     #[error("hook {hook}")]
     Hook {
@@ -155,6 +164,9 @@ impl RenderError {
             Self::Hook { source: HookError::Unreachable { .. }, .. } => {
                 Some("start the hook, or give the directory of its program by --hooks")
             }
+            Self::Program { source: ProgramError::Missing(_), .. } => {
+                Some("give its ConfigMap too, by another -f, or its directory by --hooks")
+            }
             _ => None,
         }
     }
@@ -164,17 +176,21 @@ impl RenderError {
 pub async fn run(options: RenderOptions) -> Result<Vec<Value>, RenderError> {
     let hooks = options.hooks.clone().or_else(|| hooks_beside(&options.files));
     let (manifests, errors) = manifest::load(&options.files, hooks.as_deref());
-    let (children, more) = match &options.children {
-        Some(file) => manifest::load(std::slice::from_ref(file), None),
-        None => (Vec::new(), Vec::new()),
-    };
-    if let Some(error) = errors.into_iter().chain(more).next() {
+    if let Some(error) = errors.into_iter().next() {
         return Err(error.into());
     }
-    let studio = Studio::open(&manifests, children, hooks, options.worker).await?;
+    let mut studio = Studio::open(&manifests, hooks, options.worker).await?;
+    studio.children = given(options.children)?;
+    studio.related = given(options.related)?;
     let rendered = studio.render(manifests).await;
     studio.server.shutdown().await;
     rendered
+}
+
+/// Loads the manifests of a file, if there is one.
+fn given(file: Option<PathBuf>) -> Result<Vec<Manifest>, ManifestError> {
+    let (manifests, errors) = manifest::load(&Vec::from_iter(file), None);
+    errors.into_iter().next().map_or(Ok(manifests), Err)
 }
 
 /// Returns the directory `hooks` in or beside a path.
@@ -193,12 +209,12 @@ struct Studio {
     discovery: Discovery,
     hook: Router,
     children: Vec<Manifest>,
+    related: Vec<Manifest>,
 }
 
 impl Studio {
     async fn open(
         manifests: &[Manifest],
-        children: Vec<Manifest>,
         hooks: Option<PathBuf>,
         worker: WorkerCommand,
     ) -> Result<Self, RenderError> {
@@ -224,13 +240,9 @@ impl Studio {
         let settle = Settle { limit: TYPES, quiet_for: Duration::ZERO };
         // A type that is not offered by then is told about when it is needed.
         let _ = activity.settle(clock.as_ref(), settle).await;
-        let runtime = match hooks {
-            Some(dir) => Some(programs(dir, worker, &clock, &activity).await?),
-            None => None,
-        };
-        let webhooks = Webhooks::new(clock, activity).map_err(RenderError::Certificates)?;
-        let (hook, discovery) = (Router::new(webhooks, runtime), Discovery::new(client.clone()));
-        Ok(Self { server, client, discovery, hook, children })
+        let hook = router(hooks, worker, &clock, &activity).await?;
+        let discovery = Discovery::new(client.clone());
+        Ok(Self { server, client, discovery, hook, children: Vec::new(), related: Vec::new() })
     }
 
     async fn render(&self, manifests: Vec<Manifest>) -> Result<Vec<Value>, RenderError> {
@@ -244,6 +256,7 @@ impl Studio {
         let mut parents = 0;
         for manifest in &controllers {
             let controller = controller(manifest)?;
+            self.load(&controller, &others).await?;
             for parent in others.iter().filter(|manifest| !is_definition(&manifest.gvk)) {
                 if let Some(children) = self.family(&controller, parent).await? {
                     rendered.extend(children);
@@ -290,20 +303,58 @@ impl Studio {
             Scene { controller, parent: &parent, selected, has_status, candidates, related };
         let failed = |source| RenderError::Outlook { parent: subject(manifest), source };
         self.populate(&mut scene)?;
+        self.relate(&mut scene, manifest).await?;
         let Some(question) = scene.question().map_err(failed)? else { return Ok(Some(Vec::new())) };
-        let webhook = question.webhook;
-        if webhook.program.is_some() {
-            return Err(RenderError::Program(question.hook));
-        }
-        let request = HookRequest::new(&webhook.url, question.body, webhook.timeout);
-        let reply = self.hook.call(request).await;
-        let reply = reply.map_err(|source| RenderError::Hook { hook: question.hook, source })?;
+        let reply = self.ask(question).await?;
         let others = self.others(&scene, &reply).await;
         let Outlook { children, problems, .. } = scene.outlook(&reply, &others).map_err(failed)?;
         if problems.is_empty() {
             return Ok(Some(children));
         }
         Err(RenderError::Problems { parent: subject(manifest), problems })
+    }
+
+    /// Loads the programs that a controller brings along.
+    async fn load(&self, controller: &Controller, others: &[Manifest]) -> Result<(), RenderError> {
+        for (hook, webhook) in controller.hooks.all() {
+            let Some(program) = &webhook.program else { continue };
+            let failed = |source| RenderError::Program { hook, source };
+            let is_it = |other: &&Manifest| {
+                other.gvk.kind == "ConfigMap" && Some(&key(other)) == program.config_map()
+            };
+            let map = others.iter().find(is_it).map(|map| object(map, &map.value)).transpose()?;
+            let text = program.text_for(hook, map.as_ref()).map_err(failed)?;
+            self.hook.load(&webhook.url, text).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, question: Question<'_>) -> Result<HookReply, RenderError> {
+        let Question { hook, webhook, body } = question;
+        let reply = self.hook.call(HookRequest::new(&webhook.url, body, webhook.timeout)).await;
+        reply.map_err(|source| RenderError::Hook { hook, source })
+    }
+
+    /// Puts those objects into a scene that its customize hook asks for.
+    async fn relate(&self, scene: &mut Scene<'_>, parent: &Manifest) -> Result<(), RenderError> {
+        let failed = |source| RenderError::Outlook { parent: subject(parent), source };
+        let Some(question) = scene.customize() else { return Ok(()) };
+        let reply = self.ask(question).await?;
+        let mut types = Vec::new();
+        for (api_version, plural) in scene.related_types(&reply).map_err(failed)? {
+            types.push(self.find(&api_version, &plural, &self.related).await?.resource);
+        }
+        let mut objects = Vec::new();
+        for manifest in &self.related {
+            let mut value = manifest.value.clone();
+            let is_namespaced =
+                |resource: &Resource| resource.gvk == manifest.gvk && resource.is_namespaced();
+            if types.iter().any(is_namespaced) {
+                value["metadata"]["namespace"] = json!(key(manifest).namespace);
+            }
+            objects.push(Arc::new(object(manifest, &value)?));
+        }
+        scene.relate(&reply, types, &objects).map_err(failed)
     }
 
     /// Finds a type; one that the server does not know is guessed from an object.
@@ -400,23 +451,33 @@ fn controller(manifest: &Manifest) -> Result<Controller, RenderError> {
     engine::check(&Arc::new(object(manifest, &manifest.value)?)).map_err(failed)
 }
 
-/// Loads the programs of a directory; one that is broken is told about when it is called.
-async fn programs(
-    dir: PathBuf,
+/// Returns how hooks are called. A program of the directory that is broken is told about when it is called.
+async fn router(
+    dir: Option<PathBuf>,
     worker: WorkerCommand,
     clock: &SharedClock,
     activity: &Activity,
-) -> Result<jsonnet::Runtime, RenderError> {
-    let failed = |source| RenderError::Hooks { dir: dir.clone(), source };
-    let routes = Routes::from_args(&[dir.to_string_lossy()], Path::is_dir).map_err(failed)?;
+) -> Result<Router, RenderError> {
+    let webhooks = Webhooks::new(Arc::clone(clock), activity.clone());
+    let webhooks = webhooks.map_err(RenderError::Certificates)?;
     let runtime = jsonnet::Runtime::new(RuntimeOptions {
         clock: Arc::clone(clock),
         activity: activity.clone(),
         command: worker,
         ..RuntimeOptions::default()
     });
+    let router = Router::new(webhooks, Some(runtime.clone()));
+    let Some(dir) = dir else { return Ok(router) };
+    let failed = |source| RenderError::Hooks { dir: dir.clone(), source };
+    let routes = Routes::from_args(&[dir.to_string_lossy()], Path::is_dir).map_err(failed)?;
     runtime.load_all(&routes).await.map_err(failed)?;
-    Ok(runtime)
+    Ok(router.with_programs(dir))
+}
+
+/// Returns the key of a namespaced object as it would be applied.
+fn key(manifest: &Manifest) -> ObjectKey {
+    let ObjectKey { namespace, name } = &manifest.key;
+    ObjectKey::new(if namespace.is_empty() { "default" } else { namespace }, name)
 }
 
 fn is_definition(gvk: &GroupVersionKind) -> bool {

@@ -204,6 +204,20 @@ impl Context {
         Arc::clone(&followed.cache)
     }
 
+    /// Waits until all that is related to a parent is listed, or cannot be.
+    pub(crate) async fn related_filled(&self, parent: &ObjectKey) {
+        let caches: Vec<_> = {
+            let customized = self.customized();
+            let of_parent = customized.followed.values();
+            let of_parent = of_parent.filter(|followed| followed.parents.contains(parent));
+            of_parent.map(|followed| Arc::clone(&followed.cache)).collect()
+        };
+        for cache in caches {
+            // What went wrong is told by whoever reads the cache next.
+            let _ = cache.filled().await;
+        }
+    }
+
     fn related_changed(&self, resource: &Resource, change: &Change) {
         let objects: Vec<_> = [&change.old, &change.new].into_iter().flatten().collect();
         let is_news =

@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use api::{
+    HookProgram, ProgramError, ProgramSource,
     controller::{
         EndpointConfig, HookSpec, HookVersion, JsonnetHook, UnmarshallMode, Webhook as WebhookSpec,
     },
     without_login,
 };
-use k8s::{ObjectKey, parse_duration};
+use k8s::{Object, ObjectKey, parse_duration};
 use serde_json::Value;
 
 use crate::{
@@ -59,16 +60,16 @@ pub struct Webhook {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// Where its text is.
-    pub(crate) text: Text,
+    text: Text,
     /// External variables with texts.
-    pub(crate) ext_vars: BTreeMap<String, String>,
+    ext_vars: BTreeMap<String, String>,
     /// Further arguments of its function.
-    pub(crate) tlas: BTreeMap<String, Value>,
+    tlas: BTreeMap<String, Value>,
 }
 
 /// Where the text of a program is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Text {
+enum Text {
     /// In the controller itself.
     Inline(String),
     /// In a ConfigMap, whose other entries it may import.
@@ -92,6 +93,46 @@ impl Hooks {
         let hooks =
             [("sync", &self.sync), ("finalize", &self.finalize), ("customize", &self.customize)];
         hooks.into_iter().filter_map(|(name, hook)| Some((name, hook.as_ref()?)))
+    }
+}
+
+impl Program {
+    /// Returns the ConfigMap that has the text, if it is in one.
+    pub fn config_map(&self) -> Option<&ObjectKey> {
+        match &self.text {
+            Text::ConfigMap { key, .. } => Some(key),
+            Text::Inline(_) | Text::File(_) => None,
+        }
+    }
+
+    /// Returns what is to be loaded as the hook of a name; `map` is the ConfigMap, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::Missing`] if the ConfigMap is not there, or does not have the text.
+    pub fn text_for(&self, hook: &str, map: Option<&Object>) -> Result<HookProgram, ProgramError> {
+        let label = match &self.text {
+            Text::Inline(_) => format!("inline-{hook}.jsonnet"),
+            Text::ConfigMap { key, entry } => format!("ConfigMap {key}/{entry}"),
+            Text::File(path) => path.clone(),
+        };
+        let source = match &self.text {
+            Text::File(path) => ProgramSource::File(path.clone()),
+            Text::Inline(text) => ProgramSource::Texts {
+                main: label.clone(),
+                texts: BTreeMap::from([(label.clone(), text.clone())]),
+            },
+            Text::ConfigMap { key, entry } => {
+                let missing = |what: String| ProgramError::Missing(what);
+                let map = map.ok_or_else(|| missing(format!("ConfigMap {key} is not there")))?;
+                let (main, texts) = (entry.clone(), map.texts());
+                if !texts.contains_key(&main) {
+                    return Err(missing(format!("{label} has no text")));
+                }
+                ProgramSource::Texts { main, texts }
+            }
+        };
+        Ok(HookProgram { label, source, ext_vars: self.ext_vars.clone(), tlas: self.tlas.clone() })
     }
 }
 

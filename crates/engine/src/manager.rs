@@ -322,11 +322,12 @@ impl Shared {
         let controller = check(object)?;
         let types = types::find(&controller, &self.means.discovery).await?;
         self.tell(object, reasons::STARTING, "Starting controller");
-        let hooks = describe(&controller, &self.means.hook);
         let instance = Instance::start(controller, types, self.means.clone(), self.workers).await?;
         self.tell(object, reasons::STARTED, "Started controller");
         info!(controller = object.meta().name, "started");
         self.note(place, object, &Verdict::running(instance.runs_programs())).await;
+        // Only now are its programs loaded.
+        let hooks = describe(instance.controller_rules(), &self.means.hook);
         self.report(object, Outcome::Done(hooks));
         Ok(instance)
     }

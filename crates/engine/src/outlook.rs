@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use api::HookReply;
+use api::{HookReply, controller::UnmarshallMode};
 use bytes::Bytes;
 use k8s::{GroupVersionKind, Object, ObjectKey, Resource, Timestamp, apply, patch};
 use runtime::WriteKind;
@@ -21,7 +21,7 @@ use crate::{
     desired::{self, Desired, LabelMismatch, Types},
     hook::Webhook,
     plan::{Action, Known, ObservedType, new_child, plan},
-    related::RelatedType,
+    related::{RelatedType, Rule, RuleSpec},
     request::{self, Told},
     selector::{ChildSelectorError, Ownership, claim, owner_reference},
     status,
@@ -105,6 +105,13 @@ pub enum OutlookError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The customize hook asks for what cannot be shown.
+    #[error("cannot find what the customize hook asks for")]
+    Related {
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A child would not be found again.
     #[error("the children cannot be written")]
     Labels {
@@ -125,6 +132,8 @@ impl From<LabelMismatch> for OutlookError {
         Self::Labels { source: source.into() }
     }
 }
+
+const CUSTOMIZE: &str = "customize";
 
 impl<'a> Scene<'a> {
     /// Returns the call that a sync would begin with; nothing if the controller has no hook for the parent
@@ -149,6 +158,75 @@ impl<'a> Scene<'a> {
             finalizing,
         };
         Ok(Some(Question { hook, webhook, body: request::body(told, webhook.version) }))
+    }
+
+    /// Returns the call that tells which other objects matter; nothing if the controller does not ask.
+    pub fn customize(&self) -> Option<Question<'a>> {
+        // Who has no hook for the parent as it is needs to know nothing.
+        self.call()?;
+        let webhook = self.controller.hooks.customize.as_ref()?;
+        let body = request::customize_body(&self.controller.object, self.parent);
+        Some(Question { hook: CUSTOMIZE, webhook, body })
+    }
+
+    /// Returns the types that the answer to that call asks for, by apiVersion and plural.
+    ///
+    /// # Errors
+    ///
+    /// [`OutlookError::Answer`] if it cannot be used.
+    pub fn related_types(&self, reply: &HookReply) -> Result<Vec<(String, String)>, OutlookError> {
+        Ok(self.rules(reply)?.into_iter().map(|spec| (spec.api_version, spec.resource)).collect())
+    }
+
+    /// Puts those of `objects` into the scene that the answer to that call asks for. `types` are its types as
+    /// the API server has them, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`OutlookError::Related`] if a rule cannot be followed.
+    pub fn relate(
+        &mut self,
+        reply: &HookReply,
+        types: Vec<Resource>,
+        objects: &[Arc<Object>],
+    ) -> Result<(), OutlookError> {
+        let version = self.controller.hooks.customize.as_ref().map(|hook| hook.version);
+        let own = &self.parent.meta().namespace;
+        let labels_of = |name: &str| {
+            let is_it = |object: &&Arc<Object>| {
+                object.gvk().kind == "Namespace" && object.meta().name == name
+            };
+            objects.iter().find(is_it).map(|namespace| namespace.meta().labels.clone())
+        };
+        let mut found = BTreeMap::<_, (Resource, BTreeMap<_, _>)>::new();
+        for (spec, resource) in self.rules(reply)?.iter().zip(types) {
+            let rule = Rule::new(spec, resource, version.unwrap_or_default(), own)
+                .map_err(|source| OutlookError::Related { source: source.into() })?;
+            let resource = &rule.resource;
+            let (_, selected) = found
+                .entry(resource.gvk.clone())
+                .or_insert_with(|| (resource.clone(), BTreeMap::new()));
+            let is_wanted = |object: &&Arc<Object>| {
+                *object.gvk() == resource.gvk && rule.selects(object, labels_of)
+            };
+            let wanted = objects.iter().filter(is_wanted);
+            selected.extend(wanted.map(|object| (object.key(), Arc::clone(object))));
+        }
+        let related = found.into_values();
+        self.related = related
+            .map(|(resource, objects)| (resource, objects.into_values().collect()))
+            .collect();
+        Ok(())
+    }
+
+    fn rules(&self, reply: &HookReply) -> Result<Vec<RuleSpec>, OutlookError> {
+        let hook = self.controller.hooks.customize.as_ref();
+        let mode = hook.map_or(UnmarshallMode::Loose, |hook| hook.mode);
+        let rules = answer::read_rules(reply, mode, Timestamp::UNIX_EPOCH);
+        rules.map_err(|source: AnswerError| OutlookError::Answer {
+            hook: CUSTOMIZE,
+            source: source.into(),
+        })
     }
 
     /// Makes an object look as if it had been the parent's child all along, unless it is another's.

@@ -1,9 +1,6 @@
 //! Hooks that are programs: loads them, and loads them again when their text changes.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use api::{HookProgram, ProgramError, ProgramSource, names::reasons};
 use k8s::{ObjectKey, Resource};
@@ -13,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{
     context::Means,
-    hook::{Hooks, Program, Text, Webhook},
+    hook::{Hooks, Program, Webhook},
 };
 
 /// Why a hook's program does not run.
@@ -30,7 +27,7 @@ pub(crate) enum LoadError {
         source: ApiError,
     },
     /// It is not there, or does not load.
-    #[error("hook `{hook}`: {source}")]
+    #[error("hook `{hook}`")]
     Program {
         /// The hook.
         hook: &'static str,
@@ -59,18 +56,12 @@ pub(crate) async fn load(
 ) -> Result<Vec<ProgramSource>, LoadError> {
     let mut sources = Vec::new();
     for (position, (hook, webhook, program)) in programs(hooks).enumerate() {
-        let source = source(hook, &program.text, means).await?;
-        sources.push(source.clone());
-        if before.get(position) == Some(&source) {
+        let program = read(hook, program, means).await?;
+        sources.push(program.source.clone());
+        if before.get(position) == Some(&program.source) {
             continue;
         }
-        let loaded = HookProgram {
-            label: label(hook, &program.text),
-            source,
-            ext_vars: program.ext_vars.clone(),
-            tlas: program.tlas.clone(),
-        };
-        let result = means.hook.load(&webhook.url, loaded).await;
+        let result = means.hook.load(&webhook.url, program).await;
         result.map_err(|source| LoadError::Program { hook, source })?;
     }
     Ok(sources)
@@ -105,10 +96,7 @@ impl Watched {
             });
             (cache, subscription)
         };
-        let keys = programs(hooks).filter_map(|(_, _, program)| match &program.text {
-            Text::ConfigMap { key, .. } => Some(key),
-            Text::Inline(_) | Text::File(_) => None,
-        });
+        let keys = programs(hooks).filter_map(|(_, _, program)| program.config_map());
         let texts: Vec<_> = keys.map(follow).collect();
         (!texts.is_empty()).then_some(Self { changed, _texts: texts })
     }
@@ -131,42 +119,22 @@ fn programs(hooks: &Hooks) -> impl Iterator<Item = (&'static str, &Webhook, &Pro
     hooks.all().filter_map(|(hook, webhook)| Some((hook, webhook, webhook.program.as_ref()?)))
 }
 
-async fn source(
+/// Reads the text of a program.
+async fn read(
     hook: &'static str,
-    text: &Text,
+    program: &Program,
     means: &Means,
-) -> Result<ProgramSource, LoadError> {
-    let texts = match text {
-        Text::File(path) => return Ok(ProgramSource::File(path.clone())),
-        Text::Inline(text) => {
-            BTreeMap::from([(label(hook, &Text::Inline(String::new())), text.clone())])
-        }
-        Text::ConfigMap { key, .. } => match means.client.get(&configmaps(), key).await {
-            Ok(map) => map.texts(),
-            Err(error) if error.is_not_found() => {
-                let source = ProgramError::Missing(format!("ConfigMap {key} is not there"));
-                return Err(LoadError::Program { hook, source });
-            }
+) -> Result<HookProgram, LoadError> {
+    let map = match program.config_map() {
+        None => None,
+        Some(key) => match means.client.get(&configmaps(), key).await {
+            Ok(map) => Some(map),
+            Err(error) if error.is_not_found() => None,
             Err(source) => return Err(LoadError::Read { hook, key: key.clone(), source }),
         },
     };
-    let main = match text {
-        Text::ConfigMap { entry, .. } => entry.clone(),
-        Text::Inline(_) | Text::File(_) => label(hook, text),
-    };
-    if !texts.contains_key(&main) {
-        let source = ProgramError::Missing(format!("{} has no text", label(hook, text)));
-        return Err(LoadError::Program { hook, source });
-    }
-    Ok(ProgramSource::Texts { main, texts })
-}
-
-fn label(hook: &str, text: &Text) -> String {
-    match text {
-        Text::Inline(_) => format!("inline-{hook}.jsonnet"),
-        Text::ConfigMap { key, entry } => format!("ConfigMap {key}/{entry}"),
-        Text::File(path) => path.clone(),
-    }
+    let program = program.text_for(hook, map.as_ref());
+    program.map_err(|source| LoadError::Program { hook, source })
 }
 
 fn configmaps() -> Resource {

@@ -43,6 +43,8 @@ pub struct ControllerView {
     pub paused: bool,
     /// How many parents it has.
     pub parents: usize,
+    /// How many of them a person has paused.
+    pub paused_parents: usize,
     /// How many of them failed in their last sync.
     pub failing: usize,
     /// How long the hook takes in half of the last syncs, in milliseconds.
@@ -120,9 +122,10 @@ impl Engine {
                     .iter()
                     .filter(|ctx| ctx.controller.object.meta().uid == object.meta().uid);
                 let ours = |ctx: &Arc<Context>| {
-                    ctx.parents.all().iter().filter(|parent| ctx.is_ours(parent)).count()
+                    let parents = ctx.parents.all().into_iter();
+                    parents.filter(|parent| ctx.is_ours(parent)).collect::<Vec<_>>()
                 };
-                view(object, parents.map(ours).sum(), &records)
+                view(object, &parents.flat_map(ours).collect::<Vec<_>>(), &records)
             })
             .collect();
         views.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
@@ -245,7 +248,7 @@ fn is_same_kind(a: &GroupVersionKind, b: &GroupVersionKind) -> bool {
     a.group == b.group && a.kind == b.kind
 }
 
-fn view(object: &Object, parents: usize, records: &[&SyncRecord]) -> ControllerView {
+fn view(object: &Object, parents: &[Arc<Object>], records: &[&SyncRecord]) -> ControllerView {
     let value = object.to_value();
     let conditions = value.pointer("/status/conditions").and_then(Value::as_array);
     let mut conditions = conditions.into_iter().flatten();
@@ -264,7 +267,8 @@ fn view(object: &Object, parents: usize, records: &[&SyncRecord]) -> ControllerV
         ready: ready.map(|ready| ready["status"] == "True"),
         reason: text("reason"),
         paused: is_paused(object),
-        parents,
+        parents: parents.len(),
+        paused_parents: parents.iter().filter(|parent| is_paused(parent)).count(),
         failing: failed.len(),
         hook_p50_ms: at_percent(&times, 50),
         hook_p99_ms: at_percent(&times, 99),
@@ -326,7 +330,13 @@ async fn look_ahead(ctx: &Context, parent: &Object) -> Result<Outlook, AskError>
         objects.extend(child.cache.orphans(&parent.meta().namespace));
         (child.cache.resource().clone(), objects)
     });
-    let related = related(ctx, parent).await?.into_iter();
+    let related = loop {
+        match related(ctx, parent).await {
+            // A sync would come back later; whoever asks waits.
+            Err(SyncError::Filling) => ctx.related_filled(&parent.key()).await,
+            related => break related?.into_iter(),
+        }
+    };
     let scene = Scene {
         controller: &ctx.controller,
         parent,

@@ -1,6 +1,7 @@
 //! Decides by URL how a hook is called, and calls it.
 
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -30,18 +31,36 @@ pub struct Router {
     jsonnet: Option<Runtime>,
     /// Where the programs are that controllers name by path.
     programs: Option<PathBuf>,
+    /// The URLs that a file each answers; their routes are called as they are.
+    mapped: BTreeSet<String>,
 }
 
 impl Router {
     /// Returns a router that knows webhooks, and Jsonnet hooks if there are any.
     pub fn new(webhooks: Webhooks, jsonnet: Option<Runtime>) -> Self {
-        Self { webhooks, jsonnet, programs: None }
+        Self { webhooks, jsonnet, programs: None, mapped: BTreeSet::new() }
     }
 
     /// Has controllers name programs in a directory.
     #[must_use]
     pub fn with_programs(self, dir: PathBuf) -> Self {
         Self { programs: Some(dir), ..self }
+    }
+
+    /// Has the program in a file answer one URL, whatever its host. One that does not load may be mended.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError`] if it is not there or does not load; it is mapped all the same.
+    pub async fn map(&mut self, url: &str, file: &Path) -> Result<(), ProgramError> {
+        let Some(runtime) = &self.jsonnet else { return Err(not_run()) };
+        self.mapped.insert(url.to_owned());
+        loaded(runtime.load(url, file).await.map(|_| ()))
+    }
+
+    /// Tells whether the program of a Jsonnet route answers a URL.
+    pub fn is_answered_by(&self, url: &str, route: &str) -> bool {
+        self.route_of(url).is_some_and(|own| own == route)
     }
 
     /// Returns the file of a program that a controller names by path: one below the directory of programs,
@@ -62,7 +81,7 @@ impl Router {
 
     async fn load_program(&self, url: &str, program: HookProgram) -> Result<(), ProgramError> {
         let Some(runtime) = &self.jsonnet else {
-            return Err(ProgramError::Invalid("Jsonnet programs are not run here".to_owned()));
+            return Err(not_run());
         };
         let route = program_route(url).unwrap_or(url);
         let HookProgram { label, source, ext_vars, tlas } = program;
@@ -88,7 +107,13 @@ impl Router {
     }
 
     /// Returns the Jsonnet route that answers a URL, if there is one.
-    pub fn route(&self, url: &str) -> Option<String> {
+    fn route_of(&self, url: &str) -> Option<String> {
+        if let Some(route) = program_route(url) {
+            return Some(route.to_owned());
+        }
+        if self.mapped.contains(url) {
+            return Some(url.to_owned());
+        }
         let route = local_route(url)?;
         self.jsonnet.as_ref()?.revision(&route).map(|_| route)
     }
@@ -96,8 +121,7 @@ impl Router {
 
 impl Hook for Router {
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
-        let route = program_route(&request.url).map(ToOwned::to_owned);
-        match (route.or_else(|| self.route(&request.url)), &self.jsonnet) {
+        match (self.route_of(&request.url), &self.jsonnet) {
             (Some(route), Some(runtime)) => evaluate(runtime, route, request).boxed(),
             _ => self.webhooks.call(request),
         }
@@ -122,8 +146,7 @@ impl Hook for Router {
     }
 
     fn describe(&self, url: &str) -> String {
-        let route = program_route(url).map(ToOwned::to_owned).or_else(|| self.route(url));
-        let status = self.jsonnet.as_ref().zip(route);
+        let status = self.jsonnet.as_ref().zip(self.route_of(url));
         let status = status.and_then(|(runtime, route)| runtime.status(&route));
         status.map_or_else(
             || self.webhooks.describe(url),
@@ -135,6 +158,10 @@ impl Hook for Router {
 /// Returns the route of a program that a controller brought along.
 fn program_route(url: &str) -> Option<&str> {
     url.strip_prefix("jsonnet:")
+}
+
+fn not_run() -> ProgramError {
+    ProgramError::Invalid("Jsonnet programs are not run here".to_owned())
 }
 
 fn loaded(result: Result<(), LoadError>) -> Result<(), ProgramError> {

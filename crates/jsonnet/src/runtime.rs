@@ -126,6 +126,8 @@ struct Slot {
     fence: Fence,
     warned: BTreeSet<String>,
     variables: Option<RouteVariables>,
+    /// Whether it is one of the routes that are watched for; others vanish only by `remove`.
+    listed: bool,
     calls: u64,
     failures: u64,
 }
@@ -249,6 +251,18 @@ impl Runtime {
         let now = self.0.options.clock.now();
         let routes = self.routes();
         routes.iter().map(|(route, slot)| slot.status(route, now)).collect()
+    }
+
+    /// Notes that a route stands or falls with the list of routes that is watched.
+    pub(crate) fn list(&self, route: &str) {
+        self.update(route, |slot| slot.listed = true);
+    }
+
+    /// Returns the routes that were noted so.
+    pub(crate) fn listed(&self) -> BTreeSet<String> {
+        let routes = self.routes();
+        let listed = routes.iter().filter(|(_, slot)| slot.listed);
+        listed.map(|(route, _)| route.to_string()).collect()
     }
 
     /// Returns the revision a route serves; nothing at all if there is no such route.
@@ -464,6 +478,7 @@ impl Slot {
             fence: Fence::default(),
             warned: BTreeSet::new(),
             variables: None,
+            listed: false,
             calls: 0,
             failures: 0,
         }

@@ -68,6 +68,7 @@ impl Runtime {
         let mut changes = Vec::new();
         for (route, file) in files {
             changes.extend(self.reload(&route, &file).await);
+            self.list(&route);
         }
         Ok(changes)
     }
@@ -119,7 +120,8 @@ impl Runtime {
         files: &std::collections::BTreeMap<String, PathBuf>,
         changes: &UnboundedSender<Change>,
     ) {
-        let known: BTreeSet<_> = self.status_all().into_iter().map(|status| status.route).collect();
+        // Programs that controllers brought along are in no directory, and stay.
+        let known = self.listed();
         for route in known.iter().filter(|route| !files.contains_key(*route)) {
             self.remove(route);
             let _ = changes.send(Change::Removed { route: route.clone() });
@@ -128,6 +130,7 @@ impl Runtime {
             if let Some(change) = self.reload(route, file).await {
                 let _ = changes.send(change);
             }
+            self.list(route);
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cli::programs::Mapping;
 
 pub(crate) use self::{
-    httpd::HttpdArgs,
+    httpd::{HttpdArgs, ProgramArgs},
     server::EmbeddedArgs,
     views::{
-        AskArgs, DiffArgs, FinalizersArgs, InitArgs, Language, Output, PauseArgs, ReachArgs,
-        RenderArgs, StatusArgs,
+        AskArgs, DiffArgs, FinalizersArgs, HookCommand, HookTestArgs, InitArgs, Language, Output,
+        PauseArgs, ReachArgs, RenderArgs, StatusArgs,
     },
 };
 
@@ -80,8 +81,11 @@ pub(crate) enum Command {
     Finalizers(FinalizersArgs),
     /// Write a controller to start from
     Init(InitArgs),
+    /// Try hooks without any cluster
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Print the version
-    Version,
+    Version(VersionArgs),
 }
 
 impl Command {
@@ -104,6 +108,9 @@ pub(crate) struct DevArgs {
     /// Directory of hooks: /sync is answered by DIR/sync.jsonnet, without HTTP [default: PATH/hooks]
     #[arg(long, value_name = "DIR")]
     pub(crate) hooks: Option<PathBuf>,
+    /// Let a Jsonnet file answer the hook of exactly this URL; repeatable
+    #[arg(long, value_name = "URL=FILE")]
+    pub(crate) hook_map: Vec<Mapping>,
     /// Apply files again when they change
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", action = clap::ArgAction::Set)]
@@ -193,6 +200,13 @@ pub(crate) struct ManifestsArgs {
     /// The parts to run
     #[arg(long, value_name = "LIST", default_value = "engine", value_parser = ["engine"])]
     pub(crate) enable: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VersionArgs {
+    /// How it is printed
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

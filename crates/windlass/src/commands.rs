@@ -13,11 +13,13 @@ use cli::{
 };
 use functions::Launcher;
 use jsonnet::{WorkerCommand, httpd};
+use serde_json::json;
 use thiserror::Error;
 
 use crate::{
-    args::{ApiserverArgs, DevArgs, EngineArgs, HttpdArgs, ManifestsArgs},
+    args::{ApiserverArgs, DevArgs, EngineArgs, HttpdArgs, ManifestsArgs, Output},
     failure, logging,
+    views::value,
 };
 
 /// A flag that has a meaning, but not yet.
@@ -34,6 +36,7 @@ pub(crate) async fn dev(args: DevArgs) -> ExitCode {
         audit_log: args.embedded.audit_log,
         paths: args.paths,
         hooks: args.hooks,
+        hook_map: args.hook_map,
         watch: args.watch,
         once: args.once,
         timeout: args.timeout,
@@ -118,8 +121,12 @@ pub(crate) fn manifests(args: &ManifestsArgs) -> ExitCode {
     print(&install::to_yaml(&install::engine(&args.image)))
 }
 
-pub(crate) fn version() -> ExitCode {
-    print(concat!("windlass ", env!("CARGO_PKG_VERSION"), "\n"))
+pub(crate) fn version(output: Output) -> ExitCode {
+    let version = env!("CARGO_PKG_VERSION");
+    match output {
+        Output::Text => print(&format!("windlass {version}\n")),
+        output => print(&value(&json!({"version": version}), output)),
+    }
 }
 
 /// Prints text to standard output.

@@ -22,10 +22,14 @@ pub(crate) fn note(line: &str) {
 
 fn text(error: &dyn Error, hint: Option<&str>) -> String {
     let mut text = format!("error: {error}\n");
-    let mut cause = error.source();
+    let (mut cause, mut last) = (error.source(), error.to_string());
     while let Some(error) = cause {
-        let _ = writeln!(text, "  {error}");
-        cause = error.source();
+        let line = error.to_string();
+        // Some libraries repeat their cause in their own message.
+        if !last.ends_with(&line) {
+            let _ = writeln!(text, "  {line}");
+        }
+        (cause, last) = (error.source(), line);
     }
     if let Some(hint) = hint {
         let _ = write!(text, "\nhint: {hint}\n");

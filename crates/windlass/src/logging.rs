@@ -14,6 +14,8 @@ use crate::args::{GlobalArgs, LogFormat};
 /// Starts to log. `WINDLASS_LOG` says what, in the form `level` or `target=level,...`; without it `-v` does.
 pub(crate) fn start(global: &GlobalArgs, default: &str) {
     let level = match global.verbose {
+        // The client's errors are told by the command itself.
+        0 if default == "error" => "error,kube_client=off",
         0 => default,
         1 => "info",
         2 => "debug",

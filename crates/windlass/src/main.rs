@@ -4,9 +4,10 @@ use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, HookCommand};
 
 mod args;
+mod cases;
 mod commands;
 mod failure;
 mod logging;
@@ -53,7 +54,8 @@ async fn run(command: Command) -> ExitCode {
         Command::Resume(args) => steer::pause(args, false).await,
         Command::Finalizers(args) => steer::finalizers(args).await,
         Command::Init(args) => steer::init(&args),
-        Command::Version => commands::version(),
+        Command::Hook(HookCommand::Test(args)) => cases::run(args).await,
+        Command::Version(args) => commands::version(args.output),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     args::{FinalizersArgs, InitArgs, Language, Output, PauseArgs},
-    commands::{NotSupported, print},
+    commands::print,
     failure,
     views::{connect, end, value},
 };
@@ -76,7 +76,7 @@ pub(crate) fn init(args: &InitArgs) -> ExitCode {
         Language::Jsonnet => Hook::Jsonnet,
         Language::Python => Hook::Python,
         Language::Http => Hook::Http,
-        Language::Js => return failure::print(&NotSupported("--hook js"), None, 2),
+        Language::Js => Hook::Js,
     };
     match init::write(&args.name, hook) {
         Ok(files) => {

@@ -49,6 +49,9 @@ pub(crate) enum VerbError {
     /// The file cannot be used.
     #[error(transparent)]
     Manifest(#[from] manifest::ManifestError),
+    /// It is not the running `dev` that is asked about.
+    #[error("to ask an engine in a cluster is not supported yet")]
+    Cluster(String),
     /// Nothing is noted of the object.
     #[error("no sync of {0} is known")]
     NoSync(String),
@@ -57,6 +60,7 @@ pub(crate) enum VerbError {
 impl VerbError {
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Cluster(own) => Some(format!("the `dev` of this directory is at {own}")),
             Self::Connect(_) => Some("give --kubeconfig, or start `windlass dev PATH` here".into()),
             Self::Steer(error) => error.hint(),
             Self::Control(error) => error.hint().map(Into::into),
@@ -70,7 +74,10 @@ impl VerbError {
 
 /// Turns how a verb ended into an exit code.
 pub(crate) fn end(result: Result<ExitCode, VerbError>) -> ExitCode {
-    result.unwrap_or_else(|error| failure::print(&error, error.hint().as_deref(), 1))
+    result.unwrap_or_else(|error| {
+        let code = if matches!(error, VerbError::Cluster(_)) { 2 } else { 1 };
+        failure::print(&error, error.hint().as_deref(), code)
+    })
 }
 
 /// Connects, and says where to if the command changes anything.
@@ -141,12 +148,13 @@ pub(crate) async fn tree(args: AskArgs) -> ExitCode {
 
 pub(crate) async fn explain(args: AskArgs) -> ExitCode {
     let shown = async {
-        let asked = ask(&args, false).await?;
+        let control = control()?;
+        let asked = question(&control, &args.reach, (&args.kind, &args.name), false).await?;
         let query: Vec<_> = ["apiVersion", "kind", "namespace", "name"]
             .map(|field| format!("{field}={}", asked[field].as_str().unwrap_or_default()))
             .to_vec();
         let path = format!("/control/v1/syncs?{}", query.join("&"));
-        let answer = control()?.get(&path).await?;
+        let answer = control.get(&path).await?;
         if answer["syncs"].as_array().is_none_or(Vec::is_empty) {
             return Err(VerbError::NoSync(format!("{} {}", args.kind, args.name)));
         }
@@ -160,8 +168,9 @@ pub(crate) async fn explain(args: AskArgs) -> ExitCode {
 
 pub(crate) async fn sync(args: AskArgs) -> ExitCode {
     let shown = async {
-        let asked = ask(&args, true).await?;
-        let answer = control()?.post("/control/v1/syncs", &asked).await?;
+        let control = control()?;
+        let asked = question(&control, &args.reach, (&args.kind, &args.name), true).await?;
+        let answer = control.post("/control/v1/syncs", &asked).await?;
         let text = match args.reach.output {
             Output::Text => syncs::short(&answer)?,
             output => value(&answer, output),
@@ -174,8 +183,9 @@ pub(crate) async fn sync(args: AskArgs) -> ExitCode {
 
 pub(crate) async fn diff(args: DiffArgs) -> ExitCode {
     let shown = async {
-        let asked = wish(args.file.as_deref(), &args).await?;
-        let answer = control()?.post("/control/v1/outlooks", &asked).await?;
+        let control = control()?;
+        let asked = wish(&control, args.file.as_deref(), &args).await?;
+        let answer = control.post("/control/v1/outlooks", &asked).await?;
         for problem in unified::problems(&answer) {
             failure::note(&problem);
         }
@@ -189,29 +199,40 @@ pub(crate) async fn diff(args: DiffArgs) -> ExitCode {
     end(shown.await)
 }
 
-/// Returns the question about an object, its type looked up.
-async fn ask(args: &AskArgs, changes: bool) -> Result<Value, VerbError> {
-    question(&args.reach, &args.kind, &args.name, changes).await
-}
-
+/// Returns the question about an object, its type looked up where the `dev` that is asked has its types.
 async fn question(
+    control: &Control,
     reach: &ReachArgs,
-    kind: &str,
-    name: &str,
+    (kind, name): (&str, &str),
     changes: bool,
 ) -> Result<Value, VerbError> {
-    let client = connect(reach, changes).await?;
+    let client = connect_to(control, reach, changes).await?;
     let resource = cli::find::find(&client, kind).await.map_err(SteerError::from)?;
     let key = steer::placed(&resource, &ObjectKey::new(&reach.namespace, name));
     Ok(json!({"apiVersion": resource.gvk.api_version(), "kind": resource.gvk.kind,
         "namespace": key.namespace, "name": key.name}))
 }
 
+/// Connects to the API server of a running `dev`, whatever `KUBECONFIG` says.
+async fn connect_to(
+    control: &Control,
+    reach: &ReachArgs,
+    changes: bool,
+) -> Result<Client, VerbError> {
+    let own = control.kubeconfig();
+    let is_own =
+        |given: &Path| given == own || given.canonicalize().ok() == own.canonicalize().ok();
+    if reach.kubeconfig.as_deref().is_some_and(|given| !is_own(given)) {
+        return Err(VerbError::Cluster(own.display().to_string()));
+    }
+    connect(&ReachArgs { kubeconfig: Some(own.to_owned()), ..reach.clone() }, changes).await
+}
+
 /// Returns the question what a sync would do, for the object of a file or for one that is there.
-async fn wish(file: Option<&Path>, args: &DiffArgs) -> Result<Value, VerbError> {
+async fn wish(control: &Control, file: Option<&Path>, args: &DiffArgs) -> Result<Value, VerbError> {
     let Some(file) = file else {
-        let word = |word: &Option<String>| word.clone().unwrap_or_default();
-        return question(&args.reach, &word(&args.kind), &word(&args.name), false).await;
+        let [kind, name] = [&args.kind, &args.name].map(|word| word.as_deref().unwrap_or_default());
+        return question(control, &args.reach, (kind, name), false).await;
     };
     let (mut manifests, errors) = manifest::load(slice::from_ref(&file.to_owned()), None);
     if let Some(error) = errors.into_iter().next() {
@@ -224,7 +245,7 @@ async fn wish(file: Option<&Path>, args: &DiffArgs) -> Result<Value, VerbError> 
     if !manifest.key.namespace.is_empty() {
         reach = manifest.key.namespace;
     }
-    let client = connect(&args.reach, false).await?;
+    let client = connect_to(control, &args.reach, false).await?;
     let kind = match manifest.gvk.group.as_str() {
         "" => manifest.gvk.kind.clone(),
         group => format!("{}.{group}", manifest.gvk.kind),
@@ -247,8 +268,9 @@ pub(crate) fn value(value: &Value, output: Output) -> String {
 }
 
 pub(crate) async fn render(args: RenderArgs) -> ExitCode {
-    let RenderArgs { files, children, hooks, output } = args;
-    let options = RenderOptions { files, children, hooks, worker: WorkerCommand::default() };
+    let RenderArgs { files, children, related, hooks, output } = args;
+    let worker = WorkerCommand::default();
+    let options = RenderOptions { files, children, related, hooks, worker };
     match render::run(options).await {
         Ok(children) => print(&objects(&children, output)),
         Err(error) => {

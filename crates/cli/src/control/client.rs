@@ -1,7 +1,7 @@
 //! Asks a running `dev`.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use hyper_util::{client::legacy, rt::TokioExecutor};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::Place;
+use super::{FILE, Place, read};
 
 /// A running `dev`, as other commands reach it.
 #[derive(Debug)]
@@ -67,15 +67,18 @@ impl ControlError {
 impl Control {
     /// Finds the `dev` whose files are in a directory.
     pub fn open(dir: &Path) -> Result<Self, ControlError> {
-        let file = dir.join("control.json");
-        let text = fs::read(&file).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => ControlError::NotRunning(file.clone()),
-            _ => ControlError::File { file: file.clone(), source },
+        let file = dir.join(FILE);
+        let place = read(&file).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ControlError::NotRunning(file),
+            _ => ControlError::File { file, source },
         })?;
-        let place = serde_json::from_slice(&text)
-            .map_err(|error| ControlError::File { file, source: error.into() })?;
         let client = legacy::Client::builder(TokioExecutor::new()).build_http();
         Ok(Self { place, client })
+    }
+
+    /// Returns where the kubeconfig of its API server is.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.place.kubeconfig
     }
 
     /// Reads what is at a path.
@@ -89,7 +92,7 @@ impl Control {
     }
 
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Value, ControlError> {
-        let Place { address, token } = &self.place;
+        let Place { address, token, .. } = &self.place;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| ControlError::Call {
             address: address.to_string(),
             source,

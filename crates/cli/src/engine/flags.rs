@@ -6,6 +6,8 @@ use k8s::parse_duration;
 use runtime::EventLimits;
 use thiserror::Error;
 
+use crate::programs::{Mapping, MappingError};
+
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EngineFlags {
@@ -48,7 +50,7 @@ pub struct EngineFlags {
     /// The directory of Jsonnet hooks.
     pub hooks_dir: Option<PathBuf>,
     /// The URLs that files answer.
-    pub hook_map: Vec<String>,
+    pub hook_map: Vec<Mapping>,
     /// The prefixes of remote imports that programs from the cluster may use.
     pub jsonnet_remote_imports: String,
     /// Whether hooks see `managedFields`.
@@ -328,7 +330,8 @@ const FLAGS: &[Flag] = &[
         value: "URL=FILE",
         help: "Let a Jsonnet file answer the hook of a URL; repeatable",
         set: |flags, value| {
-            flags.hook_map.push(value.to_owned());
+            let mapping = value.parse().map_err(|error: MappingError| error.to_string())?;
+            flags.hook_map.push(mapping);
             Ok(())
         },
     },

@@ -38,12 +38,16 @@ pub fn status(answer: &Value) -> Result<String, serde_json::Error> {
             (_, Some(false)) => format!("False ({})", each.reason),
             (_, None) => "Unknown".to_owned(),
         };
+        let parents = match each.paused_parents {
+            0 => each.parents.to_string(),
+            paused => format!("{} ({paused} paused)", each.parents),
+        };
         let error = each.last_error.unwrap_or_default();
         rows.push(vec![
             each.kind,
             each.name,
             ready,
-            each.parents.to_string(),
+            parents,
             each.failing.to_string(),
             time(each.hook_p50_ms),
             time(each.hook_p99_ms),
@@ -159,17 +163,17 @@ mod tests {
     fn controllers_are_a_table() {
         let answer = json!({"controllers": [
             {"kind": "CompositeController", "name": "web", "ready": true, "reason": "Running",
-                "paused": false, "parents": 2, "failing": 1, "hookP50Ms": 1.24, "hookP99Ms": 3.0,
+                "paused": false, "parents": 2, "pausedParents": 1, "failing": 1, "hookP50Ms": 1.24, "hookP99Ms": 3.0,
                 "lastError": "hook sync: boom"},
             {"kind": "DecoratorController", "name": "b", "ready": false, "reason": "HooksMissing",
-                "paused": false, "parents": 0, "failing": 0},
+                "paused": false, "parents": 0, "pausedParents": 0, "failing": 0},
             {"kind": "DecoratorController", "name": "c", "ready": true, "reason": "Running",
-                "paused": true, "parents": 0, "failing": 0}]});
+                "paused": true, "parents": 0, "pausedParents": 0, "failing": 0}]});
         assert_snapshot!(status(&answer).unwrap(), @r"
-        KIND                 NAME  READY                 PARENTS  FAILING  HOOK P50  HOOK P99  LAST ERROR
-        CompositeController  web   True                  2        1        1.2 ms    3.0 ms    hook sync: boom
-        DecoratorController  b     False (HooksMissing)  0        0        -         -
-        DecoratorController  c     paused                0        0        -         -
+        KIND                 NAME  READY                 PARENTS       FAILING  HOOK P50  HOOK P99  LAST ERROR
+        CompositeController  web   True                  2 (1 paused)  1        1.2 ms    3.0 ms    hook sync: boom
+        DecoratorController  b     False (HooksMissing)  0             0        -         -
+        DecoratorController  c     paused                0             0        -         -
         ");
     }
 

@@ -76,6 +76,7 @@ fn options(dir: &Path, page: Page, settings: Settings) -> DevOptions {
     DevOptions {
         console: None,
         paths: vec![dir.to_owned()],
+        hook_map: Vec::new(),
         hooks: None,
         watch: false,
         once: true,

@@ -63,9 +63,10 @@ async fn acceptance_9_imports_and_swapped_directories_are_noticed() {
     assert_eq!(hooks.call("b", "null").await.unwrap(), "2\n");
 }
 
+/// What is in no directory that is watched, such as a program of a controller, stays.
 #[tokio::test]
 async fn members_of_a_directory_come_and_go() {
-    let hooks = Hooks::new(&[]).await;
+    let hooks = Hooks::new(&[("apart.jsonnet", "3")]).await;
     let dir = hooks.dir.path();
     write(dir, &[("hooks/a.jsonnet", "1"), ("hooks/x.libsonnet", "x")]);
     let routes = Routes::from_args(&["hooks"], |_| true).unwrap();
@@ -78,6 +79,7 @@ async fn members_of_a_directory_come_and_go() {
     fs::remove_file(dir.join("hooks/a.jsonnet")).unwrap();
     assert_eq!(next(&mut changes).await, Change::Removed { route: "a".to_owned() });
     assert_eq!(hooks.runtime.revision("a"), None);
+    assert_eq!(hooks.call("apart", "null").await.unwrap(), "3\n");
 }
 
 #[tokio::test]

@@ -28,11 +28,8 @@ pub(crate) struct HttpdArgs {
     /// Where health and routes are served, or `off` [default: :8081, if it is free]
     #[arg(long, value_name = "HOST:PORT")]
     admin_listen_addr: Option<String>,
-    /// Directories of libraries, after those of KUBECFG_JPATH; the left-most wins
-    #[arg(short = 'J', long, value_name = "DIR")]
-    jpath: Vec<PathBuf>,
     #[command(flatten)]
-    variables: VariableArgs,
+    programs: ProgramArgs,
     /// What `resolveImage` does
     #[arg(long, value_name = "MODE", default_value = "noop", value_parser = ["noop", "registry"])]
     resolve_images: String,
@@ -71,9 +68,12 @@ pub(crate) struct HttpdArgs {
     later: LaterArgs,
 }
 
-/// External variables and extra top-level arguments.
+/// What programs may import, and what they are given besides the request.
 #[derive(Args, Debug)]
-struct VariableArgs {
+pub(crate) struct ProgramArgs {
+    /// Directories of libraries, after those of KUBECFG_JPATH; the left-most wins
+    #[arg(short = 'J', long, value_name = "DIR")]
+    jpath: Vec<PathBuf>,
     /// External string variables; without a value, from the environment
     #[arg(short = 'V', long, value_name = "NAME[=VAL]")]
     ext_str: Vec<String>,
@@ -143,7 +143,7 @@ impl HttpdArgs {
             return Err(HttpdArgsError::NotSupported("--resolve-images=registry"));
         }
         let routes = Routes::from_args(&self.files, Path::is_dir)?;
-        let (ext_vars, tlas) = self.variables.read()?;
+        let programs = self.programs.options()?;
         let defaults = RuntimeOptions::default();
         let workers = self.workers.and_then(|workers| usize::try_from(workers).ok());
         let runtime = RuntimeOptions {
@@ -152,13 +152,7 @@ impl HttpdArgs {
             timeout: flags::timeout("--timeout", &self.timeout)?,
             max_memory: flags::bytes("--max-memory", &self.max_memory)?,
             max_response: size("--max-response-bytes", &self.max_response_bytes)?,
-            programs: ProgramOptions {
-                jpath: flags::jpath(env::var_os(flags::JPATH_VARIABLE).as_deref(), &self.jpath),
-                ext_vars,
-                tlas,
-                max_stack: self.max_stack,
-                ..ProgramOptions::default()
-            },
+            programs: ProgramOptions { max_stack: self.max_stack, ..programs },
             ..defaults
         };
         Ok(HttpdOptions {
@@ -172,9 +166,9 @@ impl HttpdArgs {
     }
 }
 
-impl VariableArgs {
-    /// Returns the external variables and the top-level arguments.
-    fn read(&self) -> Result<(Vec<Variable>, Vec<Variable>), FlagError> {
+impl ProgramArgs {
+    /// Returns what the flags ask for.
+    pub(crate) fn options(&self) -> Result<ProgramOptions, FlagError> {
         let ext_vars = all([
             ("--ext-str", VariableFlag::Text, &self.ext_str),
             ("--ext-code", VariableFlag::Code, &self.ext_code),
@@ -189,7 +183,8 @@ impl VariableArgs {
         ])?;
         flags::check_ext_vars(&ext_vars)?;
         flags::check_tlas(&tlas)?;
-        Ok((ext_vars, tlas))
+        let jpath = flags::jpath(env::var_os(flags::JPATH_VARIABLE).as_deref(), &self.jpath);
+        Ok(ProgramOptions { jpath, ext_vars, tlas, ..ProgramOptions::default() })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::ProgramArgs;
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -25,6 +27,9 @@ pub(crate) struct RenderArgs {
     /// File with the children that the hook is to see
     #[arg(long, value_name = "FILE")]
     pub(crate) children: Option<PathBuf>,
+    /// File with the objects that a customize hook may ask for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) related: Option<PathBuf>,
     /// Directory of hooks: /sync is answered by DIR/sync.jsonnet [default: hooks beside a FILE]
     #[arg(long, value_name = "DIR")]
     pub(crate) hooks: Option<PathBuf>,
@@ -34,7 +39,7 @@ pub(crate) struct RenderArgs {
 }
 
 /// Which cluster is meant, and how answers are printed.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ReachArgs {
     /// The kubeconfig [default: KUBECONFIG, that of the dev of this directory, ~/.kube/config]
     #[arg(long, value_name = "FILE")]
@@ -133,4 +138,29 @@ pub(crate) struct InitArgs {
     /// How the hook is written
     #[arg(long, value_name = "LANGUAGE", default_value = "jsonnet")]
     pub(crate) hook: Language,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HookCommand {
+    /// Run Jsonnet hooks on requests that were kept, and compare what they answer
+    Test(HookTestArgs),
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Each NAME/CASE.request.json in DIR is given to NAME.jsonnet. The answer must be that of
+NAME/CASE.response.json, or the error must have the text of NAME/CASE.error.txt in it.
+
+Examples:
+  windlass hook test web/hooks
+  windlass hook test web/hooks --update"
+)]
+pub(crate) struct HookTestArgs {
+    /// Directory of Jsonnet programs with their cases
+    pub(crate) dir: PathBuf,
+    /// Write what is answered as what is expected
+    #[arg(long)]
+    pub(crate) update: bool,
+    #[command(flatten)]
+    pub(crate) programs: ProgramArgs,
 }

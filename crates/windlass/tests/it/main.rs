@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod bad_input;
+mod cases;
 mod cluster;
 mod dev;
 mod engine;

@@ -11,7 +11,10 @@ use std::{
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::process::{Ended, Running, dir, example, run};
+use crate::{
+    installed::{has_program, kubectl, not_run},
+    process::{Ended, Running, dir, example, run, windlass},
+};
 
 const HEAD: &str = "
 apiVersion: apiextensions.k8s.io/v1
@@ -113,6 +116,117 @@ fn acceptance_5_render_and_diff_agree_with_the_engine() {
     assert_eq!(code, Some(1));
     assert!(stdout.contains("# delete Deployment default/useless-instance1"), "{stdout}");
     assert!(stdout.contains("+++ b/Deployment default/useless-instance2"), "{stdout}");
+}
+
+/// What somebody else did to a child of a paused controller is a difference.
+///
+/// Breaks when `Scene::steps` plans nothing while a controller is paused; when `diff` exits 0 all the same.
+#[test]
+fn acceptance_5_a_scaled_child_of_a_paused_controller_is_a_difference() {
+    if !has_program("kubectl") {
+        not_run("a difference that kubectl makes", "no kubectl");
+        return;
+    }
+    let (here, app) = (dir(&[]), example("useless-pod"));
+    let mut dev = Running::start(here.path(), &["dev", &app, "--api", "127.0.0.1:0"]);
+    dev.until("created Deployment default/useless-instance1");
+    assert_eq!(verb(here.path(), &["pause", "useless-controller"]).0, Some(0));
+    let status = || get(here.path(), &["status", "-o", "json"])["controllers"][0]["paused"].clone();
+    until("paused", || status() == true);
+    let scale = ["scale", "deployment", "useless-instance1", "--replicas=3"];
+    kubectl(&here.path().join(".windlass/kubeconfig"), &scale, None).unwrap();
+    let diff = || verb(here.path(), &["diff", "uselesspod", "test1"]);
+    until("it is a difference", || diff().0 == Some(1));
+    let (_, text, stderr) = diff();
+    assert_eq!(stderr, "");
+    let changed = text.lines().filter(|line| line.starts_with(['-', '+']));
+    assert_snapshot!(changed.collect::<Vec<_>>().join("\n"), @r"
+    --- a/Deployment default/useless-instance1
+    +++ b/Deployment default/useless-instance1
+    -  replicas: 3
+    +  replicas: 1
+    ");
+    assert_eq!(verb(here.path(), &["resume", "useless-controller"]).0, Some(0));
+    dev.until("updated Deployment default/useless-instance1");
+    assert_eq!(diff(), (Some(0), String::new(), String::new()));
+}
+
+/// A diff reads the related objects itself, also for a parent that is not there yet, and runs the programs of
+/// the controller, whatever directory of hooks there is.
+///
+/// Breaks when a diff does not wait for related objects; when the watch of the directory of hooks forgets
+/// programs that are not in it.
+#[test]
+fn a_diff_reads_what_is_related() {
+    let controller = HEAD
+        .replace("resource: secrets", "resource: configmaps")
+        .replace("hooks: {sync: {webhook: {url: http://things.default/sync}}}", RELATED);
+    let here = dir(&[
+        ("app/all.yaml", &controller),
+        ("app/secret.yaml", "{apiVersion: v1, kind: Secret, metadata: {name: s}}"),
+        ("app/hooks/other.jsonnet", "function(request) {}"),
+        ("u.yaml", "{apiVersion: example.com/v1, kind: Thing, metadata: {name: u}}"),
+    ]);
+    let mut dev = Running::start(here.path(), &["dev", "app", "--api", "127.0.0.1:0"]);
+    let line = dev.until("ready");
+    assert!(line.contains("sync jsonnet inline-sync.jsonnet"), "{line}");
+    dev.until("created ConfigMap default/t");
+    fs::write(here.path().join("app/hooks/more.jsonnet"), "1").unwrap();
+    dev.until("loaded   hook /more");
+    let (code, text, stderr) = verb(here.path(), &["diff", "-f", "u.yaml"]);
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
+    assert!(
+        text.contains("+++ b/ConfigMap default/u\n") && text.contains("+  seen: s\n"),
+        "{text}"
+    );
+}
+
+const RELATED: &str = "hooks:
+    customize:
+      jsonnet:
+        inline: >-
+          function(request) { relatedResources: [{ apiVersion: 'v1', resource: 'secrets' }] }
+    sync:
+      jsonnet:
+        inline: >-
+          function(request) { children: [{ apiVersion: 'v1', kind: 'ConfigMap',
+          metadata: { name: request.parent.metadata.name },
+          data: { seen: std.join(' ', std.objectFields(request.related['Secret.v1'])) } }] }
+";
+
+/// Breaks when the listener is not noted in the directory of the command; when `KUBECONFIG` counts for more.
+#[test]
+fn a_dev_is_found_wherever_its_kubeconfig_is() {
+    let here = dir(&[("app/all.yaml", HEAD), ("app/hooks/sync.jsonnet", SECRET)]);
+    let arguments = ["dev", "app", "--api", "127.0.0.1:0", "--kubeconfig", "other/config"];
+    let mut dev = Running::start(here.path(), &arguments);
+    dev.until("created Secret default/s");
+    let other = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\n";
+    fs::write(here.path().join("empty"), other).unwrap();
+    let mut sync = windlass(here.path(), &["sync", "thing", "t"]);
+    let output = sync.env("KUBECONFIG", here.path().join("empty")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let (code, stdout, _) = verb(here.path(), &["pause", "thing", "t"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "paused  Thing default/t\n"));
+    until("it is shown", || {
+        let status = get(here.path(), &["status", "-o", "json"]);
+        status["controllers"][0]["pausedParents"] == 1
+    });
+    let (code, _, stderr) = verb(here.path(), &["sync", "thing", "t", "--kubeconfig", "empty"]);
+    assert_eq!(code, Some(2));
+    assert_snapshot!(stderr, @r"
+    error: to ask an engine in a cluster is not supported yet
+
+    hint: the `dev` of this directory is at other/config
+    ");
+    assert_eq!(dev.signal(rustix::process::Signal::TERM), Some(0));
+    // The file stays, but nobody is there.
+    fs::create_dir_all(here.path().join(".windlass")).unwrap();
+    fs::rename(here.path().join("other/config"), here.path().join(".windlass/kubeconfig")).unwrap();
+    let mut tree = windlass(here.path(), &["tree", "thing", "t"]);
+    let output = tree.env("HOME", here.path()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("error: found no cluster"), "{stderr}");
 }
 
 /// Asserts that a value has all of another one: the server adds defaults.
@@ -239,23 +353,37 @@ fn acceptance_7_a_new_jsonnet_controller_runs_as_it_is() {
     let (code, stdout, stderr) = verb(here.path(), &["dev", "web", "--once"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
     assert!(stdout.ends_with("1 parent synced, 1 child, 0 failing\n"), "{stdout}");
+    let (code, stdout, _) = verb(here.path(), &["hook", "test", "web/hooks"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "passed   sync/example\n1 passed, 0 failed\n"));
 }
 
 /// Breaks when the server of `hook.py` answers without a `Content-Length`.
 #[test]
 fn acceptance_7_a_new_python_controller_runs_as_it_is() {
+    runs_beside_its_hook("python", "python3", "web/hook.py");
+}
+
+/// Breaks when the server of `hook.js` answers another path.
+#[test]
+fn acceptance_7_a_new_javascript_controller_runs_as_it_is() {
+    runs_beside_its_hook("js", "node", "web/hook.js");
+}
+
+/// Writes a controller whose hook is a server of its own, starts that, and runs the controller to its end.
+fn runs_beside_its_hook(language: &str, program: &str, file: &str) {
     let here = dir(&[]);
-    assert_eq!(verb(here.path(), &["init", "web", "--hook", "python"]).0, Some(0));
+    assert_eq!(verb(here.path(), &["init", "web", "--hook", language]).0, Some(0));
     // The port is moved, for tests that run beside this one.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for file in ["web/hook.py", "web/controller.yaml"] {
+    for file in [file, "web/controller.yaml"] {
         let path = here.path().join(file);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains("8099"));
         fs::write(path, text.replace("8099", &free.port().to_string())).unwrap();
     }
-    let hook = Command::new("python3").arg("web/hook.py").current_dir(here.path()).spawn();
-    let Ok(mut hook) = hook else { return };
+    let Ok(mut hook) = Command::new(program).arg(file).current_dir(here.path()).spawn() else {
+        return not_run(&format!("a new controller in {language}"), &format!("no {program}"));
+    };
     until("the hook listens", || std::net::TcpStream::connect(free).is_ok());
     let (code, stdout, stderr) = verb(here.path(), &["dev", "web", "--once"]);
     hook.kill().unwrap();
@@ -270,7 +398,6 @@ fn a_controller_is_not_written_over_another() {
     for (arguments, error) in [
         (["init", "web"].as_slice(), "error: `web` is there already"),
         (&["init", "Web"], "error: `Web` is no name for a controller"),
-        (&["init", "a", "--hook", "js"], "error: --hook js is not supported yet"),
     ] {
         let (code, _, stderr) = verb(here.path(), arguments);
         assert_eq!(code, Some(2));
@@ -302,13 +429,13 @@ fn acceptance_9_help_is_what_was_agreed() {
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     assert!(names.contains(&"explain-sync"), "{all}");
-    for name in [""].iter().chain(&names) {
-        let arguments = [*name, "--help"];
+    for name in [""].iter().chain(&names).chain(&["hook test"]) {
+        let arguments: Vec<_> = name.split(' ').chain(["--help"]).collect();
         let arguments: Vec<_> = arguments.into_iter().filter(|word| !word.is_empty()).collect();
         let (code, stdout, _) = verb(here.path(), &arguments);
         assert_eq!(code, Some(0));
-        let file =
-            golden.join(if name.is_empty() { "windlass" } else { name }).with_extension("txt");
+        let file = if name.is_empty() { "windlass".to_owned() } else { name.replace(' ', "-") };
+        let file = golden.join(file).with_extension("txt");
         if std::env::var_os("WINDLASS_BLESS").is_some() {
             fs::create_dir_all(&golden).unwrap();
             fs::write(&file, &stdout).unwrap();
