@@ -131,7 +131,7 @@ fn objects(installed: &Installed) -> BTreeMap<String, String> {
 }
 
 /// Runs a line in the directory of the test, with this binary as `windlass`, and returns what it printed.
-fn shell(installed: &Installed, command: &str) -> String {
+pub(crate) fn shell(installed: &Installed, command: &str) -> String {
     let binaries = Path::new(env!("CARGO_BIN_EXE_windlass")).parent().unwrap();
     let others = env::var("PATH").unwrap_or_default();
     let path = format!("{}:{others}", binaries.display());
