@@ -245,16 +245,14 @@ fn composite(
     spec: CompositeControllerSpec,
 ) -> Result<Controller, ControllerError> {
     let given = spec.hooks.ok_or(ControllerError::HooksMissing)?;
+    let given = [given.sync, given.finalize, given.customize];
+    let hooks = hooks(given, &spec.endpoint_configs, object)?;
     Ok(Controller {
         object: Arc::clone(object),
         form: Form::Composite { generate_selector: spec.generate_selector },
         parents: vec![parent(spec.parent_resource)?],
         children: spec.child_resources.into_iter().map(child).collect(),
-        hooks: hooks(
-            [given.sync, given.finalize, given.customize],
-            &spec.endpoint_configs,
-            object,
-        )?,
+        hooks,
         resync: spec.resync_period_seconds.map(resync),
         workers: spec.workers.map(workers),
         namespaces: spec.namespaces,
@@ -266,16 +264,14 @@ fn decorator(
     spec: DecoratorControllerSpec,
 ) -> Result<Controller, ControllerError> {
     let given = spec.hooks.ok_or(ControllerError::HooksMissing)?;
+    let given = [given.sync, given.finalize, given.customize];
+    let hooks = hooks(given, &spec.endpoint_configs, object)?;
     Ok(Controller {
         object: Arc::clone(object),
         form: Form::Decorator,
         parents: spec.resources.into_iter().map(target).collect::<Result<_, _>>()?,
         children: spec.attachments.into_iter().map(attachment).collect(),
-        hooks: hooks(
-            [given.sync, given.finalize, given.customize],
-            &spec.endpoint_configs,
-            object,
-        )?,
+        hooks,
         resync: spec.resync_period_seconds.map(resync),
         workers: spec.workers.map(workers),
         namespaces: spec.namespaces,
@@ -406,6 +402,25 @@ mod tests {
         ] {
             assert_eq!(checked(name, &hooks).unwrap_err(), error);
         }
+    }
+
+    #[test]
+    fn what_is_said_first_is_wrong_with_the_hooks() {
+        let value = json!({"metadata": {"name": "c"}, "spec": {"hooks": {"sync": {"webhook": {}}},
+            "parentResource": {"apiVersion": "v1", "resource": "pods", "labelSelector": {
+                "matchExpressions": [{"key": "a", "operator": "Almost"}]}}}});
+        let error = |value: &Value| {
+            check(&Arc::new(Object::from_value(value).unwrap())).map(|_| ()).unwrap_err().reason()
+        };
+        assert_eq!(error(&value), "HookConfigInvalid");
+        let mut value = value;
+        value["spec"]["hooks"]["sync"]["webhook"]["url"] = json!("http://h");
+        assert_eq!(error(&value), "SelectorInvalid");
+    }
+
+    #[test]
+    fn a_resync_comes_once_a_second_at_most() {
+        assert_eq!([-1, 0, 1, 90].map(|seconds| resync(seconds).as_secs()), [1, 1, 1, 90]);
     }
 
     #[test]

@@ -236,3 +236,39 @@ impl Context {
         self.customized.lock().expect("the lock of customize answers is never poisoned")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn hashed(metadata: &Value, status: &Value) -> u64 {
+        content(&Object::from_value(&json!({"metadata": metadata, "status": status})).unwrap())
+    }
+
+    #[test]
+    fn a_parent_is_another_one_by_all_but_what_others_note_in_it() {
+        let hash = hashed(&json!({"uid": "u", "resourceVersion": "1"}), &json!({"a": 1}));
+        for (metadata, is_same) in [
+            (json!({"uid": "u", "resourceVersion": "2", "managedFields": [{}]}), true),
+            (json!({"uid": "v", "resourceVersion": "1"}), false),
+            (json!({"uid": "u", "resourceVersion": "1", "labels": {"a": "b"}}), false),
+        ] {
+            assert_eq!(hashed(&metadata, &json!({"a": 2})) == hash, is_same, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn an_answer_counts_for_its_time_and_its_version_of_the_parent() {
+        let (mut all, now) = (Customized::default(), Timestamp::UNIX_EPOCH);
+        let (key, until) = (ObjectKey::new("n", "p"), now + SignedDuration::from_mins(20));
+        for of in [1, 2] {
+            all.keep(key.clone(), Answer { of, until, rules: Arc::default() });
+        }
+        let known = |of, at: Timestamp| all.known(&key, of, at).is_some();
+        let last = until - SignedDuration::from_secs(1);
+        assert_eq!([known(1, now), known(2, last), known(3, now)], [true, true, false]);
+        assert!(!known(1, until));
+    }
+}

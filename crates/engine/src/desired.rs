@@ -221,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn a_child_without_a_namespace_loses_one_that_it_is_given() {
+        let node = child("Node", &json!({"name": "x", "namespace": "n"}));
+        assert_eq!(checked("", &json!([node])), "Node x");
+        let parent = Object::from_value(&json!({"metadata": {"name": "p"}})).unwrap();
+        let (mut node, kind) = (node, Resource::cluster("v1", "Node", "nodes"));
+        assert_eq!(place(&parent, &kind, &mut node), Ok(ObjectKey::new("", "x")));
+        assert_eq!(node["metadata"], json!({"name": "x"}));
+    }
+
+    #[test]
     fn a_bad_child_is_refused_and_the_others_proceed() {
         for (namespace, metadata, kind, cause) in [
             ("n", json!({}), "Pod", "child Pod without a name: `metadata.name` is empty"),

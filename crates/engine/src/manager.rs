@@ -24,6 +24,7 @@ use crate::{
     instance::{self, Instance},
     meter,
     options::{EngineOptions, Workers},
+    program::Watched,
     queue::Place,
     recorder::Recorder,
     release::release,
@@ -48,12 +49,22 @@ struct Shared {
     targets: Selector,
     queue: Queue<Place>,
     running: Mutex<HashMap<Place, Instance>>,
+    /// What looks out for the programs of controllers that do not start without them.
+    awaited: Mutex<HashMap<Place, Awaited>>,
     /// What takes the finalizers of deleted controllers off their parents.
     releases: Mutex<JoinSet<()>>,
     /// What starts and stops controllers.
     task: Mutex<Option<JoinHandle<()>>>,
     /// What is told of finalizers that nobody takes off.
     _finalizers: Arc<Finalizers>,
+}
+
+/// What calls for another try of a controller when its programs change.
+struct Awaited {
+    /// The UID and generation of the controller that asks for the programs.
+    of: (String, i64),
+    /// It ends when it is dropped.
+    _task: JoinSet<()>,
 }
 
 /// How many controllers are started at once: one whose types are slow to list must not hold up the rest.
@@ -139,6 +150,7 @@ impl Engine {
             targets,
             queue: Queue::new("start of", clock, activity),
             running: Mutex::default(),
+            awaited: Mutex::default(),
             releases: Mutex::default(),
             task: Mutex::default(),
             _finalizers: finalizers,
@@ -277,11 +289,13 @@ impl Shared {
             self.stop(place, &controller, wanted.is_none()).await;
         }
         let Some(object) = wanted else {
+            self.awaited.lock().await.remove(place);
             self.queue.forget(place);
             return;
         };
         match self.start(place, &object).await {
             Ok(instance) => {
+                self.awaited.lock().await.remove(place);
                 self.queue.forget(place);
                 self.running.lock().await.insert(place.clone(), instance);
             }
@@ -332,13 +346,38 @@ impl Shared {
         Ok(instance)
     }
 
-    async fn failed(&self, place: &Place, object: &Object, error: &StartError) {
+    /// Tries a controller again as soon as a text of its programs changes.
+    async fn await_programs(&self, place: &Place, object: &Arc<Object>) {
+        let of = (object.meta().uid.clone(), object.meta().generation);
+        let mut awaited = self.awaited.lock().await;
+        // What was followed from the first failure on must not be told anew as it is with every other.
+        if awaited.get(place).is_some_and(|awaited| awaited.of == of) {
+            return;
+        }
+        awaited.remove(place);
+        let watched = check(object).ok().and_then(|it| Watched::new(&it.hooks, &self.means));
+        let Some(watched) = watched else { return };
+        let (queue, again) = (self.queue.clone(), place.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            loop {
+                watched.changed().await;
+                queue.add(again.clone());
+            }
+        });
+        awaited.insert(place.clone(), Awaited { of, _task: task });
+    }
+
+    async fn failed(&self, place: &Place, object: &Arc<Object>, error: &StartError) {
         let cause = in_one_line(error);
         warn!(controller = %place, error = cause, "failed to start");
         let (event, _) = error.reasons();
         self.means.events.tell(object, EventKind::Warning, event, &*cause);
         self.note(place, object, &error.verdicts(&cause)).await;
         self.report(object, Outcome::Failed(cause));
+        if let StartError::Instance(instance::StartError::Program(_)) = error {
+            self.await_programs(place, object).await;
+        }
         // What is wrong with the object itself is mended by a change of the object alone.
         match error {
             StartError::Types(_) | StartError::Instance(_) => self.queue.add_failed(place.clone()),

@@ -269,4 +269,22 @@ mod tests {
             );
         }
     }
+    #[test]
+    fn types_without_a_namespace_are_not_selected_by_one() {
+        let node = || Resource::cluster("v1", "Node", "nodes");
+        let rule = |rule: &Value, version| {
+            let mut rule = rule.clone();
+            rule["apiVersion"] = json!("v1");
+            rule["resource"] = json!("nodes");
+            let spec: RuleSpec = serde_json::from_value(rule).unwrap();
+            Rule::new(&spec, node(), version, "n").map_err(|error| error.to_string())
+        };
+        for version in [HookVersion::V1, HookVersion::V2] {
+            let found = rule(&json!({"namespace": "m", "names": ["a"]}), version).unwrap();
+            let metadata = json!({"metadata": {"name": "a"}});
+            assert!(found.selects(&Object::from_value(&metadata).unwrap(), |_| None));
+            let error = rule(&json!({"namespaceSelector": {}}), version).unwrap_err();
+            assert!(error.ends_with("`namespaceSelector` is for types with a namespace"));
+        }
+    }
 }

@@ -184,5 +184,14 @@ mod tests {
         assert_eq!(children(HookVersion::V1, "ns1"), ["web-0"]);
         assert_eq!(children(HookVersion::V2, "ns1"), ["ns1/web-0", "ns2/web-1"]);
         assert_eq!(children(HookVersion::V1, ""), ["ns1/web-0", "ns2/web-1"]);
+        let node = object("", "node");
+        for (version, parent, key) in [
+            (HookVersion::V1, object("ns1", "p"), None),
+            (HookVersion::V1, object("", "p"), Some("node")),
+            (HookVersion::V2, object("ns1", "p"), Some("node")),
+            (HookVersion::V2, object("", "p"), Some("node")),
+        ] {
+            assert_eq!(object_key(version, &parent, &node).as_deref(), key, "{version:?}");
+        }
     }
 }

@@ -341,6 +341,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn gaps_end_at_a_quarter_of_an_hour_and_start_anew_after_a_success() {
+        let (queue, clock, _) = queue();
+        let due = |queue: &Queue<String>| {
+            let key = ("a".to_owned(), Cause::Failed);
+            let due = queue.state().due.remove(&key).map(|(due, _)| due).unwrap();
+            due.duration_since(clock.now()).as_millis()
+        };
+        let gap = || {
+            queue.add_failed("a".into());
+            due(&queue)
+        };
+        let gaps: Vec<_> = (0..40).map(|_| gap()).collect();
+        assert_eq!(gaps[16..19], [327_680, 655_360, 1_000_000]);
+        assert_eq!(gaps.last(), Some(&1_000_000));
+        queue.forget(&"a".into());
+        assert_eq!(gap(), 5);
+    }
+
+    #[tokio::test]
     async fn a_closed_queue_waits_for_nothing() {
         let (queue, clock, activity) = queue();
         let at = clock.now() + SignedDuration::from_secs(30);
