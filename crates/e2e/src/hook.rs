@@ -30,6 +30,8 @@ struct State {
     asked: Vec<Value>,
     headers: Vec<HeaderMap>,
     times: Vec<Timestamp>,
+    /// How many calls wait for their answer, and how many did at most.
+    open: (usize, usize),
     clock: SharedClock,
     pause: Option<Pause>,
     /// What runs the programs that controllers bring along.
@@ -64,6 +66,7 @@ impl PlayedHook {
             asked: Vec::new(),
             headers: Vec::new(),
             times: Vec::new(),
+            open: (0, 0),
             clock,
             pause: None,
             programs,
@@ -137,6 +140,11 @@ impl PlayedHook {
         self.state().times.clone()
     }
 
+    /// Returns how many calls waited for their answer at the same time, at most.
+    pub fn most_at_once(&self) -> usize {
+        self.state().open.1
+    }
+
     /// Returns how many calls there were.
     pub fn calls(&self) -> usize {
         self.state().asked.len()
@@ -170,6 +178,8 @@ impl Hook for PlayedHook {
             state.headers.push(headers);
             let now = state.clock.now();
             state.times.push(now);
+            let open = state.open.0 + 1;
+            state.open = (open, state.open.1.max(open));
             (Arc::clone(&state.play), state.pause.clone())
         };
         let answered = async move {
@@ -182,6 +192,7 @@ impl Hook for PlayedHook {
                     return Err(HookError::TimedOut(timeout));
                 }
             }
+            self.state().open.0 -= 1;
             Ok(play(&request))
         };
         answered.boxed()

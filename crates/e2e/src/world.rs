@@ -59,6 +59,7 @@ pub struct World {
     narrow_client: Mutex<Option<Client>>,
     role: Arc<Mutex<Role>>,
     strategy: Mutex<ApplyStrategy>,
+    workers: Mutex<Workers>,
     api: Option<ApiServer>,
     /// Where the hook is for engines in other processes, once there are some.
     hook_base: OnceLock<String>,
@@ -107,10 +108,11 @@ impl World {
         let id = format!("{}-{}-{number}", short.trim_end_matches('-'), std::process::id());
         let hook =
             PlayedHook::new(Arc::clone(engine_client.clock()), engine_client.activity().clone());
-        let strategy = ApplyStrategy::Dynamic;
-        let engine =
-            start(&engine_client, &hook, &id, (ManagedFields::Dropped, strategy.clone())).await;
+        let (strategy, workers) = (ApplyStrategy::Dynamic, Workers::Exactly(5));
+        let setup = (ManagedFields::Dropped, strategy.clone(), workers);
+        let engine = start(&engine_client, &hook, &id, setup).await;
         let (engine, strategy) = (tokio::sync::Mutex::new(engine), Mutex::new(strategy));
+        let workers = Mutex::new(workers);
         let (narrow_client, role) = (Mutex::default(), Arc::default());
         let hook_base = OnceLock::new();
         let world = Self {
@@ -123,6 +125,7 @@ impl World {
             narrow_client,
             role,
             strategy,
+            workers,
             api,
             hook_base,
         };
@@ -326,6 +329,17 @@ impl World {
         self.settle().await;
     }
 
+    /// Lets time pass in which work may go on and on: on a real server nobody waits for it to come to rest.
+    pub async fn spend(&self, time: Duration) {
+        match self.server {
+            Server::Embedded => self.pass(time).await,
+            Server::Real => {
+                let clock = self.engine_client.clock();
+                clock.sleep_until(clock.now() + time).await;
+            }
+        }
+    }
+
     /// Waits until something comes true that others bring about, such as garbage collection.
     #[expect(
         clippy::disallowed_methods,
@@ -358,7 +372,14 @@ impl World {
         let strategy = self.strategy.lock().unwrap().clone();
         let narrow = self.narrow_client.lock().unwrap().clone();
         let client = narrow.as_ref().unwrap_or(&self.engine_client);
-        *engine = start(client, &self.hook, &self.id, (managed_fields, strategy)).await;
+        let setup = (managed_fields, strategy, *self.workers.lock().unwrap());
+        *engine = start(client, &self.hook, &self.id, setup).await;
+    }
+
+    /// Stops the engine and starts one that has so many workers for each controller.
+    pub async fn work_with(&self, workers: Workers) {
+        *self.workers.lock().unwrap() = workers;
+        self.restart_engine().await;
     }
 
     /// Stops the engine and starts another one under an account that may do this and no more.
@@ -438,10 +459,10 @@ async fn start(
     client: &Client,
     hook: &PlayedHook,
     story: &str,
-    (managed_fields, strategy): (ManagedFields, ApplyStrategy),
+    (managed_fields, strategy, workers): (ManagedFields, ApplyStrategy, Workers),
 ) -> Engine {
     let options = EngineOptions {
-        workers: Workers::Exactly(5),
+        workers,
         targets: Selector::parse(&format!("story={story}")).unwrap(),
         managed_fields,
         strategy,

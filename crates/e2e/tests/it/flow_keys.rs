@@ -39,6 +39,39 @@ async fn acceptance_5_each_version_names_children_its_way(world: &World) {
 }
 story!(acceptance_5_each_version_names_children_its_way);
 
+/// Breaks when one version picks the keys of all hooks.
+async fn each_hook_is_shown_the_keys_of_its_own_version(world: &World) {
+    let things = world.things().await;
+    world.hook.answer(|request| {
+        if request["finalizing"] == true {
+            return json!({"finalized": true});
+        }
+        json!({"children": [child("web-0", &json!({}))]})
+    });
+    let mut spec = controller(&things, "InPlace");
+    spec["hooks"]["finalize"] = json!({"version": "v2", "webhook": {"url": "http://hook.test/f"}});
+    // They are read, and never called.
+    for name in ["preUpdateChild", "postUpdateChild"] {
+        spec["hooks"][name] = json!({"webhook": {"url": format!("http://hook.test/{name}")}});
+    }
+    world.control("c", &spec).await;
+    world.create(&things, thing("a", "1")).await;
+    world.settle().await;
+    assert_eq!(shown(world), ["web-0"]);
+    world.delete(&things, "a").await;
+    world.settle().await;
+    let asked = world.hook.asked();
+    let keys = |asked: &Value| {
+        let children = asked["children"]["ConfigMap.v1"].as_object().cloned().unwrap_or_default();
+        children.keys().cloned().collect::<Vec<_>>()
+    };
+    let finalize = asked.iter().find(|asked| asked["finalizing"] == true).unwrap();
+    assert_eq!(keys(finalize), [format!("{}/web-0", world.id)]);
+    assert!(asked.iter().all(|asked| asked["parent"].is_object()));
+    assert!(world.get(&things, "a").await.is_null());
+}
+story!(each_hook_is_shown_the_keys_of_its_own_version);
+
 /// Returns the spec of a controller whose parent is the world's own namespace.
 fn of_namespace(world: &World) -> Value {
     let mut spec = controller(&namespaces(), "InPlace");

@@ -7,6 +7,7 @@ use std::{
 
 use api::HookReply;
 use e2e::{Server, World, embedded_story, story};
+use engine::Workers;
 use http::HeaderMap;
 use k8s::ObjectKey;
 use serde_json::{Value, json};
@@ -111,15 +112,15 @@ async fn two_controllers_of_one_status_do_not_chase_each_other(world: &World) {
         world.control(name, &controller(&things, "InPlace")).await;
     }
     for _ in 0..10 {
-        world.pass(Duration::from_secs(1)).await;
+        world.spend(Duration::from_secs(1)).await;
     }
     let calls = world.hook.calls();
     assert!((6..150).contains(&calls), "{calls} calls in 10 s");
-    world.pass(Duration::from_mins(1)).await;
+    world.spend(Duration::from_mins(1)).await;
     let later = world.hook.calls() - calls;
     assert!(later < 30, "{later} calls in the minute after");
 }
-embedded_story!(two_controllers_of_one_status_do_not_chase_each_other);
+story!(two_controllers_of_one_status_do_not_chase_each_other);
 
 /// Breaks when `reconcile` starts a controller again though its spec is what it was.
 async fn an_edit_that_changes_no_spec_restarts_nothing(world: &World) {
@@ -208,7 +209,7 @@ async fn one_is_equal_to_one_point_zero(world: &World) {
     assert_eq!(world.engine_requests(), requests, "nothing was asked for");
     assert_eq!((world.get(&things, "a").await, world.get(&things, "made").await), there);
 }
-embedded_story!(one_is_equal_to_one_point_zero);
+story!(one_is_equal_to_one_point_zero);
 
 /// Breaks when `observe` reads the parent on every sync.
 async fn acceptance_28_idle_parents_cost_no_requests(world: &World) {
@@ -230,7 +231,49 @@ async fn acceptance_28_idle_parents_cost_no_requests(world: &World) {
     assert!(calls + 2 * count <= world.hook.calls(), "{} calls", world.hook.calls() - calls);
     assert_eq!(world.engine_requests(), requests);
 }
-embedded_story!(acceptance_28_idle_parents_cost_no_requests);
+story!(acceptance_28_idle_parents_cost_no_requests);
+
+/// Breaks when `flush` waits for something else than the shorter of the two times.
+async fn parents_are_synced_again_now_and_then(world: &World) {
+    let things = world.things().await;
+    world.hook.answer(|_| json!({}));
+    let mut spec = controller(&things, "InPlace");
+    // It counts only where it is the shorter time.
+    spec["resyncPeriodSeconds"] = json!(10_000);
+    world.control("c", &spec).await;
+    world.create(&things, thing("a", "1")).await;
+    world.settle().await;
+    let calls = world.hook.calls();
+    world.pass(Duration::from_mins(29)).await;
+    assert_eq!(world.hook.calls(), calls);
+    world.pass(Duration::from_mins(2)).await;
+    assert_eq!(world.hook.calls(), calls + 1);
+}
+embedded_story!(parents_are_synced_again_now_and_then);
+
+/// Breaks when `after` never grows a crew, or the number that a controller gives itself is passed over.
+async fn workers_grow_while_parents_wait(world: &World) {
+    let things = world.things().await;
+    world.hook.answer(|_| json!({}));
+    world.slow_hook(Duration::from_millis(300));
+    world.work_with(Workers::Growing).await;
+    for number in 0..80 {
+        world.create(&things, thing(&format!("p{number}"), "1")).await;
+    }
+    let mut spec = controller(&things, "InPlace");
+    spec["workers"] = json!(3);
+    world.control("few", &spec).await;
+    world.settle().await;
+    assert_eq!(world.hook.most_at_once(), 3);
+    world.delete(&api::composite::resource(), &world.controller("few")).await;
+    world.settle().await;
+    spec["workers"] = Value::Null;
+    world.control("many", &spec).await;
+    world.settle().await;
+    let most = world.hook.most_at_once();
+    assert!((20..=32).contains(&most), "{most}");
+}
+story!(workers_grow_while_parents_wait);
 
 /// Breaks when `freed` is not asked: growing gaps would then let seconds pass.
 async fn acceptance_30_a_parent_made_again_gets_its_children(world: &World) {

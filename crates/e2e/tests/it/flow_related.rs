@@ -101,3 +101,59 @@ async fn acceptance_24_a_namespace_joins_by_its_label(world: &World) {
     assert_eq!(shown(world, "Secret.v1"), [format!("{}/settings", world.id)]);
 }
 story!(acceptance_24_a_namespace_joins_by_its_label);
+
+/// Breaks when `related` keeps only the objects of the last rule for a type, or gives a type without any no
+/// key.
+async fn rules_of_one_type_are_united(world: &World) {
+    let things = world.things().await;
+    let named = |name: &str| json!({"apiVersion": "v1", "resource": "secrets", "names": [name]});
+    let none = json!({"apiVersion": "v1", "resource": "services", "names": ["none"]});
+    ask_for(world, json!([named("one"), named("two"), named("one"), none]));
+    world.control("c", &customized(&things, "v1")).await;
+    for name in ["one", "two", "three"] {
+        world.create(&secrets(), json!({"metadata": {"name": name}})).await;
+    }
+    world.create(&things, thing("a", "1")).await;
+    world.settle().await;
+    assert_eq!(shown(world, "Secret.v1"), ["one", "two"]);
+    let asked = world.hook.asked().last().cloned().unwrap_or_default();
+    assert_eq!(asked["related"]["Service.v1"], json!({}));
+}
+story!(rules_of_one_type_are_united);
+
+/// Breaks when `content` passes over labels: the generation is what it was.
+async fn a_label_of_the_parent_may_decide_what_is_related(world: &World) {
+    let things = world.things().await;
+    world.hook.answer(|request| match request.get("children") {
+        None => json!({"relatedResources": [{"apiVersion": "v1", "resource": "secrets",
+            "names": [request["parent"]["metadata"]["labels"]["uses"]]}]}),
+        Some(_) => json!({}),
+    });
+    world.control("c", &customized(&things, "v1")).await;
+    for name in ["one", "two"] {
+        world.create(&secrets(), json!({"metadata": {"name": name}})).await;
+    }
+    let mut parent = thing("a", "1");
+    parent["metadata"]["labels"] = json!({"uses": "one"});
+    world.create(&things, parent).await;
+    world.settle().await;
+    assert_eq!(shown(world, "Secret.v1"), ["one"]);
+    world.patch(&things, "a", &json!({"metadata": {"labels": {"uses": "two"}}})).await;
+    world.settle().await;
+    assert_eq!(shown(world, "Secret.v1"), ["two"]);
+}
+story!(a_label_of_the_parent_may_decide_what_is_related);
+
+/// Breaks when `rules` leaves out a rule whose type is not served.
+async fn a_related_type_that_is_not_served_fails_the_sync(world: &World) {
+    let things = world.things().await;
+    ask_for(world, json!([{"apiVersion": "v1", "resource": "unicorns"}]));
+    world.control("c", &customized(&things, "v2")).await;
+    world.create(&things, thing("a", "1")).await;
+    world.settle().await;
+    let told = world.events("SyncError").await;
+    let wanted = "can't find resource unicorns in apiVersion v1";
+    assert!(told.iter().any(|message| message.contains(wanted)), "{told:?}");
+    assert_eq!(syncs(world), 0);
+}
+story!(a_related_type_that_is_not_served_fails_the_sync);

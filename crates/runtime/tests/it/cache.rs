@@ -110,6 +110,9 @@ async fn a_list_that_is_forbidden_is_told_and_tried_again() {
     world.server.faults().remove(rule);
     world.create("a").await;
     world.settle().await;
+    // Nobody waits for what is forbidden, until its next try.
+    world.clock.advance(SignedDuration::from_secs(1));
+    world.settle().await;
     cache.filled().await.unwrap();
     assert!(names(&cache).contains(&"a".to_owned()));
 }

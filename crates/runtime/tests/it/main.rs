@@ -3,6 +3,8 @@
 
 mod cache;
 mod client;
+mod discovery;
 mod election;
+mod events;
 mod played;
 mod world;
