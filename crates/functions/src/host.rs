@@ -349,6 +349,8 @@ impl Lease {
             return Err(exited().into());
         };
         let (mut head, body) = response.into_parts();
+        // What a shim writes beside the number is not for others.
+        head.extensions.clear();
         head.headers.remove(FAILED);
         head.headers.remove(header::CONNECTION);
         let connection = Some(connection);

@@ -6,6 +6,7 @@
 //!
 //! No program of a user ever runs in this process: each runs in workers that can be killed.
 
+mod container;
 mod content;
 mod controller;
 mod executor;
@@ -23,6 +24,7 @@ mod runtimes;
 mod shims;
 mod status;
 
+pub use container::{ContainerError, HOST_ARGUMENT, PREPARE_ARGUMENT, prepare_pod, serve_pod};
 pub use controller::{Functions, Offer, Options, Served};
 pub use executor::{ExecutorOptions, FunctionExecutor};
 pub use fleet::Fleet;
@@ -30,4 +32,5 @@ pub use host::{Health, Host, Log, Means, Settings, SettingsError};
 pub use interpreters::{Interpreter, Interpreters};
 pub use launch::{LAUNCH_ARGUMENT, Launcher, launch_main};
 pub use objects::Surroundings;
+pub use preparation::PrepareError;
 pub use runtimes::Policy;

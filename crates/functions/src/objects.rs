@@ -9,7 +9,7 @@ use crate::{
     runtimes::{Language, Version},
 };
 
-pub(crate) use self::deployment::HOME;
+pub(crate) use self::deployment::{HOME, OWN, SOURCES};
 mod deployment;
 mod merge;
 mod ports;

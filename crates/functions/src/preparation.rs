@@ -58,7 +58,7 @@ pub(crate) enum Origin {
 
 /// Why a program did not get to its place.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum PrepareError {
+pub enum PrepareError {
     /// The ConfigMap is that of another version.
     #[error("the ConfigMap does not hold the program yet")]
     Stale,

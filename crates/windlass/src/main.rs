@@ -22,6 +22,11 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == functions::LAUNCH_ARGUMENT) {
         return functions::launch_main();
     }
+    if let Some(argument) = arguments.get(1)
+        && (argument == functions::PREPARE_ARGUMENT || argument == functions::HOST_ARGUMENT)
+    {
+        return container(argument == functions::HOST_ARGUMENT);
+    }
     let Arguments { global, command } = Arguments::parse_from(called_as(arguments));
     // The engine has flags of its own for it.
     if !matches!(command, Command::Engine(_)) {
@@ -35,6 +40,19 @@ fn main() -> ExitCode {
     // Blocking threads, such as name look-ups, are not waited for.
     runtime.shutdown_background();
     code
+}
+
+/// Does what a container of a function's pod is for.
+fn container(serves: bool) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::print(&error, None, 1),
+    };
+    let ended = runtime.block_on(async {
+        if serves { functions::serve_pod().await } else { functions::prepare_pod().await }
+    });
+    runtime.shutdown_background();
+    ended.map_or_else(|error| failure::print(&error, None, 1), |()| ExitCode::SUCCESS)
 }
 
 async fn run(command: Command) -> ExitCode {

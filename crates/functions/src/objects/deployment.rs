@@ -17,11 +17,11 @@ use crate::{
 /// Where a program lies in its pod.
 pub(crate) const HOME: &str = "/kubeless";
 /// Where windlass lies in a pod whose image is another.
-const OWN: &str = "/windlass";
+pub(crate) const OWN: &str = "/windlass";
 /// The name of that volume.
 const OWN_VOLUME: &str = "windlass-host";
 /// Where a preparation finds the ConfigMap.
-const SOURCES: &str = "/src";
+pub(crate) const SOURCES: &str = "/src";
 /// The name of that volume.
 const SOURCES_VOLUME: &str = "windlass-source";
 /// The longest name of a volume.
