@@ -10,7 +10,8 @@ use crate::selector::ChildSelector;
 #[derive(Debug, Default)]
 pub(crate) struct Adopters {
     places: HashMap<ObjectKey, Place>,
-    parents: HashMap<Place, BTreeSet<ObjectKey>>,
+    /// One set for all places: most have one parent, and a set for each would take more room than it.
+    parents: BTreeSet<(Place, ObjectKey)>,
 }
 
 /// A namespace, empty for parents of the whole cluster, and a label with its value; without a label it is
@@ -20,17 +21,12 @@ type Place = (String, Option<(String, String)>);
 impl Adopters {
     /// Notes what a parent requires of its children; nothing if it is gone or says nothing.
     pub(crate) fn put(&mut self, parent: &ObjectKey, selector: Option<&ChildSelector>) {
-        if let Some(place) = self.places.remove(parent)
-            && let Some(parents) = self.parents.get_mut(&place)
-        {
-            parents.remove(parent);
-            if parents.is_empty() {
-                self.parents.remove(&place);
-            }
+        if let Some(place) = self.places.remove(parent) {
+            self.parents.remove(&(place, parent.clone()));
         }
         if let Some(selector) = selector {
             let place = (parent.namespace.clone(), selector.required_label());
-            self.parents.entry(place.clone()).or_default().insert(parent.clone());
+            self.parents.insert((place.clone(), parent.clone()));
             self.places.insert(parent.clone(), place);
         }
     }
@@ -40,7 +36,13 @@ impl Adopters {
         let labels = orphan.meta().labels.iter();
         let labels = labels.map(|(key, value)| Some((key.clone(), value.clone())));
         let places = labels.chain([None]).map(|label| (namespace.to_owned(), label));
-        places.filter_map(|place| self.parents.get(&place)).flatten().cloned().collect()
+        places.flat_map(|place| self.at(place)).collect()
+    }
+
+    fn at(&self, place: Place) -> impl Iterator<Item = ObjectKey> {
+        let from = (place.clone(), ObjectKey::new("", ""));
+        let parents = self.parents.range(from..).take_while(move |(at, _)| *at == place);
+        parents.map(|(_, parent)| parent.clone())
     }
 }
 

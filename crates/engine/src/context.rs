@@ -1,7 +1,7 @@
 //! What all syncs of one running controller share.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -92,6 +92,8 @@ pub(crate) struct Means {
 pub(crate) struct Memory {
     /// Own writes of each parent that the caches must show first, and until when to wait.
     expected: HashMap<ObjectKey, Pending>,
+    /// When each of these waits ends, the first to end at the front.
+    deadlines: VecDeque<(Timestamp, ObjectKey)>,
     /// The parents that were put off because of them.
     waiting: BTreeSet<ObjectKey>,
     /// Children that need no look as long as neither they nor the wish changes.
@@ -130,6 +132,17 @@ impl Drop for Alarm {
 }
 
 impl Memory {
+    /// Drops the own writes that nobody would wait for any more: most parents are not synced again after the
+    /// last one, and nothing else would drop it.
+    fn drop_expired(&mut self, now: Timestamp) {
+        while let Some((_, parent)) = self.deadlines.pop_front_if(|(until, _)| *until <= now) {
+            let is_over = |pending: &Pending| pending.deadline <= now && pending.alarm.is_none();
+            if self.expected.get(&parent).is_some_and(is_over) {
+                self.expected.remove(&parent);
+            }
+        }
+    }
+
     /// Notes that a child that cannot be observed is there.
     pub(crate) fn know(&mut self, parent: &Object, resource: &Resource, key: &ObjectKey) {
         let places = self.undeclared.entry(parent.meta().uid.clone()).or_default();
@@ -173,6 +186,8 @@ impl Context {
         let wait = SignedDuration::try_from(OWN_WRITES).unwrap_or(SignedDuration::ZERO);
         let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
         let mut memory = self.memory();
+        memory.drop_expired(now);
+        memory.deadlines.push_back((until, parent.clone()));
         let pending = memory.expected.entry(parent.clone()).or_default();
         pending.writes.expect(written);
         pending.deadline = until;

@@ -75,7 +75,10 @@ pub fn without_managed_fields(bytes: &[u8]) -> Result<Vec<u8>, JsonError> {
         Some(text) if key == "metadata" => (key.clone(), &**text),
         _ => (key.clone(), *value),
     });
-    Ok(serde_json::to_vec(&Fields(fields.collect()))?)
+    let mut lean = serde_json::to_vec(&Fields(fields.collect()))?;
+    // It is kept as long as the object, and the encoder doubles its room whenever it needs some.
+    lean.shrink_to_fit();
+    Ok(lean)
 }
 
 /// Refuses text that nests more deeply than [`parse`] reads, without decoding it.

@@ -196,6 +196,18 @@ impl Object {
         Self::parse(serde_json::to_vec(value)?)
     }
 
+    /// Returns the object for keeping: without room that is not used, its kind shared with others if it is this.
+    #[must_use]
+    pub fn compact(mut self, kind: &Arc<GroupVersionKind>) -> Self {
+        if *self.gvk == **kind {
+            self.gvk = Arc::clone(kind);
+        }
+        // Decoders make room for several where there is mostly one.
+        self.meta.owner_references.shrink_to_fit();
+        self.meta.finalizers.shrink_to_fit();
+        self
+    }
+
     /// Returns the kind with group and version.
     pub fn gvk(&self) -> &GroupVersionKind {
         &self.gvk

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use k8s::{Lag, Object, ObjectKey, Resource, TimerKind, in_one_line};
+use k8s::{GroupVersionKind, Lag, Object, ObjectKey, Resource, TimerKind, in_one_line};
 use thiserror::Error;
 use tokio::{
     sync::{Notify, watch},
@@ -81,6 +81,8 @@ pub struct Cache {
 
 struct Shared {
     resource: Resource,
+    /// The kind of the resource, which all objects share.
+    kind: Arc<GroupVersionKind>,
     /// The only object that is kept, if not all are.
     only: Option<ObjectKey>,
     client: Client,
@@ -167,6 +169,7 @@ impl Caches {
 impl Cache {
     fn start(client: Client, resource: Resource, only: Option<ObjectKey>) -> Self {
         let shared = Arc::new(Shared {
+            kind: Arc::new(resource.gvk.clone()),
             resource,
             only,
             client,
@@ -359,7 +362,7 @@ impl Shared {
         loop {
             let page =
                 self.client.list_page(&self.resource, self.only.as_ref(), next.as_deref()).await?;
-            objects.extend(page.items.into_iter().map(Arc::new));
+            objects.extend(page.items.into_iter().map(|object| self.kept(object)));
             next = page.next;
             if next.is_none() {
                 // Revisions that are no numbers cannot be compared: what was listed is as old as any.
@@ -418,7 +421,8 @@ impl Shared {
             let (seen, change) = match line {
                 WatchLine::Added(object) => {
                     let seen = object.meta().resource_version.clone();
-                    (seen, self.write(|index| index.put(Arc::new(object))))
+                    let object = self.kept(object);
+                    (seen, self.write(|index| index.put(object)))
                 }
                 WatchLine::Deleted(object) => {
                     let seen = object.meta().resource_version.clone();
@@ -436,6 +440,10 @@ impl Shared {
             }
             *revision = seen;
         }
+    }
+
+    fn kept(&self, object: Object) -> Arc<Object> {
+        Arc::new(object.compact(&self.kind))
     }
 
     fn replace(&self, objects: Vec<Arc<Object>>, revision: u64) {

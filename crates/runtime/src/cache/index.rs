@@ -1,7 +1,7 @@
 //! Pure: the objects of a cache, found by key, by owner and by lack of a controller.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::Arc,
 };
@@ -14,10 +14,31 @@ use super::Change;
 #[derive(Debug, Default)]
 pub(super) struct Index {
     objects: BTreeMap<ObjectKey, Arc<Object>>,
-    by_controller: HashMap<String, BTreeSet<ObjectKey>>,
+    by_controller: Owned,
     /// By the owners that are not controllers; few objects have any.
-    by_owner: HashMap<String, BTreeSet<ObjectKey>>,
+    by_owner: Owned,
     orphans: BTreeSet<ObjectKey>,
+}
+
+/// The keys of objects by the UIDs of their owners. One set for all: most owners have few objects, and a set for
+/// each would take more room than they do.
+#[derive(Debug, Default)]
+struct Owned(BTreeSet<(String, ObjectKey)>);
+
+impl Owned {
+    fn insert(&mut self, owner: &str, key: ObjectKey) {
+        self.0.insert((owner.to_owned(), key));
+    }
+
+    fn remove(&mut self, owner: &str, key: &ObjectKey) {
+        self.0.remove(&(owner.to_owned(), key.clone()));
+    }
+
+    fn of(&self, owner: &str) -> impl Iterator<Item = &ObjectKey> {
+        let from = (owner.to_owned(), ObjectKey::new("", ""));
+        let is_owner = move |(uid, _): &&(String, ObjectKey)| *uid == owner;
+        self.0.range(from..).take_while(is_owner).map(|(_, key)| key)
+    }
 }
 
 impl Index {
@@ -38,14 +59,13 @@ impl Index {
     }
 
     pub(super) fn controlled_by(&self, uid: &str) -> impl Iterator<Item = &Arc<Object>> {
-        let keys = self.by_controller.get(uid).into_iter().flatten();
-        keys.filter_map(|key| self.objects.get(key))
+        self.by_controller.of(uid).filter_map(|key| self.objects.get(key))
     }
 
     /// Returns the objects with an owner of this UID, controller or not.
     pub(super) fn owned_by(&self, uid: &str) -> Vec<Arc<Object>> {
-        let keys = [&self.by_controller, &self.by_owner].into_iter().filter_map(|by| by.get(uid));
-        let keys: BTreeSet<_> = keys.flatten().collect();
+        let keys = [&self.by_controller, &self.by_owner].into_iter();
+        let keys: BTreeSet<_> = keys.flat_map(|by| by.of(uid)).collect();
         keys.into_iter().filter_map(|key| self.objects.get(key)).cloned().collect()
     }
 
@@ -70,15 +90,13 @@ impl Index {
             self.forget(old);
         }
         match object.meta().controller() {
-            Some(owner) => {
-                self.by_controller.entry(owner.uid.clone()).or_default().insert(key.clone());
-            }
+            Some(owner) => self.by_controller.insert(&owner.uid, key.clone()),
             None => {
                 self.orphans.insert(key.clone());
             }
         }
         for owner in object.meta().owner_references.iter().filter(|owner| !owner.is_controller()) {
-            self.by_owner.entry(owner.uid.clone()).or_default().insert(key.clone());
+            self.by_owner.insert(&owner.uid, key.clone());
         }
         self.objects.insert(key, Arc::clone(&object));
         Some(Change { old, new: Some(object) })
@@ -114,12 +132,7 @@ impl Index {
         for owner in &object.meta().owner_references {
             let by =
                 if owner.is_controller() { &mut self.by_controller } else { &mut self.by_owner };
-            if let Some(keys) = by.get_mut(&owner.uid) {
-                keys.remove(&key);
-                if keys.is_empty() {
-                    by.remove(&owner.uid);
-                }
-            }
+            by.remove(&owner.uid, &key);
         }
     }
 }
@@ -169,7 +182,7 @@ mod tests {
         assert_eq!(names(index.owned_by("v").iter()), ["a"]);
         assert_eq!(names(index.orphans("n")), ["a"], "nobody controls it");
         index.replace(Vec::new());
-        assert_eq!((index.by_owner.len(), index.by_controller.len()), (0, 0));
+        assert_eq!((index.by_owner.0.len(), index.by_controller.0.len()), (0, 0));
     }
 
     #[test]

@@ -104,11 +104,14 @@ async fn what_went_while_the_history_was_lost_is_told_as_gone() {
 async fn a_list_that_is_forbidden_is_told_and_tried_again() {
     let world = World::start().await;
     let rule = world.harm("list", refusal(403, None));
-    let cache = Caches::new(world.client.clone()).get(&configmaps());
+    let caches = Caches::new(world.client.clone());
+    let cache = caches.get(&configmaps());
     let error = cache.filled().await.unwrap_err();
     assert_eq!(error.resource, configmaps());
     world.server.faults().remove(rule);
     world.create("a").await;
+    // Nobody waits for the next try of what was forbidden.
+    caches.retry();
     world.settle().await;
     // Nobody waits for what is forbidden, until its next try.
     world.clock.advance(SignedDuration::from_secs(1));

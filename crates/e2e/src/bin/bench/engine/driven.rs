@@ -52,6 +52,10 @@ pub(crate) struct Running {
     pub(crate) hook: Listening,
 }
 
+/// The flags of an engine that says nothing and takes no ports from others.
+const ALONE: [&str; 3] =
+    ["--metrics-address=0", "--health-probe-bind-address=0", "--zap-log-level=error"];
+
 /// Looks again and again how much memory a process has, until it is dropped.
 struct Peak {
     bytes: Arc<AtomicU64>,
@@ -104,9 +108,10 @@ impl Running {
         let place = folder.path().join("kubeconfig");
         std::fs::write(&place, kubeconfig)?;
         let selector = format!("bench={}", ground.namespace);
-        let arguments = ["--kubeconfig".as_ref(), place.as_os_str()];
+        let arguments = ["--kubeconfig".as_ref(), place.as_os_str()].into_iter();
+        let arguments = arguments.chain(ALONE.map(AsRef::as_ref));
         let only = ["--target-label-selector".as_ref(), selector.as_ref()];
-        let engine = Own::start(command, arguments.into_iter().chain(only), folder)?;
+        let engine = Own::start(command, arguments.chain(only), folder)?;
         let hook = Counting::new(children).listen().await?;
         ground.control(&hook, children).await?;
         hook.hook.quiet().await;
