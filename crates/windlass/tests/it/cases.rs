@@ -12,7 +12,7 @@ fn told(ended: &Ended) -> String {
     format!("exit {}\n{}{}", ended.code.unwrap_or(-1), ended.stdout, ended.stderr)
 }
 
-/// Breaks when numbers are compared by how they are written; when an error counts as an answer.
+/// Breaks when numbers are compared by how they are written.
 #[test]
 fn answers_and_errors_are_compared_with_what_is_expected() {
     let here = dir(&[

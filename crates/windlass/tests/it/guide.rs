@@ -13,7 +13,7 @@ fn document() -> String {
     fs::read_to_string(root().join("docs/engine.md")).unwrap()
 }
 
-/// Breaks when the engine does not look its URLs up in `--hook-map`; when it is never ready.
+/// Breaks when the engine does not look its URLs up in `--hook-map`.
 #[test]
 fn the_commands_of_the_guide_run() {
     let what = "the commands of docs/engine.md";

@@ -9,7 +9,7 @@ use crate::{
     process::{NOTHING_SERVED, Running, dir, run},
 };
 
-/// Breaks when the engine has no directory of programs; when it does not follow the files in it.
+/// Breaks when the engine is not told of programs that were loaded again.
 #[test]
 fn a_program_below_the_directory_of_hooks_is_run_and_followed() {
     let Some(installed) = Installed::embedded("a program in a file") else { return };

@@ -120,7 +120,7 @@ fn acceptance_5_render_and_diff_agree_with_the_engine() {
 
 /// What somebody else did to a child of a paused controller is a difference.
 ///
-/// Breaks when `Scene::steps` plans nothing while a controller is paused; when `diff` exits 0 all the same.
+/// Breaks when `diff` exits 0 all the same.
 #[test]
 fn acceptance_5_a_scaled_child_of_a_paused_controller_is_a_difference() {
     if !has_program("kubectl") {
@@ -154,8 +154,7 @@ fn acceptance_5_a_scaled_child_of_a_paused_controller_is_a_difference() {
 /// A diff reads the related objects itself, also for a parent that is not there yet, and runs the programs of
 /// the controller, whatever directory of hooks there is.
 ///
-/// Breaks when a diff does not wait for related objects; when the watch of the directory of hooks forgets
-/// programs that are not in it.
+/// Breaks when a diff does not wait until related objects are listed.
 #[test]
 fn a_diff_reads_what_is_related() {
     let controller = HEAD
@@ -185,16 +184,17 @@ const RELATED: &str = "hooks:
     customize:
       jsonnet:
         inline: >-
-          function(request) { relatedResources: [{ apiVersion: 'v1', resource: 'secrets' }] }
+          function(request) { relatedResources: [{ apiVersion: 'v1', resource: 'secrets' }
+          for name in ['u'] if name == request.parent.metadata.name] }
     sync:
       jsonnet:
         inline: >-
           function(request) { children: [{ apiVersion: 'v1', kind: 'ConfigMap',
           metadata: { name: request.parent.metadata.name },
-          data: { seen: std.join(' ', std.objectFields(request.related['Secret.v1'])) } }] }
+          data: { seen: std.join(' ', std.objectFields(std.get(request.related, 'Secret.v1', {}))) } }] }
 ";
 
-/// Breaks when the listener is not noted in the directory of the command; when `KUBECONFIG` counts for more.
+/// Breaks when the listener is noted beside the kubeconfig, wherever that is.
 #[test]
 fn a_dev_is_found_wherever_its_kubeconfig_is() {
     let here = dir(&[("app/all.yaml", HEAD), ("app/hooks/sync.jsonnet", SECRET)]);
