@@ -206,3 +206,26 @@ async fn fields_outside_the_revision_change_at_once(world: &World) {
     let patch = versions[0]["parentPatch"].clone();
     assert_eq!(patch, json!({"spec": {"value": "1"}}));
 }
+
+/// Breaks when `write` fails on a name that is taken.
+async fn a_version_that_lost_its_owner_is_taken_back(world: &World) {
+    let things = started(world, "RollingRecreate").await;
+    let version = world.list(&revisions()).await.remove(0);
+    let name = version["metadata"]["name"].as_str().unwrap();
+    let orphan = json!({"metadata": {"ownerReferences": null}});
+    let stranger = json!({"metadata": {"ownerReferences": null, "labels": null}});
+    for lost in [orphan, stranger] {
+        world.patch(&revisions(), name, &lost).await;
+        world.patch(&things, "p", &json!({"metadata": {"labels": {"lost": "1"}}})).await;
+        world.patch(&things, "p", &json!({"metadata": {"labels": null}})).await;
+        world.settle().await;
+        let versions = world.list(&revisions()).await;
+        assert_eq!(versions.len(), 1);
+        for field in ["name", "uid", "labels", "ownerReferences"] {
+            assert_eq!(versions[0]["metadata"][field], version["metadata"][field], "{field}");
+        }
+    }
+    assert_eq!(images(world).await, "111");
+    assert!(world.events("SyncError").await.is_empty());
+}
+story!(a_version_that_lost_its_owner_is_taken_back);

@@ -54,7 +54,6 @@ async fn a_hook_that_gives_back_what_it_saw_settles(world: &World) {
     assert!(world.hook.calls() <= 10, "{}", world.hook.calls());
 }
 
-story!(acceptance_16_an_equal_child_that_reads_otherwise_is_kept);
 /// Breaks when `compare` passes over what the server would make of the desired child: nothing ever rests then.
 async fn acceptance_16_an_equal_child_that_reads_otherwise_is_kept(world: &World) {
     let things = world.things().await;
@@ -70,9 +69,20 @@ async fn acceptance_16_an_equal_child_that_reads_otherwise_is_kept(world: &World
         world.settle().await;
     }
     assert_eq!(world.get(&pods(), "a-pod").await["metadata"]["uid"], first);
-}
 
-story!(acceptance_17_a_child_is_kept_if_the_server_refuses_the_new_one);
+    world.patch(&things, "a", &json!({"spec": {"value": "example.com/image:2"}})).await;
+    let is_new = || async {
+        let pod = world.get(&pods(), "a-pod").await;
+        pod["spec"]["containers"][0]["image"] == "example.com/image:2"
+    };
+    world.eventually("the pod has the new image", is_new).await;
+    let second = world.get(&pods(), "a-pod").await["metadata"]["uid"].clone();
+    assert_ne!(second, first);
+    world.settle().await;
+    assert_eq!(world.get(&pods(), "a-pod").await["metadata"]["uid"], second, "it was deleted once");
+}
+story!(acceptance_16_an_equal_child_that_reads_otherwise_is_kept);
+
 /// Breaks when `decide` deletes a child though its replacement was refused.
 async fn acceptance_17_a_child_is_kept_if_the_server_refuses_the_new_one(world: &World) {
     let things = world.things().await;
@@ -93,6 +103,7 @@ async fn acceptance_17_a_child_is_kept_if_the_server_refuses_the_new_one(world: 
     assert!(told.iter().any(|text| text.contains("a-pod")), "{told:?}");
     assert_eq!(world.get(&pods(), "a-pod").await["metadata"]["uid"], first);
 }
+story!(acceptance_17_a_child_is_kept_if_the_server_refuses_the_new_one);
 
 story!(hooks_never_see_managed_fields);
 async fn hooks_never_see_managed_fields(world: &World) {

@@ -22,6 +22,7 @@ mod flow_labels;
 mod flow_lifecycle;
 mod flow_owners;
 mod flow_pace;
+mod flow_parents;
 mod flow_program;
 mod flow_related;
 mod flow_roles;

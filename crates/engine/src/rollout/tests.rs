@@ -116,6 +116,70 @@ fn a_rollout_waits_for_what_moved_before() {
     }
 }
 
+/// Returns why a rollout waits for a child of this method with such a status, if it does.
+fn unhappy(method: UpdateMethod, check: ConditionCheck, status: Value) -> Option<String> {
+    let mut observed = observed("a=2", method);
+    let mut value = observed[0].objects[0].to_value();
+    value["metadata"]["generation"] = json!(7);
+    value["status"] = status;
+    observed[0].objects = vec![Arc::new(Object::from_value(&value).unwrap())];
+    observed[0].status_checks = [check].into();
+    let (parent, known) = (parent(), Known::default());
+    let view = View { parent: &parent, observed: &observed, known: &known };
+    view.unhappy(&wishes("a=2")[0])
+}
+
+#[test]
+fn each_check_says_what_it_misses() {
+    let ready = |fields: Value| {
+        let mut condition = json!({"type": "Ready"});
+        condition.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap());
+        json!({"conditions": [{"type": "Other", "status": "False"}, condition]})
+    };
+    for (status, reason, child, why) in [
+        (None, None, json!({}), Some(r#"required condition type missing: "Ready""#)),
+        (None, None, ready(json!({"status": "False"})), None),
+        (Some("True"), None, ready(json!({"status": "True", "reason": "Any"})), None),
+        (
+            Some("True"),
+            None,
+            ready(json!({})),
+            Some(r#""Ready" condition status is "" (want "True")"#),
+        ),
+        (
+            Some("True"),
+            Some("Good"),
+            ready(json!({"status": "True", "reason": "Bad"})),
+            Some(r#""Ready" condition reason is "Bad" (want "Good")"#),
+        ),
+    ] {
+        let text = |text: Option<&str>| text.map(ToOwned::to_owned);
+        let check = ConditionCheck {
+            r#type: "Ready".to_owned(),
+            status: text(status),
+            reason: text(reason),
+        };
+        let why = why.map(|why| format!("child Pod a failed status check: {why}"));
+        assert_eq!(unhappy(UpdateMethod::RollingRecreate, check, child.clone()), why, "{child}");
+    }
+}
+
+#[test]
+fn only_rolling_in_place_waits_for_a_child_to_see_its_change() {
+    let lag = "child Pod a with RollingInPlace update strategy hasn't observed latest spec";
+    for (method, seen, why) in [
+        (UpdateMethod::RollingInPlace, json!(6), Some(lag.to_owned())),
+        (UpdateMethod::RollingInPlace, json!(7), None),
+        (UpdateMethod::RollingInPlace, json!(0), None),
+        (UpdateMethod::RollingInPlace, Value::Null, None),
+        (UpdateMethod::RollingRecreate, json!(6), None),
+    ] {
+        let check = ConditionCheck { r#type: "Ready".to_owned(), status: None, reason: None };
+        let status = json!({"observedGeneration": seen, "conditions": [{"type": "Ready"}]});
+        assert_eq!(unhappy(method, check, status), why, "{method:?} {seen}");
+    }
+}
+
 #[test]
 fn what_needs_no_change_moves_at_once() {
     assert_eq!(
@@ -130,6 +194,8 @@ fn claims_that_mean_nothing_any_more_are_dropped() {
         step("a=2", &["new: a gone / a=2", "old: a gone / a=1 gone=1"]),
         "new[a] old[] done at new"
     );
+    let between = ["new: / a=2", "first: a / a=1", "second: a / a=0"];
+    assert_eq!(step("a=1", &between), "new[a] first[] second[] moves Pod a");
 }
 
 #[test]
