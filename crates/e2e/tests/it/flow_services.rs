@@ -10,6 +10,7 @@ use std::{
 
 use apiserver::Settings;
 use cli::dev::{self, DevOptions};
+use functions::Launcher;
 use jsonnet::WorkerCommand;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -87,6 +88,7 @@ fn options(dir: &Path, page: Page, settings: Settings) -> DevOptions {
         api: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         out: Box::new(page),
         worker: WorkerCommand::default(),
+        launcher: Launcher::default(),
     }
 }
 
