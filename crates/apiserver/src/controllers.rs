@@ -11,7 +11,6 @@ mod claim;
 mod condition;
 mod custom;
 mod deployment;
-mod fields;
 mod garbage;
 mod job;
 pub(crate) mod kinds;

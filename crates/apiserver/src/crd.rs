@@ -9,12 +9,13 @@ mod schemas;
 mod tests;
 
 use k8s::{Resource, ResourceScope};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub(crate) use crate::crd::conditions::{TakenNames, set_conditions};
 use crate::{
     discovery,
     field::{FieldError, FieldPath},
+    fields::{list, text},
     registry::ScalePaths,
     schema::Schema,
 };
@@ -64,16 +65,16 @@ pub(crate) struct Column {
 
 /// Fills in what a definition may leave out.
 pub(crate) fn apply_defaults(crd: &mut Value) {
-    let Some(spec) = crd.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    if let Some(Value::Object(names)) = spec.get_mut("names") {
-        let kind = text(names, "kind").to_owned();
-        if text(names, "singular").is_empty() {
-            names.insert("singular".to_owned(), json!(kind.to_lowercase()));
+    if let Some(names) = crd.pointer_mut("/spec/names").filter(|names| names.is_object()) {
+        let kind = text(names, "/kind").to_owned();
+        if text(names, "/singular").is_empty() {
+            names["singular"] = json!(kind.to_lowercase());
         }
-        if text(names, "listKind").is_empty() && !kind.is_empty() {
-            names.insert("listKind".to_owned(), json!(format!("{kind}List")));
+        if text(names, "/listKind").is_empty() && !kind.is_empty() {
+            names["listKind"] = json!(format!("{kind}List"));
         }
     }
+    let Some(spec) = crd.get_mut("spec").and_then(Value::as_object_mut) else { return };
     let conversion = spec.entry("conversion").or_insert(Value::Null);
     if conversion.is_null() {
         *conversion = json!({"strategy": "None"});
@@ -98,19 +99,16 @@ pub(crate) fn validate(crd: &Value, old: Option<&Value>) -> Vec<FieldError> {
 
 /// Returns the versions that a definition adds, in its own order.
 pub(crate) fn versions(crd: &Value) -> Result<Vec<CustomVersion>, Vec<FieldError>> {
-    let group = at(crd, "/spec/group");
-    let names = crd.pointer("/spec/names").and_then(Value::as_object).cloned().unwrap_or_default();
-    let scope = match at(crd, "/spec/scope") {
+    let group = text(crd, "/spec/group");
+    let (kind, plural) = (text(crd, "/spec/names/kind"), text(crd, "/spec/names/plural"));
+    let scope = match text(crd, "/spec/scope") {
         "Cluster" => ResourceScope::Cluster,
         _ => ResourceScope::Namespaced,
     };
     let mut versions = Vec::new();
     for (index, version) in list(crd, "/spec/versions").iter().enumerate() {
-        let api_version = format!("{group}/{}", at(version, "/name"));
-        let resource = Resource {
-            scope,
-            ..Resource::namespaced(&api_version, text(&names, "kind"), text(&names, "plural"))
-        };
+        let api_version = format!("{group}/{}", text(version, "/name"));
+        let resource = Resource { scope, ..Resource::namespaced(&api_version, kind, plural) };
         versions.push(custom_version(crd, resource, version, &schemas::path(crd, index))?);
     }
     Ok(versions)
@@ -122,29 +120,27 @@ fn custom_version(
     version: &Value,
     schema_path: &FieldPath,
 ) -> Result<CustomVersion, Vec<FieldError>> {
-    let empty = Map::new();
-    let names = crd.pointer("/spec/names").and_then(Value::as_object).unwrap_or(&empty);
     let raw_schema = version.pointer("/schema/openAPIV3Schema").cloned().unwrap_or_default();
     let subresource = |name| version.pointer(&format!("/subresources/{name}"));
     Ok(CustomVersion {
-        singular: text(names, "singular").to_owned(),
-        list_kind: text(names, "listKind").to_owned(),
-        short_names: texts(names.get("shortNames")),
-        categories: texts(names.get("categories")),
+        singular: text(crd, "/spec/names/singular").to_owned(),
+        list_kind: text(crd, "/spec/names/listKind").to_owned(),
+        short_names: texts(crd.pointer("/spec/names/shortNames")),
+        categories: texts(crd.pointer("/spec/names/categories")),
         served: version.get("served") == Some(&Value::Bool(true)),
         storage: version.get("storage") == Some(&Value::Bool(true)),
         status: subresource("status").is_some_and(|status| !status.is_null()),
         scale: subresource("scale").filter(|scale| !scale.is_null()).map(|scale| ScalePaths {
-            spec_replicas: at(scale, "/specReplicasPath").to_owned(),
-            status_replicas: at(scale, "/statusReplicasPath").to_owned(),
-            label_selector: at(scale, "/labelSelectorPath").to_owned(),
+            spec_replicas: text(scale, "/specReplicasPath").to_owned(),
+            status_replicas: text(scale, "/statusReplicasPath").to_owned(),
+            label_selector: text(scale, "/labelSelectorPath").to_owned(),
         }),
         columns: list(version, "/additionalPrinterColumns").iter().map(column).collect(),
         schema: Schema::parse(schema_path, &raw_schema)?,
         raw_schema,
         selectable_fields: list(version, "/selectableFields")
             .iter()
-            .map(|field| at(field, "/jsonPath").to_owned())
+            .map(|field| text(field, "/jsonPath").to_owned())
             .collect(),
         warning: deprecation(crd, version, &resource),
         resource,
@@ -153,12 +149,12 @@ fn custom_version(
 
 fn column(column: &Value) -> Column {
     Column {
-        name: at(column, "/name").to_owned(),
-        data_type: at(column, "/type").to_owned(),
-        format: at(column, "/format").to_owned(),
-        description: at(column, "/description").to_owned(),
+        name: text(column, "/name").to_owned(),
+        data_type: text(column, "/type").to_owned(),
+        format: text(column, "/format").to_owned(),
+        description: text(column, "/description").to_owned(),
         priority: column.get("priority").and_then(Value::as_i64).unwrap_or_default(),
-        json_path: at(column, "/jsonPath").to_owned(),
+        json_path: text(column, "/jsonPath").to_owned(),
     }
 }
 
@@ -175,7 +171,7 @@ fn deprecation(crd: &Value, version: &Value, resource: &Resource) -> Option<Stri
     let is_served = |it: &&Value| it.get("served") == Some(&Value::Bool(true));
     let newer =
         list(crd, "/spec/versions").iter().filter(is_served).filter(|it| !is_deprecated(it));
-    let newer = newer.map(|it| at(it, "/name")).filter(|name| precedes(name, &gvk.version));
+    let newer = newer.map(|it| text(it, "/name")).filter(|name| precedes(name, &gvk.version));
     let best = newer.reduce(|best, next| if precedes(next, best) { next } else { best });
     Some(match best {
         Some(best) => format!("{warning}; use {}/{best} {}", gvk.group, gvk.kind),
@@ -186,18 +182,6 @@ fn deprecation(crd: &Value, version: &Value, resource: &Resource) -> Option<Stri
 /// Returns whether a version is preferred over another.
 fn precedes(version: &str, other: &str) -> bool {
     discovery::rank(other) < discovery::rank(version)
-}
-
-fn at<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> &'a str {
-    fields.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 fn texts(value: Option<&Value>) -> Vec<String> {

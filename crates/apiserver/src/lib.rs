@@ -23,6 +23,7 @@ mod executors;
 mod expiry;
 mod faults;
 mod field;
+mod fields;
 mod furniture;
 mod http;
 mod kubeconfig;

@@ -5,6 +5,8 @@ mod tests;
 
 use serde_json::{Map, Value, json};
 
+use crate::fields::{list, text};
+
 /// The account of pods that name none.
 const DEFAULT_ACCOUNT: &str = "default";
 
@@ -64,7 +66,7 @@ pub(crate) fn readmit(pod: &mut Value, old: &Value) {
 
 /// Returns the name of the account that a pod runs as.
 pub(crate) fn account_name(pod: &Value) -> &str {
-    match text(&pod["spec"], "serviceAccountName") {
+    match text(pod, "/spec/serviceAccountName") {
         "" => DEFAULT_ACCOUNT,
         name => name,
     }
@@ -73,7 +75,7 @@ pub(crate) fn account_name(pod: &Value) -> &str {
 fn run_as(pod: &mut Value, facts: &Facts<'_>) -> Result<(), String> {
     let name = account_name(pod).to_owned();
     let Some(account) = facts.account else {
-        let namespace = text(&pod["metadata"], "namespace");
+        let namespace = text(pod, "/metadata/namespace");
         return Err(format!(
             "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
         ));
@@ -86,9 +88,9 @@ fn run_as(pod: &mut Value, facts: &Facts<'_>) -> Result<(), String> {
     if wants_token(spec, account) {
         mount_token(spec, facts.volume);
     }
-    let secrets = list(account, "imagePullSecrets");
+    let secrets = list(account, "/imagePullSecrets");
     if !secrets.is_empty() && spec.get("imagePullSecrets").is_none_or(is_empty) {
-        let named = secrets.iter().map(|it| json!({"name": text(it, "name")}));
+        let named = secrets.iter().map(|it| json!({"name": text(it, "/name")}));
         spec.insert("imagePullSecrets".to_owned(), named.collect());
     }
     Ok(())
@@ -104,7 +106,7 @@ fn wants_token(spec: &Map<String, Value>, account: &Value) -> bool {
 /// Mounts the token in each container that has nothing in its place.
 fn mount_token(spec: &mut Map<String, Value>, fresh: &str) {
     let volumes = spec.get("volumes").and_then(Value::as_array);
-    let mut names = volumes.into_iter().flatten().map(|it| text(it, "name"));
+    let mut names = volumes.into_iter().flatten().map(|it| text(it, "/name"));
     let there = names.find(|name| name.starts_with(TOKEN_VOLUME)).map(ToOwned::to_owned);
     let name = there.as_deref().unwrap_or(fresh);
     let mount = json!({"mountPath": TOKEN_PATH, "name": name, "readOnly": true});
@@ -112,7 +114,9 @@ fn mount_token(spec: &mut Map<String, Value>, fresh: &str) {
     for field in ["initContainers", "containers"] {
         let containers = spec.get_mut(field).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
-            if list(container, "volumeMounts").iter().all(|it| text(it, "mountPath") != TOKEN_PATH)
+            if list(container, "/volumeMounts")
+                .iter()
+                .all(|it| text(it, "/mountPath") != TOKEN_PATH)
             {
                 push(container, "volumeMounts", mount.clone());
                 mounted = true;
@@ -140,9 +144,9 @@ fn token_volume(name: &str) -> Value {
 
 /// A pod of a node may not read what the server keeps, as the node itself could not.
 fn check_mirror(spec: &Value) -> Result<(), String> {
-    let volumes = list(spec, "volumes");
-    let mut sources = volumes.iter().flat_map(|it| list(&it["projected"], "sources"));
-    let why = if !text(spec, "serviceAccountName").is_empty() {
+    let volumes = list(spec, "/volumes");
+    let mut sources = volumes.iter().flat_map(|it| list(it, "/projected/sources"));
+    let why = if !text(spec, "/serviceAccountName").is_empty() {
         "a mirror pod may not reference service accounts"
     } else if names_secret(spec) {
         "a mirror pod may not reference secrets"
@@ -157,7 +161,7 @@ fn check_mirror(spec: &Value) -> Result<(), String> {
 /// Returns whether a spec names a secret: every field that does says so in its own name.
 fn names_secret(spec: &Value) -> bool {
     let parts = ["initContainers", "containers", "ephemeralContainers", "volumes"];
-    !list(spec, "imagePullSecrets").is_empty()
+    !list(spec, "/imagePullSecrets").is_empty()
         || parts.iter().any(|part| mentions_secret(&spec[*part]))
 }
 
@@ -181,11 +185,11 @@ fn prioritise(spec: &mut Map<String, Value>, classes: &[Value]) -> Result<(), St
         let general = classes.iter().filter(|it| it.get("globalDefault") == Some(&json!(true)));
         general.min_by_key(|it| number(it))
     } else {
-        let found = classes.iter().find(|it| text(&it["metadata"], "name") == named);
+        let found = classes.iter().find(|it| text(it, "/metadata/name") == named);
         Some(found.ok_or_else(|| format!("no PriorityClass with name {named} was found"))?)
     };
     if let Some(class) = class {
-        let name = text(&class["metadata"], "name");
+        let name = text(class, "/metadata/name");
         spec.insert("priorityClassName".to_owned(), json!(name));
     }
     let priority = class.map_or(0, number);
@@ -196,7 +200,7 @@ fn prioritise(spec: &mut Map<String, Value>, classes: &[Value]) -> Result<(), St
         ));
     }
     spec.insert("priority".to_owned(), json!(priority));
-    let policy = class.map_or("PreemptLowerPriority", |it| text(it, "preemptionPolicy"));
+    let policy = class.map_or("PreemptLowerPriority", |it| text(it, "/preemptionPolicy"));
     let given = spec.get("preemptionPolicy").and_then(Value::as_str).unwrap_or_default();
     if !given.is_empty() && !policy.is_empty() && given != policy {
         return Err(format!(
@@ -214,22 +218,15 @@ fn prioritise(spec: &mut Map<String, Value>, classes: &[Value]) -> Result<(), St
 fn tolerate(pod: &mut Value) {
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let is_for = |it: &Value| {
-            ["", key].contains(&text(it, "key")) && ["", "NoExecute"].contains(&text(it, "effect"))
+            ["", key].contains(&text(it, "/key"))
+                && ["", "NoExecute"].contains(&text(it, "/effect"))
         };
-        if !list(&pod["spec"], "tolerations").iter().any(is_for) {
+        if !list(pod, "/spec/tolerations").iter().any(is_for) {
             let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute",
                 "tolerationSeconds": PATIENCE_SECONDS});
             push(&mut pod["spec"], "tolerations", toleration);
         }
     }
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 fn is_empty(list: &Value) -> bool {

@@ -5,7 +5,8 @@ use std::fmt;
 use k8s::{Object, ObjectKey, Timestamp};
 use serde_json::Value;
 
-use super::{fields, kinds::Shared};
+use super::kinds::Shared;
+use crate::fields;
 
 /// What must happen, in order, and when to look again.
 #[derive(Debug, Default, PartialEq)]

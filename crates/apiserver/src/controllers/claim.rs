@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use k8s::{Meta, Object, selector::Selector};
 use serde_json::{Value, json};
 
-use super::{action::Action, fields, kinds::Shared};
+use super::{action::Action, kinds::Shared};
+use crate::fields;
 
 /// Who claims: a controller that selects by labels.
 pub(crate) struct Claimant<'a> {

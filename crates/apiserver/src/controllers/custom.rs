@@ -6,10 +6,11 @@ use serde_json::json;
 use super::{
     action::{Action, Deletion, Plan, Target},
     condition::{self, Condition},
-    fields, garbage, kinds,
+    garbage, kinds,
     kinds::Shared,
     world::Entry,
 };
+use crate::fields;
 
 /// Keeps a definition until its objects are gone.
 pub(crate) const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";

@@ -19,10 +19,11 @@ use super::{
     action::{Action, Deletion, Note, Plan, Severity, Target},
     claim::{Claim, Claimant},
     condition::Condition,
-    fields, kinds,
+    kinds,
     pod::Pod,
     replicaset::ReplicaSet,
 };
+use crate::fields;
 
 /// The component its Events name.
 const COMPONENT: &str = "deployment-controller";

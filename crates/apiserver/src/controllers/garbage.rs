@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::{
     action::{Action, Deletion, Note, Plan, Severity, Target},
-    fields,
     world::{Entry, World},
 };
+use crate::fields;
 
 /// The component its Events name.
 const COMPONENT: &str = "garbage-collector-controller";

@@ -17,9 +17,10 @@ use self::{indexes::Indexes, status::Status, tracking::Ended};
 use super::{
     action::{Action, Deletion, Note, Plan, Severity, Target},
     claim::{Claim, Claimant},
-    fields, kinds,
+    kinds,
     pod::Pod,
 };
+use crate::fields;
 
 /// The component its Events name.
 const COMPONENT: &str = "job-controller";

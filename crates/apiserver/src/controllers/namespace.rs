@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::{
     action::{Action, Deletion, Plan, Target},
     condition::{self, Condition},
-    fields, kinds,
+    kinds,
     kinds::Shared,
     world::Entry,
 };
+use crate::fields;
 
 /// Keeps a namespace until it is empty.
 const FINALIZER: &str = "kubernetes";

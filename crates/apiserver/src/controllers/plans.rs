@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     action::{Action, Note, Plan, Severity},
     addresses::Addresses,
-    custom, deployment, fields,
+    custom, deployment,
     garbage::{self, Discovery, Verdict},
     job, kinds, namespace, node,
     pod::Pod,
@@ -16,7 +16,7 @@ use super::{
     replicaset, scheduler, service, sim, statefulset, volume,
     world::{Entry, World},
 };
-use crate::{furniture, whereabouts};
+use crate::{fields, furniture, whereabouts};
 
 /// What plans are made from, besides the work itself.
 pub(crate) struct Context<'a> {

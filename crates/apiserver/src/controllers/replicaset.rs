@@ -10,9 +10,10 @@ use super::{
     action::{Action, Deletion, Note, Plan, Severity, Target},
     claim::{Claim, Claimant},
     condition::{self, Condition},
-    fields, kinds, names,
+    kinds, names,
     pod::Pod,
 };
+use crate::fields;
 
 /// The component its Events name.
 const COMPONENT: &str = "replicaset-controller";

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use super::{
     action::{Action, Note, Plan, Severity},
     condition::stamp,
-    fields, kinds,
+    kinds,
     node::{Node, Taint},
     pod::Pod,
     requests::Amounts,
 };
+use crate::fields;
 
 /// The scheduler whose pods this is.
 const NAME: &str = "default-scheduler";

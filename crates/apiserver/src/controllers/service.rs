@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 pub(crate) use self::slices::SERVICE_NAME;
 use super::{
     action::{Action, Deletion, Plan, Target},
-    fields, kinds,
+    kinds,
     pod::Pod,
 };
-use crate::whereabouts;
+use crate::{fields, whereabouts};
 
 /// The address that Services of type `LoadBalancer` get.
 const LOAD_BALANCER: &str = "127.0.0.1";

@@ -14,9 +14,10 @@ use self::{
 };
 use super::{
     action::{Action, Deletion, Note, Plan, Severity},
-    fields, kinds,
+    kinds,
     pod::Pod,
 };
+use crate::fields;
 
 /// The component its Events name.
 const COMPONENT: &str = "windlass-sim";

@@ -16,10 +16,11 @@ use self::{revisions::Revisions, status::Status};
 use super::{
     action::{Action, Deletion, Note, Plan, Severity, Target},
     claim::{Claim, Claimant},
-    fields, kinds,
+    kinds,
     kinds::Shared,
     pod::Pod,
 };
+use crate::fields;
 
 /// The component its Events name.
 const COMPONENT: &str = "statefulset-controller";

@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 
 use super::{
     action::{Action, Plan, Target},
-    fields, garbage, kinds,
+    garbage, kinds,
     kinds::Shared,
     pod::Pod,
 };
-use crate::prepare::{CLAIM_IN_USE, VOLUME_IN_USE};
+use crate::{
+    fields,
+    prepare::{CLAIM_IN_USE, VOLUME_IN_USE},
+};
 
 /// Plans what a volume needs: its finalizer as long as it is bound, and its phase while nobody claims it.
 pub(crate) fn plan(volume: &Object) -> Plan {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    crd::{APPROVED, at, list, text, texts},
+    crd::{APPROVED, texts},
     field::quote,
+    fields::{list, text},
 };
 
 /// The names that other definitions of a group hold.
@@ -21,12 +22,12 @@ impl TakenNames {
     pub(crate) fn of<'a>(crd: &Value, all: impl IntoIterator<Item = &'a Value>) -> Self {
         let mut taken = Self::default();
         for other in all {
-            if at(other, "/spec/group") != at(crd, "/spec/group")
-                || at(other, "/metadata/name") == at(crd, "/metadata/name")
+            if text(other, "/spec/group") != text(crd, "/spec/group")
+                || text(other, "/metadata/name") == text(crd, "/metadata/name")
             {
                 continue;
             }
-            let name = |name| at(other, &format!("/status/acceptedNames/{name}")).to_owned();
+            let name = |name| text(other, &format!("/status/acceptedNames/{name}")).to_owned();
             taken.resources.extend([name("plural"), name("singular")]);
             taken.resources.extend(texts(other.pointer("/status/acceptedNames/shortNames")));
             taken.kinds.extend([name("kind"), name("listKind")]);
@@ -81,7 +82,7 @@ pub(crate) fn set_conditions(crd: &mut Value, now: &str, taken: &TakenNames) {
 pub(super) fn is_true(object: &Value, kind: &str) -> bool {
     list(object, "/status/conditions")
         .iter()
-        .any(|condition| at(condition, "/type") == kind && at(condition, "/status") == "True")
+        .any(|condition| text(condition, "/type") == kind && text(condition, "/status") == "True")
 }
 
 /// What the annotation of a definition in a group of the Kubernetes project says.
@@ -96,7 +97,7 @@ pub(super) enum Approval {
 impl Approval {
     /// Returns what the annotation says, if the group needs one.
     pub(super) fn of(crd: &Value) -> Option<Self> {
-        let group = at(crd, "/spec/group");
+        let group = text(crd, "/spec/group");
         let is_protected = ["k8s.io", "kubernetes.io"].iter().any(|each| {
             group.strip_suffix(each).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
         });
@@ -137,7 +138,7 @@ fn accepted_names(crd: &Value, taken: &TakenNames) -> (Map<String, Value>, Optio
         ("kind", &taken.kinds, "KindConflict"),
         ("listKind", &taken.kinds, "ListKindConflict"),
     ] {
-        let text = text(wanted, name);
+        let text = wanted.get(name).and_then(Value::as_str).unwrap_or_default();
         if wanted.get(name) != held.get(name) && taken.contains(text) {
             conflict = Some((reason, in_use(text)));
         } else {
@@ -179,9 +180,9 @@ fn set_condition(
     let status = if status { "True" } else { "False" };
     let mut new = json!({"type": kind, "status": status, "reason": reason, "message": message,
         "lastTransitionTime": now});
-    match conditions.iter_mut().find(|each| at(each, "/type") == *kind) {
+    match conditions.iter_mut().find(|each| text(each, "/type") == *kind) {
         Some(old) => {
-            if at(old, "/status") == status {
+            if text(old, "/status") == status {
                 new["lastTransitionTime"] = old["lastTransitionTime"].clone();
             }
             *old = new;
@@ -195,7 +196,7 @@ pub(super) fn stored_versions(crd: &Value) -> Vec<String> {
     let mut stored = texts(crd.pointer("/status/storedVersions"));
     let is_storage = |it: &&Value| it.get("storage") == Some(&Value::Bool(true));
     if let Some(version) = list(crd, "/spec/versions").iter().find(is_storage) {
-        let name = at(version, "/name");
+        let name = text(version, "/name");
         if !stored.iter().any(|each| each == name) {
             stored.push(name.to_owned());
         }

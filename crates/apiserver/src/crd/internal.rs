@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::crd::list;
+use crate::fields::list;
 
 /// The fields of a schema: what the reference calls them, what they are called, and what they are if missing.
 const FIELDS: &[(&str, &str, Missing)] = &[

@@ -5,19 +5,20 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    crd::{APPROVED, at, conditions, internal, list, schemas, texts},
+    crd::{APPROVED, conditions, internal, schemas, texts},
     dns,
     field::{FieldError, FieldPath, quote},
+    fields::{list, text},
 };
 
 const PULL_REQUEST: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
 
 /// Returns whether a new definition is not called as it must be.
 pub(super) fn check_name(crd: &Value) -> Vec<FieldError> {
-    let wanted = format!("{}.{}", at(crd, "/spec/names/plural"), at(crd, "/spec/group"));
+    let wanted = format!("{}.{}", text(crd, "/spec/names/plural"), text(crd, "/spec/group"));
     let mut errors = Vec::new();
     for field in ["generateName", "name"] {
-        let given = at(crd, &format!("/metadata/{field}"));
+        let given = text(crd, &format!("/metadata/{field}"));
         if given != wanted && (field == "name" || !given.is_empty()) {
             let detail = r#"must be spec.names.plural+"."+spec.group"#;
             errors.push(FieldError::invalid(format!("metadata.{field}"), given, detail));
@@ -31,7 +32,7 @@ pub(super) fn check(crd: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = FieldPath::new("spec");
     group(crd, &spec, &mut errors);
-    match at(crd, "/spec/scope") {
+    match text(crd, "/spec/scope") {
         "Cluster" | "Namespaced" => {}
         "" => errors.push(FieldError::required(spec.child("scope"), "")),
         other => errors.push(FieldError::not_supported(
@@ -62,8 +63,8 @@ pub(super) fn check_update(crd: &Value, old: &Value) -> Vec<FieldError> {
         ("/spec/group", true),
         ("/spec/names/plural", true),
     ] {
-        let new = at(crd, field);
-        if (always || established) && new != at(old, field) {
+        let new = text(crd, field);
+        if (always || established) && new != text(old, field) {
             let path = field.trim_start_matches('/').replace('/', ".");
             errors.push(FieldError::invalid(path, new, "field is immutable"));
         }
@@ -95,7 +96,7 @@ pub(super) fn check_approval(crd: &Value, old: Option<&Value>) -> Option<FieldEr
 
 fn group(crd: &Value, spec: &FieldPath, errors: &mut Vec<FieldError>) {
     let path = spec.child("group");
-    let group = at(crd, "/spec/group");
+    let group = text(crd, "/spec/group");
     let wrong = dns::subdomain(group);
     if group.is_empty() {
         errors.push(FieldError::required(path, ""));
@@ -115,7 +116,7 @@ fn versions(crd: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) {
         }
     }
     for (index, version) in versions.iter().enumerate() {
-        let name = at(version, "/name");
+        let name = text(version, "/name");
         let wrong = dns::label_1035(name);
         if !wrong.is_empty() {
             let path = path.index(index).child("name");
@@ -124,7 +125,7 @@ fn versions(crd: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) {
         deprecation(version, &path.index(index).child("deprecationWarning"), errors);
     }
     errors.extend(schemas::check(crd));
-    let unique: BTreeSet<_> = versions.iter().map(|version| at(version, "/name")).collect();
+    let unique: BTreeSet<_> = versions.iter().map(|version| text(version, "/name")).collect();
     let shown = || internal::versions(crd);
     if unique.len() != versions.len() {
         errors.push(FieldError::invalid(path, shown(), "must contain unique version names"));
@@ -135,7 +136,7 @@ fn versions(crd: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::invalid(path, shown(), detail));
     }
     // The first version also stands where there was only one once.
-    if let Some(first) = versions.first().map(|version| at(version, "/name")) {
+    if let Some(first) = versions.first().map(|version| text(version, "/name")) {
         label(first, &FieldPath::new("spec.version"), errors);
     }
 }
@@ -153,7 +154,7 @@ fn deprecation(version: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) 
 }
 
 fn names(crd: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) {
-    let name = |name| at(crd, &format!("/spec/names/{name}"));
+    let name = |name| text(crd, &format!("/spec/names/{name}"));
     for each in ["plural", "singular", "kind", "listKind"] {
         if name(each).is_empty() {
             errors.push(FieldError::required(path.child(each), ""));
@@ -188,7 +189,7 @@ fn label(text: &str, path: &FieldPath, errors: &mut Vec<FieldError>) {
 
 fn conversion(crd: &Value, path: &FieldPath, errors: &mut Vec<FieldError>) {
     let webhook = crd.pointer("/spec/conversion/webhook").filter(|webhook| !webhook.is_null());
-    match at(crd, "/spec/conversion/strategy") {
+    match text(crd, "/spec/conversion/strategy") {
         "None" => {
             if webhook.is_some() {
                 let detail = "should not be set when strategy is not set to Webhook";
@@ -235,14 +236,14 @@ fn stored_versions(crd: &Value, errors: &mut Vec<FieldError>) {
         return;
     }
     for version in versions.iter().filter(|it| it.get("storage") == Some(&Value::Bool(true))) {
-        let name = at(version, "/name");
+        let name = text(version, "/name");
         if !stored.iter().any(|each| each == name) {
             let detail = format!("must have the storage version {name}");
             errors.push(FieldError::invalid(&path, stored.clone(), detail));
         }
     }
     for (index, stored) in stored.iter().enumerate() {
-        if !versions.iter().any(|version| at(version, "/name") == stored) {
+        if !versions.iter().any(|version| text(version, "/name") == stored) {
             let detail = format!(
                 "missing from spec.versions; {stored} was previously a storage version, and must \
                  remain in spec.versions until a storage migration ensures no data remains \

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    crd::{at, list},
     field::{FieldError, FieldPath},
+    fields::{list, text},
     schema::Schema,
 };
 
@@ -87,7 +87,7 @@ fn scale(version: &Value, path: &FieldPath) -> Vec<FieldError> {
         ("labelSelectorPath", &[".spec.", ".status."], "either .spec or .status", false),
     ] {
         let path = path.child("scale").child(name);
-        let value = at(scale, &format!("/{name}"));
+        let value = text(scale, &format!("/{name}"));
         if value.is_empty() {
             if required {
                 errors.push(FieldError::required(path, ""));
@@ -111,22 +111,22 @@ fn columns(version: &Value, path: &FieldPath) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (index, column) in list(version, "/additionalPrinterColumns").iter().enumerate() {
         let path = path.index(index);
-        if at(column, "/name").is_empty() {
+        if text(column, "/name").is_empty() {
             errors.push(FieldError::required(path.child("name"), ""));
         }
-        let data_type = at(column, "/type");
+        let data_type = text(column, "/type");
         let one_of = format!("must be one of {COLUMN_TYPES}");
         if data_type.is_empty() {
             errors.push(FieldError::required(path.child("type"), one_of));
         } else if !COLUMN_TYPES.split(',').any(|each| each == data_type) {
             errors.push(FieldError::invalid(path.child("type"), data_type, one_of));
         }
-        let format = at(column, "/format");
+        let format = text(column, "/format");
         if !format.is_empty() && !COLUMN_FORMATS.split(',').any(|each| each == format) {
             let detail = format!("must be one of {COLUMN_FORMATS}");
             errors.push(FieldError::invalid(path.child("format"), format, detail));
         }
-        let json_path = at(column, "/jsonPath");
+        let json_path = text(column, "/jsonPath");
         let path = path.child("JSONPath");
         if json_path.is_empty() {
             errors.push(FieldError::required(path, ""));
@@ -145,7 +145,7 @@ fn selectable_fields(version: &Value, path: &FieldPath) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut seen = BTreeSet::new();
     for (index, field) in fields.iter().enumerate() {
-        let json_path = at(field, "/jsonPath");
+        let json_path = text(field, "/jsonPath");
         let path = path.index(index).child("jsonPath");
         if json_path.is_empty() {
             errors.push(FieldError::required(path, ""));

@@ -36,9 +36,9 @@ fn set(crd: &mut Value, pointer: &str, value: Value) {
 #[test]
 fn names_and_conversion_have_defaults() {
     let crd = things();
-    assert_eq!(at(&crd, "/spec/names/singular"), "thing");
-    assert_eq!(at(&crd, "/spec/names/listKind"), "ThingList");
-    assert_eq!(at(&crd, "/spec/conversion/strategy"), "None");
+    assert_eq!(text(&crd, "/spec/names/singular"), "thing");
+    assert_eq!(text(&crd, "/spec/names/listKind"), "ThingList");
+    assert_eq!(text(&crd, "/spec/conversion/strategy"), "None");
     assert_eq!(texts_of(validate(&crd, None)), Vec::<String>::new());
 }
 

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::{list, text},
     lifecycle::metadata,
-    rules::{Errors, given, list, selector, text},
+    rules::{Errors, given, selector},
 };
 
 const GROUP: &str = "rbac.authorization.k8s.io";

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldError, FieldPath},
-    rules::{Errors, entries, given, number, text},
+    fields::{number, text},
+    rules::{Errors, entries, given},
 };
 
 /// How many bytes the values of a config map or secret may have together.

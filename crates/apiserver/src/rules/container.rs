@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::{list, number, text},
     rules::{
-        Errors, list, number,
+        Errors,
         pod::{security, source},
-        text,
     },
 };
 

@@ -7,8 +7,9 @@ use serde_json::Value;
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::{list, number, text},
     lifecycle::metadata,
-    rules::{Errors, address, given, list, number, text},
+    rules::{Errors, address, given},
 };
 
 /// How much may stand behind one slice.

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Errors, number, text};
+use super::Errors;
 use crate::{
     field::{FieldError, FieldPath},
+    fields::{number, text},
     lifecycle::metadata,
 };
 

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::{list, number, text},
     lifecycle::metadata,
-    rules::{Errors, container, given, list, number, text},
+    rules::{Errors, container, given},
 };
 
 const MAX_CONTROLLER: usize = 250;

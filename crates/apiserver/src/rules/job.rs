@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     field::{FieldError, FieldPath},
-    rules::{Errors, given, go_shown, list, number, pod, text},
+    fields::{list, number, text},
+    rules::{Errors, given, go_shown, pod},
 };
 
 /// What the reference calls the indexes that a status names.

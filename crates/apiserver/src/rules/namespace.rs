@@ -2,11 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    field::FieldPath,
-    lifecycle::metadata,
-    rules::{Errors, list},
-};
+use crate::{field::FieldPath, fields::list, lifecycle::metadata, rules::Errors};
 
 /// Checks what a new namespace waits for; an update never changes that.
 pub(super) fn namespace(new: &Value, old: Option<&Value>, errors: &mut Errors) {

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldError, FieldPath},
+    fields::{list, text},
     lifecycle::metadata,
-    rules::{Errors, address, list, text},
+    rules::{Errors, address},
 };
 
 pub(super) fn node(new: &Value, old: Option<&Value>, errors: &mut Errors) {

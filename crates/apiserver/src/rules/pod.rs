@@ -15,11 +15,12 @@ pub(super) use self::update::status;
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::{list, text},
     lifecycle::metadata,
     rules::{
         Errors,
         container::{self, Role},
-        given, list, text,
+        given,
     },
 };
 

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldError, FieldPath},
+    fields::{list, text},
     lifecycle::metadata,
-    rules::{Errors, entries, list, text},
+    rules::{Errors, entries},
 };
 
 /// Checks a label selector, wherever it stands.

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use crate::{
     addresses, dns,
     field::{FieldError, FieldPath},
+    fields::{list, number, text},
     lifecycle::metadata,
-    rules::{Errors, address, container::port_name, given, list, number, text},
+    rules::{Errors, address, container::port_name, given},
 };
 
 /// The longest that clients may stay with a pod: a day.

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::{list, text},
     quantity,
-    rules::{Errors, given, list, selector::label_selector, text},
+    rules::{Errors, given, selector::label_selector},
 };
 
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];

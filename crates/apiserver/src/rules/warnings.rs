@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldPath, quote},
-    rules::{given, list, number, text},
+    fields::{list, number, text},
+    rules::given,
 };
 
 /// Returns what is to be told about an object that is written in place of `old`.

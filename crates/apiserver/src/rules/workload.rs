@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     dns,
     field::{FieldError, FieldPath},
-    rules::{Errors, given, list, number, pod, selector::label_selector, text, volume},
+    fields::{list, number, text},
+    rules::{Errors, given, pod, selector::label_selector, volume},
 };
 
 pub(super) fn deployment(path: &FieldPath, new: &Value, old: Option<&Value>, errors: &mut Errors) {

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::table::{
-    Column, Layout,
-    row::{Row, joined, text},
+use crate::{
+    fields::text,
+    table::{
+        Column, Layout,
+        row::{Row, joined},
+    },
 };
 
 pub(super) const CONFIG_MAPS: Layout = Layout {

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::table::{
-    Column, Layout,
-    row::{Row, first_three, joined, list, number, text},
+use crate::{
+    fields::{list, number, text},
+    table::{
+        Column, Layout,
+        row::{Row, first_three, joined},
+    },
 };
 
 pub(super) const SERVICES: Layout = Layout {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::table::{
-    Column, Layout, age,
-    row::{Row, list, number, text},
+use crate::{
+    fields::{list, number, text},
+    table::{Column, Layout, age, row::Row},
 };
 
 pub(super) const LAYOUT: Layout = Layout {

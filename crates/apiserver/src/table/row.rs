@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::table::age;
+use crate::{
+    fields::{list, text},
+    table::age,
+};
 
 /// An object and the moment that ages are told at.
 #[derive(Clone, Copy)]
@@ -96,18 +99,6 @@ impl<'a> Row<'a> {
         ["/name", "/image"]
             .map(|field| json!(joined(containers.iter().map(|each| text(each, field)), ",")))
     }
-}
-
-pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-pub(super) fn number(value: &Value, pointer: &str) -> i64 {
-    value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
-}
-
-pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a str>, separator: &str) -> String {

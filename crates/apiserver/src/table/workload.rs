@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::table::{
-    Column, Layout, age,
-    row::{Row, text},
+use crate::{
+    fields::text,
+    table::{Column, Layout, age, row::Row},
 };
 
 const TEMPLATE: &str = "/spec/template/spec";

@@ -13,9 +13,9 @@ fn spec(spec: &Value) -> Value {
 
 /// Returns what each container mounts where the token is looked for.
 fn mounts(spec: &Value) -> Vec<&str> {
-    let containers = ["initContainers", "containers"].into_iter().flat_map(|it| list(spec, it));
-    let mounts = containers.flat_map(|it| list(it, "volumeMounts"));
-    mounts.filter(|it| it["mountPath"] == TOKEN_PATH).map(|it| text(it, "name")).collect()
+    let containers = ["/initContainers", "/containers"].into_iter().flat_map(|it| list(spec, it));
+    let mounts = containers.flat_map(|it| list(it, "/volumeMounts"));
+    mounts.filter(|it| it["mountPath"] == TOKEN_PATH).map(|it| text(it, "/name")).collect()
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn the_class_decides_the_priority() {
 fn lost_nodes_are_tolerated_for_a_while_unless_the_pod_says_how_long() {
     let keys = |tolerations: Value| {
         let spec = spec(&json!({"tolerations": tolerations}));
-        let all = list(&spec, "tolerations").to_vec();
-        all.iter().map(|it| text(it, "key").to_owned()).collect::<Vec<_>>()
+        let all = list(&spec, "/tolerations").to_vec();
+        all.iter().map(|it| text(it, "/key").to_owned()).collect::<Vec<_>>()
     };
     let (lost, silent) = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable");
     assert_eq!(keys(json!([])), [lost, silent]);
@@ -151,5 +151,5 @@ fn a_change_takes_no_priority_away() {
         (&pod["spec"]["priority"], &pod["spec"]["preemptionPolicy"]),
         (&json!(7), &json!("Never"))
     );
-    assert_eq!(list(&pod["spec"], "tolerations").len(), 2);
+    assert_eq!(list(&pod, "/spec/tolerations").len(), 2);
 }

@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{HASH_LABEL, Rollout, bounds::Strategy};
-use crate::controllers::{
-    action::{Action, Plan},
-    fields, kinds, names,
-    replicaset::ReplicaSet,
+use crate::{
+    controllers::{
+        action::{Action, Plan},
+        kinds, names,
+        replicaset::ReplicaSet,
+    },
+    fields,
 };
 
 /// The revision of the template, on the Deployment and on its sets.

@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Rollout;
-use crate::controllers::{
-    action::{Action, Plan},
-    condition::{self, Condition},
-    fields, kinds,
-    replicaset::is_zero,
+use crate::{
+    controllers::{
+        action::{Action, Plan},
+        condition::{self, Condition},
+        kinds,
+        replicaset::is_zero,
+    },
+    fields,
 };
 
 /// The status of a Deployment, as stored.

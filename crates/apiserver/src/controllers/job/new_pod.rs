@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Job, tracking};
-use crate::controllers::{fields, names};
+use crate::{controllers::names, fields};
 
 /// The label and annotation that says which index a pod works on.
 pub(super) const INDEX: &str = "batch.kubernetes.io/job-completion-index";

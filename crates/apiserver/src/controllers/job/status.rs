@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{End, Run};
-use crate::controllers::{
-    action::{Action, Plan, Severity},
-    condition::{self, Condition, stamp},
-    fields, kinds,
-    replicaset::is_zero,
+use crate::{
+    controllers::{
+        action::{Action, Plan, Severity},
+        condition::{self, Condition, stamp},
+        kinds,
+        replicaset::is_zero,
+    },
+    fields,
 };
 
 /// The status, as stored.

@@ -5,9 +5,12 @@
 use serde_json::{Value, json};
 
 use super::{Job, Pod, Run};
-use crate::controllers::{
-    action::{Action, Plan},
-    fields, kinds,
+use crate::{
+    controllers::{
+        action::{Action, Plan},
+        kinds,
+    },
+    fields,
 };
 
 /// Keeps a pod until it is counted.

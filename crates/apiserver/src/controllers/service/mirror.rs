@@ -4,9 +4,12 @@ use k8s::Object;
 use serde_json::{Value, json};
 
 use super::{SERVICE_NAME, bring_to, subsets};
-use crate::controllers::{
-    action::{Action, Deletion, Plan, Target},
-    fields, kinds, names,
+use crate::{
+    controllers::{
+        action::{Action, Deletion, Plan, Target},
+        kinds, names,
+    },
+    fields,
 };
 
 /// The label by which the controller knows its own.

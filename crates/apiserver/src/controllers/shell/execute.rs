@@ -11,11 +11,12 @@ use crate::{
     controllers::{
         action::{Action, Deletion, Note, Plan, Target},
         condition::stamp,
-        fields, kinds,
+        kinds,
         kinds::Shared,
         names,
     },
     error::{ApiError, Reason},
+    fields,
 };
 
 /// How many writes are made before others get their turn.

@@ -7,9 +7,12 @@ use super::{
     Observed,
     overrides::{Failure, Overrides},
 };
-use crate::controllers::{
-    condition::{self, Condition, stamp},
-    fields, names,
+use crate::{
+    controllers::{
+        condition::{self, Condition, stamp},
+        names,
+    },
+    fields,
 };
 
 /// Where a pod is, as its status shows it.

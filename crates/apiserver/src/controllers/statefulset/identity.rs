@@ -4,7 +4,10 @@ use k8s::Object;
 use serde_json::{Value, json};
 
 use super::{REVISION_LABEL, StatefulSet, revisions};
-use crate::controllers::{action::Action, fields, kinds, pod::Pod};
+use crate::{
+    controllers::{action::Action, kinds, pod::Pod},
+    fields,
+};
 
 /// Returns the pod of a number as a revision has it.
 pub(super) fn pod(set: &StatefulSet, ordinal: i64, revision: &Object) -> Value {

@@ -4,7 +4,10 @@ use k8s::Object;
 use serde_json::{Value, json};
 
 use super::{Observed, REVISION_LABEL, StatefulSet};
-use crate::controllers::{action::Action, fields, kinds, names, pod::Pod};
+use crate::{
+    controllers::{action::Action, kinds, names, pod::Pod},
+    fields,
+};
 
 /// The revisions of a set.
 pub(super) struct Revisions<'a> {

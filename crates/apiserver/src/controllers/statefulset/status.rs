@@ -4,11 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Ranks, revisions};
-use crate::controllers::{
-    action::{Action, Plan},
-    fields, kinds,
-    pod::Pod,
-    replicaset::is_zero,
+use crate::{
+    controllers::{
+        action::{Action, Plan},
+        kinds,
+        pod::Pod,
+        replicaset::is_zero,
+    },
+    fields,
 };
 
 /// The status, as stored.

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::reference;
 use crate::{
     field::FieldPath,
-    rules::{Errors, given, list, text},
+    fields::{list, text},
+    rules::{Errors, given},
 };
 
 const SEVERAL: &str = "may not have more than one field specified at a time";

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::port_name;
 use crate::{
     field::{FieldError, FieldPath},
-    rules::{Errors, given, list, number, text},
+    fields::{list, number, text},
+    rules::{Errors, given},
 };
 
 /// Checks the probes and hooks of a container, which come in this order.

@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::text,
     lifecycle::metadata,
-    rules::{Errors, config, text},
+    rules::{Errors, config},
 };
 
 /// The fields of a pod that have a name in its API.

@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::{list, number, text},
     lifecycle::metadata,
-    rules::{Errors, given, list, number, selector::label_selector, text},
+    rules::{Errors, given, selector::label_selector},
 };
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";

@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::{
     dns,
     field::{FieldError, FieldPath},
-    rules::{Errors, given, list, text},
+    fields::{list, text},
+    rules::{Errors, given},
 };
 
 /// How many name servers a resolver asks, and where it looks for short names.

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldError, FieldPath},
+    fields::{list, number, text},
     lifecycle::metadata,
-    rules::{Errors, given, list, number, selector::label_selector, text},
+    rules::{Errors, given, selector::label_selector},
 };
 
 const POSITIVE: &str = "must be greater than zero";

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldError, FieldPath},
-    rules::{Errors, given, go_shown, list, pod::source, text},
+    fields::{list, text},
+    rules::{Errors, given, go_shown, pod::source},
 };
 
 /// Checks the security context of a pod.

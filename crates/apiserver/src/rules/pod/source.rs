@@ -7,8 +7,9 @@ use serde_json::Value;
 use crate::{
     dns,
     field::{FieldError, FieldPath},
+    fields::{list, number, text},
     pack,
-    rules::{Errors, container::reference, given, list, number, text},
+    rules::{Errors, container::reference, given},
 };
 
 const NO_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";

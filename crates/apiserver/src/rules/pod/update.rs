@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::{
     field::{FieldError, FieldPath},
-    rules::{Errors, given, list, number, text},
+    fields::{list, number, text},
+    rules::{Errors, given},
 };
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,\

@@ -12,6 +12,11 @@ pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// Returns the number at `pointer`, 0 if there is none.
+pub(crate) fn number(value: &Value, pointer: &str) -> i64 {
+    value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+}
+
 /// Sets the field at `path`, making the objects on the way; what is no object there is replaced.
 pub(crate) fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     let Some((last, way)) = path.split_last() else {
