@@ -7,7 +7,7 @@ use crate::{
     field::{FieldError, FieldPath},
     fields::{list, text},
     quantity,
-    rules::{Errors, given, selector::label_selector},
+    rules::{Errors, given, pod::source, selector::label_selector},
 };
 
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
@@ -38,18 +38,6 @@ const SOURCES: [&str; 22] = [
     "local",
     "storageos",
     "csi",
-];
-
-/// What may be found at a path of a node.
-const HOST_PATHS: [&str; 8] = [
-    "",
-    "BlockDevice",
-    "CharDevice",
-    "Directory",
-    "DirectoryOrCreate",
-    "File",
-    "FileOrCreate",
-    "Socket",
 ];
 
 pub(super) fn volume(new: &Value, old: Option<&Value>, errors: &mut Errors) {
@@ -102,7 +90,7 @@ fn sources(path: &FieldPath, spec: &Value, errors: &mut Errors) {
     };
     let at = path.child(name);
     match name {
-        "hostPath" => host_path(&at, source, errors),
+        "hostPath" => source::host_path(&at, source, errors),
         "nfs" => nfs(&at, source, errors),
         "csi" => {
             errors.name(&at.child("driver"), text(source, "/driver"), dns::subdomain);
@@ -110,7 +98,7 @@ fn sources(path: &FieldPath, spec: &Value, errors: &mut Errors) {
         }
         "local" => {
             required(&at, source, &["path"], errors);
-            inside(&at.child("path"), text(source, "/path"), errors);
+            source::no_steps_back(&at.child("path"), text(source, "/path"), errors);
         }
         _ => {}
     }
@@ -121,15 +109,6 @@ fn sources(path: &FieldPath, spec: &Value, errors: &mut Errors) {
     if name == "local" && spec["nodeAffinity"].is_null() {
         let why = "Local volume requires node affinity";
         errors.push(FieldError::required(path.child("nodeAffinity"), why));
-    }
-}
-
-fn host_path(path: &FieldPath, host: &Value, errors: &mut Errors) {
-    required(path, host, &["path"], errors);
-    // What is nowhere is not looked at any further.
-    if !text(host, "/path").is_empty() {
-        inside(&path.child("path"), text(host, "/path"), errors);
-        errors.one_of(&path.child("type"), text(host, "/type"), &HOST_PATHS);
     }
 }
 
@@ -146,13 +125,6 @@ fn required(path: &FieldPath, value: &Value, fields: &[&str], errors: &mut Error
         if text(value, &format!("/{field}")).is_empty() {
             errors.required(&path.child(field));
         }
-    }
-}
-
-/// Refuses a path that leads upwards.
-fn inside(path: &FieldPath, at: &str, errors: &mut Errors) {
-    if at.split('/').any(|part| part == "..") {
-        errors.invalid(path, at, "must not contain '..'");
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
 };
 
 const NO_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
+/// What may be found at a path of a node.
 const HOST_PATHS: [&str; 8] = [
     "",
     "BlockDevice",
@@ -83,7 +84,8 @@ fn source(path: &FieldPath, volume: &Value, errors: &mut Errors) {
     }
 }
 
-fn host_path(path: &FieldPath, source: &Value, errors: &mut Errors) {
+/// Checks a volume that is a path of its node.
+pub(in crate::rules) fn host_path(path: &FieldPath, source: &Value, errors: &mut Errors) {
     let target = text(source, "/path");
     if target.is_empty() {
         return errors.required(&path.child("path"));
@@ -211,7 +213,8 @@ pub(in crate::rules) fn descending(path: &FieldPath, target: &str, errors: &mut 
     no_steps_back(path, target, errors);
 }
 
-fn no_steps_back(path: &FieldPath, target: &str, errors: &mut Errors) {
+/// Refuses a path that leads upwards.
+pub(in crate::rules) fn no_steps_back(path: &FieldPath, target: &str, errors: &mut Errors) {
     if target.split('/').any(|part| part == "..") {
         errors.invalid(path, target, "must not contain '..'");
     }
