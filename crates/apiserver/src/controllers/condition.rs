@@ -3,6 +3,8 @@
 use k8s::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::rfc3339;
+
 /// One condition, as stored. Fields a kind does not have stay absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -31,7 +33,7 @@ impl Condition {
         Self {
             kind: kind.to_owned(),
             status: status.to_owned(),
-            last_transition_time: Some(stamp(now)),
+            last_transition_time: Some(rfc3339(now)),
             ..Self::default()
         }
     }
@@ -63,11 +65,6 @@ pub(crate) fn put(conditions: &mut Vec<Condition>, mut new: Condition) {
         }
         None => conditions.push(new),
     }
-}
-
-/// Returns the moment as objects carry it, in whole seconds.
-pub(crate) fn stamp(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

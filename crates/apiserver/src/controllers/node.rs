@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    condition::{self, Condition, stamp},
+    condition::{self, Condition},
     requests::Amounts,
 };
-use crate::{network::Cidr, quantity};
+use crate::{lifecycle::rfc3339, network::Cidr, quantity};
 
 /// Before the number of a simulated node.
 const PREFIX: &str = "windlass-";
@@ -142,7 +142,7 @@ fn conditions(now: Timestamp) -> Vec<Value> {
     let conditions = conditions.map(|(kind, status, reason, message)| {
         json!({
             "type": kind, "status": status, "reason": reason, "message": message,
-            "lastHeartbeatTime": stamp(now), "lastTransitionTime": stamp(now),
+            "lastHeartbeatTime": rfc3339(now), "lastTransitionTime": rfc3339(now),
         })
     });
     conditions.into()

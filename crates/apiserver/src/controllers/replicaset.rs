@@ -303,12 +303,13 @@ pub(crate) fn is_zero(number: &i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::rfc3339;
 
     /// Returns a pod of the set: `NAME PHASE [ready] [cost=N] [ending]`, older ones first.
     fn pod(age: i64, line: &str) -> Pod {
         let mut words = line.split_whitespace();
         let (name, phase) = (words.next().unwrap(), words.next().unwrap());
-        let created = condition::stamp(Timestamp::from_second(age).unwrap());
+        let created = rfc3339(Timestamp::from_second(age).unwrap());
         let mut value = json!({
             "metadata": {"name": name, "namespace": "a", "uid": name, "labels": {"app": "web"},
                 "creationTimestamp": created, "ownerReferences": [{"uid": "set", "controller": true}]},

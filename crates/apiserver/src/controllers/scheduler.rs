@@ -5,13 +5,12 @@ use serde_json::{Value, json};
 
 use super::{
     action::{Action, Note, Plan, Severity},
-    condition::stamp,
     kinds,
     node::{Node, Taint},
     pod::Pod,
     requests::Amounts,
 };
-use crate::fields;
+use crate::{fields, lifecycle::rfc3339};
 
 /// The scheduler whose pods this is.
 const NAME: &str = "default-scheduler";
@@ -95,7 +94,7 @@ fn refuse(observed: &Observed<'_>, mut pod: Value, why: (&str, &str), plan: &mut
     let mut conditions: Vec<_> = conditions.iter().filter(|it| !scheduled(it)).cloned().collect();
     conditions.push(json!({
         "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
-        "lastTransitionTime": stamp(observed.now),
+        "lastTransitionTime": rfc3339(observed.now),
     }));
     fields::set(&mut pod, &["status", "conditions"], conditions);
     plan.push(Action::Status { resource: kinds::PODS.clone(), object: pod });

@@ -8,11 +8,12 @@ use super::{End, Run};
 use crate::{
     controllers::{
         action::{Action, Plan, Severity},
-        condition::{self, Condition, stamp},
+        condition::{self, Condition},
         kinds,
         replicaset::is_zero,
     },
     fields,
+    lifecycle::rfc3339,
 };
 
 /// The status, as stored.
@@ -118,11 +119,11 @@ impl Run<'_> {
             (false, Some(true)) => ("False", "JobResumed", "Resumed", "Job resumed"),
             (true, Some(true)) => return,
             (false, None | Some(false)) => {
-                status.start_time.get_or_insert_with(|| stamp(self.now));
+                status.start_time.get_or_insert_with(|| rfc3339(self.now));
                 return;
             }
         };
-        status.start_time = (!self.job.spec.suspend).then(|| stamp(self.now));
+        status.start_time = (!self.job.spec.suspend).then(|| rfc3339(self.now));
         self.put(status, "Suspended", value, [reason, message]);
         plan.push(self.job.note(Severity::Normal, event, message.to_owned()));
     }
@@ -136,7 +137,7 @@ impl Run<'_> {
         }
         self.put(status, over, "True", [reason, message]);
         if end == End::Complete {
-            status.completion_time = Some(stamp(self.now));
+            status.completion_time = Some(rfc3339(self.now));
             plan.push(self.job.note(Severity::Normal, "Completed", "Job completed".to_owned()));
         } else {
             plan.push(self.job.note(Severity::Warning, reason, message.to_owned()));
@@ -146,7 +147,7 @@ impl Run<'_> {
     fn put(&self, status: &mut Status, kind: &str, value: &str, why: [&str; 2]) {
         let [reason, message] = why;
         let mut new = Condition::new(kind, value, self.now).because(reason, message);
-        new.last_probe_time = Some(stamp(self.now));
+        new.last_probe_time = Some(rfc3339(self.now));
         let old = condition::find(&status.conditions, kind);
         if old.is_none_or(|old| old.status != value) {
             condition::put(&mut status.conditions, new);

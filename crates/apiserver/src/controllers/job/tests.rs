@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::controllers::condition::stamp;
+use crate::lifecycle::rfc3339;
 
 fn job(spec: &Value, status: &Value) -> Job {
     let mut value = json!({
@@ -22,7 +22,7 @@ fn job(spec: &Value, status: &Value) -> Job {
 fn pod(line: &str) -> Pod {
     let mut words = line.split_whitespace();
     let (name, phase) = (words.next().unwrap(), words.next().unwrap());
-    let ended = json!({"state": {"terminated": {"finishedAt": stamp(Timestamp::UNIX_EPOCH)}}});
+    let ended = json!({"state": {"terminated": {"finishedAt": rfc3339(Timestamp::UNIX_EPOCH)}}});
     let mut value = json!({
         "metadata": {"name": name, "namespace": "a", "uid": name, "labels": {"job": "work"},
             "ownerReferences": [{"uid": "job", "controller": true}]},

@@ -10,13 +10,13 @@ use crate::{
     backend::{DeleteOptions, Part, Propagation},
     controllers::{
         action::{Action, Deletion, Note, Plan, Target},
-        condition::stamp,
         kinds,
         kinds::Shared,
         names,
     },
     error::{ApiError, Reason},
     fields,
+    lifecycle::rfc3339,
 };
 
 /// How many writes are made before others get their turn.
@@ -132,7 +132,7 @@ impl Shell {
 
     fn event(&self, note: &Note) -> Value {
         let Target { resource, key, uid, .. } = &note.about;
-        let now = stamp(self.backend.clock().now());
+        let now = rfc3339(self.backend.clock().now());
         let seed = (uid, note.component, note.reason, &note.message);
         let namespace = if key.namespace.is_empty() { "default" } else { &key.namespace };
         json!({

@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     controllers::{
-        condition::{self, Condition, stamp},
+        condition::{self, Condition},
         names,
     },
     fields,
+    lifecycle::rfc3339,
 };
 
 /// Where a pod is, as its status shows it.
@@ -108,9 +109,9 @@ impl Stage {
 
     /// Writes the stage into the status of a pod.
     pub(super) fn write(self, mut pod: Value, observed: &Observed<'_>) -> Value {
-        let now = stamp(observed.now);
+        let now = rfc3339(observed.now);
         let never = fields::text(&pod, "/spec/restartPolicy") == "Never";
-        let started_at = started(&pod).map_or_else(|| now.clone(), stamp);
+        let started_at = started(&pod).map_or_else(|| now.clone(), rfc3339);
         let mut status = json!({
             "phase": self.phase(never), "conditions": self.conditions(&pod, observed.now),
             "hostIP": observed.host, "hostIPs": [{"ip": observed.host}],

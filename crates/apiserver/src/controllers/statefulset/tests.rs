@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::controllers::condition::stamp;
+use crate::lifecycle::rfc3339;
 
 /// Returns a set of three with the template `image`.
 fn set(image: &str, spec: &Value) -> StatefulSet {
@@ -23,7 +23,7 @@ fn set(image: &str, spec: &Value) -> StatefulSet {
 fn pod(line: &str) -> Pod {
     let mut words = line.split_whitespace();
     let [ordinal, phase, revision] = [(); 3].map(|()| words.next().unwrap());
-    let at = stamp(Timestamp::UNIX_EPOCH);
+    let at = rfc3339(Timestamp::UNIX_EPOCH);
     let mut value = json!({
         "metadata": {"name": format!("web-{ordinal}"), "namespace": "a", "uid": ordinal,
             "labels": {"app": "web", REVISION_LABEL: revision},
