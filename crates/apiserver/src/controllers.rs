@@ -17,6 +17,7 @@ pub(crate) mod kinds;
 mod names;
 mod namespace;
 mod node;
+mod parts;
 mod plans;
 mod pod;
 mod queue;

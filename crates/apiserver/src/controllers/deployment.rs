@@ -20,6 +20,7 @@ use super::{
     claim::{Claim, Claimant},
     condition::Condition,
     kinds,
+    parts::Parts,
     pod::Pod,
     replicaset::ReplicaSet,
 };
@@ -53,13 +54,6 @@ struct Spec {
     template: Value,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wire {
-    spec: Spec,
-    status: Status,
-}
-
 /// What a plan is made from.
 pub(crate) struct Observed<'a> {
     pub(crate) deployment: &'a Deployment,
@@ -85,7 +79,7 @@ struct Rollout<'a> {
 impl Deployment {
     /// Reads a Deployment, unless its shape is unexpected.
     pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
-        let Wire { spec, status } = serde_json::from_slice(object.json()).ok()?;
+        let Parts { spec, status, .. } = Parts::<Spec, Status>::read(&object)?;
         let selector = Selector::from_label_selector(&spec.selector).ok()?;
         Some(Self { object, selector, spec, status })
     }

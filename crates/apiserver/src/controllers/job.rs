@@ -18,6 +18,7 @@ use super::{
     action::{Action, Deletion, Note, Plan, Severity, Target},
     claim::{Claim, Claimant},
     kinds,
+    parts::Parts,
     pod::Pod,
 };
 use crate::fields;
@@ -60,13 +61,6 @@ struct Spec {
     template: Value,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wire {
-    spec: Spec,
-    status: Status,
-}
-
 /// What a plan is made from.
 pub(crate) struct Observed<'a> {
     pub(crate) job: &'a Job,
@@ -107,7 +101,7 @@ enum End {
 impl Job {
     /// Reads a Job, unless its shape is unexpected or somebody else looks after it.
     pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
-        let Wire { spec, status } = serde_json::from_slice(object.json()).ok()?;
+        let Parts { spec, status, .. } = Parts::<Spec, Status>::read(&object)?;
         let selector = Selector::from_label_selector(&spec.selector).ok()?;
         let is_ours = spec.managed_by.as_deref().is_none_or(|manager| manager == MANAGER);
         is_ours.then_some(Self { object, selector, spec, status })

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     condition::{self, Condition},
+    parts::Parts,
     requests::Amounts,
 };
 use crate::{lifecycle::rfc3339, network::Cidr, quantity};
@@ -39,13 +40,6 @@ pub(crate) struct Taint {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Wire {
-    spec: WireSpec,
-    status: WireStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
 struct WireSpec {
     taints: Vec<Taint>,
     unschedulable: bool,
@@ -61,7 +55,7 @@ struct WireStatus {
 impl Node {
     /// Reads a node, unless its shape is unexpected.
     pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
-        let Wire { spec, status } = serde_json::from_slice(object.json()).ok()?;
+        let Parts { spec, status, .. } = Parts::<WireSpec, WireStatus>::read(&object)?;
         let ready = condition::find(&status.conditions, "Ready");
         // The server writes a thousand as `1k`.
         let pods = status.allocatable["pods"].as_str().and_then(quantity::nanos);

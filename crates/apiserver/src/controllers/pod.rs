@@ -9,6 +9,7 @@ use super::{
     action::Target,
     condition::{self, Condition},
     kinds,
+    parts::Parts,
     requests::Amounts,
 };
 
@@ -26,20 +27,6 @@ pub(crate) struct Pod {
     pub(crate) requests: Amounts,
     /// When it last became ready, if it is.
     pub(crate) ready_since: Option<Timestamp>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Wire {
-    metadata: WireMeta,
-    spec: WireSpec,
-    status: WireStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct WireMeta {
-    annotations: Option<WireAnnotations>,
 }
 
 #[derive(Default, Deserialize)]
@@ -88,11 +75,11 @@ struct WireContainer {
 impl Pod {
     /// Reads a pod; what has an unexpected shape counts as absent.
     pub(crate) fn read(object: Arc<Object>) -> Self {
-        let Wire { metadata, spec, status } =
-            serde_json::from_slice(object.json()).unwrap_or_default();
+        let Parts { metadata, spec, status } =
+            Parts::<WireSpec, WireStatus, WireAnnotations>::read(&object).unwrap_or_default();
+        let annotations = metadata.annotations.unwrap_or_default();
         let ready = condition::find(&status.conditions, "Ready").filter(|ready| ready.is_true());
         let restarts = status.container_statuses.iter().map(|status| status.restart_count);
-        let annotations = metadata.annotations.unwrap_or_default();
         Self {
             requests: requests(&spec),
             node: spec.node_name,

@@ -11,6 +11,7 @@ use super::{
     claim::{Claim, Claimant},
     condition::{self, Condition},
     kinds, names,
+    parts::Parts,
     pod::Pod,
 };
 use crate::fields;
@@ -72,20 +73,6 @@ pub(crate) struct Annotations {
     pub(crate) max: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wire {
-    metadata: WireMeta,
-    spec: Spec,
-    status: Status,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireMeta {
-    annotations: Option<Annotations>,
-}
-
 /// What a plan is made from.
 pub(crate) struct Observed<'a> {
     pub(crate) set: &'a ReplicaSet,
@@ -99,7 +86,7 @@ pub(crate) struct Observed<'a> {
 impl ReplicaSet {
     /// Reads a ReplicaSet, unless its shape is unexpected.
     pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
-        let Wire { metadata, spec, status } = serde_json::from_slice(object.json()).ok()?;
+        let Parts { metadata, spec, status } = Parts::<Spec, Status, Annotations>::read(&object)?;
         let selector = Selector::from_label_selector(&spec.selector).ok()?;
         let annotations = metadata.annotations.unwrap_or_default();
         Some(Self { object, selector, spec, status, annotations })

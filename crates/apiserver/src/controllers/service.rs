@@ -16,6 +16,7 @@ pub(crate) use self::slices::SERVICE_NAME;
 use super::{
     action::{Action, Deletion, Plan, Target},
     kinds,
+    parts::Parts,
     pod::Pod,
 };
 use crate::{fields, whereabouts};
@@ -52,12 +53,6 @@ struct ServicePort {
     target_port: Value,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wire {
-    spec: Spec,
-}
-
 /// What a plan is made from.
 pub(crate) struct Observed<'a> {
     pub(crate) service: &'a Service,
@@ -87,7 +82,7 @@ struct Port {
 impl Service {
     /// Reads a Service, unless its shape is unexpected.
     pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
-        let Wire { spec } = serde_json::from_slice(object.json()).ok()?;
+        let spec = Parts::<Spec>::read(&object)?.spec;
         let selector = Selector::from_labels(&spec.selector);
         Some(Self { object, selector, spec })
     }

@@ -18,6 +18,7 @@ use super::{
     claim::{Claim, Claimant},
     kinds,
     kinds::Shared,
+    parts::Parts,
     pod::Pod,
 };
 use crate::fields;
@@ -79,13 +80,6 @@ struct Retention {
     when_scaled: String,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wire {
-    spec: Spec,
-    status: Status,
-}
-
 /// What a plan is made from.
 pub(crate) struct Observed<'a> {
     pub(crate) set: &'a StatefulSet,
@@ -112,7 +106,7 @@ struct Ranks<'o, 'a> {
 impl StatefulSet {
     /// Reads a StatefulSet, unless its shape is unexpected.
     pub(crate) fn read(object: Arc<Object>) -> Option<Self> {
-        let Wire { spec, status } = serde_json::from_slice(object.json()).ok()?;
+        let Parts { spec, status, .. } = Parts::<Spec, Status>::read(&object)?;
         let selector = Selector::from_label_selector(&spec.selector).ok()?;
         Some(Self { object, selector, spec, status })
     }

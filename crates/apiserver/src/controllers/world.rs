@@ -9,11 +9,12 @@ use std::{
 };
 
 use k8s::{Object, ObjectKey, Resource};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    action::Target, deployment::Deployment, job::Job, kinds, kinds::Shared, node::Node, pod::Pod,
-    replicaset::ReplicaSet, requests::Amounts, service::Service, statefulset::StatefulSet,
+    action::Target, deployment::Deployment, job::Job, kinds, kinds::Shared, node::Node,
+    parts::Parts, pod::Pod, replicaset::ReplicaSet, requests::Amounts, service::Service,
+    statefulset::StatefulSet,
 };
 
 /// Everything that exists.
@@ -341,27 +342,15 @@ impl View {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Wire {
-    metadata: WireMeta,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireMeta {
-    annotations: WireAnnotations,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireAnnotations {
+struct Annotations {
     #[serde(rename = "windlass.dev/executor")]
     executor: Option<String>,
 }
 
 /// Returns the executor that an object is given to.
 pub(crate) fn executor(object: &Object) -> Option<String> {
-    let wire: Wire = serde_json::from_slice(object.json()).unwrap_or_default();
-    wire.metadata.annotations.executor
+    let parts = Parts::<IgnoredAny, IgnoredAny, Annotations>::read(object);
+    parts?.metadata.annotations?.executor
 }
 
 #[cfg(test)]
