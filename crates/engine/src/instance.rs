@@ -169,10 +169,7 @@ impl Instance {
     /// Syncs the parents whose hooks are reached by one of these URLs, because the hooks changed.
     pub(crate) fn hooks_changed(&self, changed: &dyn Fn(&str) -> bool) {
         if self.controller.hooks.all().any(|(_, hook)| changed(&hook.url)) {
-            for ctx in self.contexts.iter() {
-                ctx.customized().forget_answers();
-                ctx.sync_all("new version of the hook");
-            }
+            ask_again(&self.contexts);
         }
     }
 
@@ -229,10 +226,6 @@ async fn refresh(controller: Arc<Controller>, means: Means, exchanges: Arc<Excha
 async fn follow(watched: Watched, mut programs: Vec<ProgramSource>, contexts: Arc<[Arc<Context>]>) {
     let Some(ctx) = contexts.first() else { return };
     let (hooks, means, object) = (&ctx.controller.hooks, &ctx.means, &ctx.controller.object);
-    let resource = match ctx.controller.form {
-        Form::Composite { .. } => api::composite::resource(),
-        Form::Decorator => api::decorator::resource(),
-    };
     loop {
         watched.changed().await;
         let _token = means.client.activity().hold("load of programs");
@@ -240,10 +233,7 @@ async fn follow(watched: Watched, mut programs: Vec<ProgramSource>, contexts: Ar
             Ok(loaded) if loaded == programs => continue,
             Ok(loaded) => {
                 programs = loaded;
-                for ctx in contexts.iter() {
-                    ctx.customized().forget_answers();
-                    ctx.sync_all("new version of the hook");
-                }
+                ask_again(&contexts);
                 Verdict::hooks_ready(true, reasons::HOOKS_LOADED, "")
             }
             Err(error) => {
@@ -252,7 +242,15 @@ async fn follow(watched: Watched, mut programs: Vec<ProgramSource>, contexts: Ar
                 Verdict::hooks_ready(false, error.reason(), &in_one_line(&error))
             }
         };
-        condition::note(&means.client, &resource, object, &[verdict]).await;
+        condition::note(&means.client, ctx.controllers.resource(), object, &[verdict]).await;
+    }
+}
+
+/// Syncs all parents, because their hooks may answer otherwise than before.
+fn ask_again(contexts: &[Arc<Context>]) {
+    for ctx in contexts {
+        ctx.customized().forget_answers();
+        ctx.sync_all("new version of the hook");
     }
 }
 
