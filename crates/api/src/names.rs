@@ -32,6 +32,15 @@ pub fn legacy_finalizer(kind: &str, controller: &str) -> String {
     format!("metacontroller.app/{kind}-{controller}")
 }
 
+/// Returns the controller that a finalizer is of: its kind, in lower case, and its name.
+pub fn finalizer_owner(finalizer: &str) -> Option<(&str, &str)> {
+    let prefixes = ["metacontroller.io/", "metacontroller.app/"];
+    let owner = prefixes.iter().find_map(|prefix| finalizer.strip_prefix(prefix))?;
+    owner
+        .split_once('-')
+        .filter(|(kind, _)| ["compositecontroller", "decoratorcontroller"].contains(kind))
+}
+
 /// Reasons of events and conditions.
 pub mod reasons {
     /// A controller could not start.

@@ -195,11 +195,8 @@ pub async fn stale_finalizers(client: &Client) -> Result<Vec<Stale>, SteerError>
 }
 
 fn stale(live: &BTreeSet<String>, objects: &[Object], resources: &[Resource]) -> Vec<Stale> {
-    let of_controllers = ["compositecontroller", "decoratorcontroller"]
-        .map(|kind| [names::finalizer(kind, ""), names::legacy_finalizer(kind, "")]);
     let is_stale = |finalizer: &&String| {
-        let is_ours = of_controllers.iter().flatten().any(|prefix| finalizer.starts_with(prefix));
-        is_ours && !live.contains(*finalizer)
+        names::finalizer_owner(finalizer).is_some() && !live.contains(*finalizer)
     };
     let mut found = Vec::new();
     for object in objects {

@@ -31,13 +31,16 @@ impl Finalizers {
         let mut all = BTreeSet::new();
         for cache in self.caches.all() {
             for object in cache.all() {
-                let is_there = |kind: usize, name: &str| {
-                    self.controllers[kind].get(&ObjectKey::new("", name)).is_some()
-                };
-                all.extend(stale(&object, is_there));
+                all.extend(stale(&object, |kind, name| self.is_there(kind, name)));
             }
         }
         all
+    }
+
+    fn is_there(&self, kind: &str, name: &str) -> bool {
+        let is_of = |cache: &&Arc<Cache>| cache.resource().gvk.kind.eq_ignore_ascii_case(kind);
+        let mut controllers = self.controllers.iter().filter(is_of);
+        controllers.any(|cache| cache.get(&ObjectKey::new("", name)).is_some())
     }
 }
 
@@ -61,15 +64,10 @@ impl Source for Finalizers {
 /// Returns the finalizers of an object whose controller is not there, with the object's UID.
 fn stale<'a>(
     object: &'a Object,
-    is_there: impl Fn(usize, &str) -> bool + 'a,
+    is_there: impl Fn(&str, &str) -> bool + 'a,
 ) -> impl Iterator<Item = (String, String)> + 'a {
     let is_stale = move |finalizer: &&String| {
-        let kinds = ["compositecontroller", "decoratorcontroller"];
-        kinds.iter().enumerate().any(|(position, kind)| {
-            let names = [names::finalizer(kind, ""), names::legacy_finalizer(kind, "")];
-            let name = names.iter().find_map(|prefix| finalizer.strip_prefix(prefix.as_str()));
-            name.is_some_and(|name| !is_there(position, name))
-        })
+        names::finalizer_owner(finalizer).is_some_and(|(kind, name)| !is_there(kind, name))
     };
     let meta = object.meta();
     let stale = meta.finalizers.iter().filter(is_stale);
@@ -94,7 +92,7 @@ mod tests {
         let object = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "a", "uid": "u", "finalizers": finalizers}});
         let object = Object::from_value(&object).unwrap();
-        let is_there = |kind: usize, name: &str| kind == 0 && name == "here";
+        let is_there = |kind: &str, name: &str| kind == "compositecontroller" && name == "here";
         let found: Vec<_> = stale(&object, is_there).map(|(_, finalizer)| finalizer).collect();
         assert_eq!(found, [finalizers[2], finalizers[3], finalizers[4]]);
     }
