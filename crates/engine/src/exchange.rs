@@ -131,9 +131,9 @@ pub(crate) async fn exchange(
     request.tls = tls;
     request.headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
     let now = || ctx.means.client.clock().now();
-    let (meta, gvk) = (parent.meta(), parent.gvk());
-    let of = format!("{} {} {} {}", gvk.api_version(), gvk.kind, parent.key(), meta.uid);
-    let kept = webhook.etag.and_then(|_| ctx.exchanges.etags(hook, |etags| etags.of(&of, now())));
+    let caching = webhook.etag.map(|lifetime| (etag_key(parent), lifetime));
+    let kept = caching.as_ref();
+    let kept = kept.and_then(|(of, _)| ctx.exchanges.etags(hook, |etags| etags.of(of, now())));
     let etag = kept.as_ref().map(|kept| (header::IF_NONE_MATCH, kept.etag.clone()));
     request.headers.extend(etag);
     let (sent, asked) = (request.body.clone(), now());
@@ -147,7 +147,13 @@ pub(crate) async fn exchange(
     let answer = reply.as_ref().ok().map(|reply| (reply.status, &reply.body));
     ctx.notes.heard(&parent.key(), (hook, &sent), answer, took);
     let reply = reply.map_err(|source| SyncError::Hook { hook, source })?;
-    let Some(Lifetime(lifetime)) = webhook.etag else { return Ok(reply) };
+    let Some((of, Lifetime(lifetime))) = caching else { return Ok(reply) };
     let until = (lifetime, now());
     Ok(ctx.exchanges.etags(hook, |etags| etags.settle(&of, kept, reply, until)))
+}
+
+/// Returns what the answers about a parent are kept under.
+fn etag_key(parent: &Object) -> String {
+    let (meta, gvk) = (parent.meta(), parent.gvk());
+    format!("{} {} {} {}", gvk.api_version(), gvk.kind, parent.key(), meta.uid)
 }
