@@ -162,11 +162,23 @@ pub(crate) struct Ending {
 
 /// A call of a hook as it is kept: texts are not parsed until somebody asks.
 #[derive(Debug)]
-struct KeptCall {
+pub(crate) struct KeptCall {
     hook: &'static str,
     request: Bytes,
     answer: Option<(u16, Bytes)>,
     took: Duration,
+}
+
+impl KeptCall {
+    /// Returns a call without what Secrets hold.
+    pub(crate) fn new(
+        (hook, request): (&'static str, &Bytes),
+        answer: Option<(u16, &Bytes)>,
+        took: Duration,
+    ) -> Self {
+        let answer = answer.map(|(status, body)| (status, masked_text(body)));
+        Self { hook, request: masked_text(request), answer, took }
+    }
 }
 
 /// What is kept of the last sync of a parent.
@@ -237,23 +249,11 @@ impl Book {
         self.running.insert(place, kept);
     }
 
-    /// Notes a call of a hook, without what Secrets hold.
-    pub(crate) fn heard(
-        &mut self,
-        place: &Place,
-        (hook, request): (&'static str, &Bytes),
-        answer: Option<(u16, &Bytes)>,
-        took: Duration,
-    ) {
+    /// Notes a call of a hook.
+    pub(crate) fn heard(&mut self, place: &Place, call: KeptCall) {
         let Some(kept) = self.running.get_mut(place) else { return };
-        kept.hook_status = answer.map(|(status, _)| status);
-        kept.hook_took = kept.hook_took.max(Some(took));
-        let call = KeptCall {
-            hook,
-            request: masked_text(request),
-            answer: answer.map(|(status, body)| (status, masked_text(body))),
-            took,
-        };
+        kept.hook_status = call.answer.as_ref().map(|(status, _)| *status);
+        kept.hook_took = kept.hook_took.max(Some(call.took));
         let size = call.request.len() + call.answer.as_ref().map_or(0, |(_, body)| body.len());
         kept.calls.push(call);
         kept.bytes += size;
@@ -416,7 +416,8 @@ mod tests {
         let place = place(name);
         book.begin(place.clone(), Timestamp::UNIX_EPOCH);
         let (request, answer) = (Bytes::from_static(b"{}"), Bytes::from(answer.to_owned()));
-        book.heard(&place, ("sync", &request), Some((200, &answer)), Duration::from_millis(2));
+        let took = Duration::from_millis(2);
+        book.heard(&place, KeptCall::new(("sync", &request), Some((200, &answer)), took));
         book.planned(&place, vec!["x".to_owned()]);
         book.end(&place, Ending::default());
     }

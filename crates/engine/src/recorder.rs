@@ -1,13 +1,16 @@
 //! Takes notes of syncs where they happen, and lets others wait for them.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use k8s::{ObjectKey, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    record::{Book, Ending, Place, Source},
+    record::{Book, Ending, KeptCall, Place, Source},
     told,
 };
 
@@ -66,10 +69,12 @@ impl Notes {
         parent: &ObjectKey,
         sent: (&'static str, &Bytes),
         answer: Option<(u16, &Bytes)>,
-        took: std::time::Duration,
+        took: Duration,
     ) {
         told::exchange(sent.0, sent.1, answer);
-        self.recorder.book().heard(&self.place(parent), sent, answer, took);
+        // All workers share the book: a long text is parsed before it is locked.
+        let call = KeptCall::new(sent, answer, took);
+        self.recorder.book().heard(&self.place(parent), call);
     }
 
     pub(crate) fn planned(&self, parent: &ObjectKey, plan: Vec<String>) {
