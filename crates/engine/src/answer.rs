@@ -2,18 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     time::Duration,
 };
 
 use api::{HookReply, controller::UnmarshallMode};
 use http::header;
 use jiff::fmt::rfc2822::DateTimeParser;
-use k8s::Timestamp;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use k8s::{Timestamp, json::Fields};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -77,6 +73,9 @@ pub(crate) enum AnswerError {
     #[error("strict validation failed: {0}")]
     Strict(String),
 }
+
+/// The fields whose content is no business of strict mode: others than the hook decide what may stand there.
+const FOREIGN: [&str; 3] = ["status", "children", "attachments"];
 
 /// How much of a failed answer is quoted.
 const QUOTED: usize = 1024;
@@ -203,138 +202,48 @@ fn unmarshal(error: &dyn std::fmt::Display) -> AnswerError {
 
 /// Checks that the keys of an answer are known, and that none comes twice.
 fn check_strictly(body: &[u8], known: &[&str]) -> Result<(), AnswerError> {
-    let Keys(keys) = serde_json::from_slice(body).map_err(|error| unmarshal(&error))?;
-    check_keys(&keys, known).map_err(AnswerError::Strict)?;
-    let Unique =
-        serde_json::from_slice(body).map_err(|error| AnswerError::Strict(error.to_string()))?;
-    Ok(())
+    let fields = serde_json::from_slice(body).map_err(|error| unmarshal(&error))?;
+    check_keys(&fields, known).and_then(|()| check_repeats(&fields)).map_err(AnswerError::Strict)
 }
 
 /// Checks that the keys of the rules in an answer are known.
 fn check_rules(body: &[u8]) -> Result<(), AnswerError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct RuleKeys {
-        related_resources: Option<Vec<Option<Keys>>>,
+    struct Rules<'a> {
+        #[serde(borrow)]
+        related_resources: Option<Vec<Option<Fields<'a>>>>,
     }
-    let rules: RuleKeys = serde_json::from_slice(body).map_err(|error| unmarshal(&error))?;
-    for Keys(keys) in rules.related_resources.iter().flatten().flatten() {
-        check_keys(keys, &RULE_KEYS).map_err(AnswerError::Strict)?;
+    let rules: Rules<'_> = serde_json::from_slice(body).map_err(|error| unmarshal(&error))?;
+    for rule in rules.related_resources.iter().flatten().flatten() {
+        check_keys(rule, &RULE_KEYS).map_err(AnswerError::Strict)?;
     }
     Ok(())
 }
 
 /// Checks that keys are known.
-fn check_keys(keys: &[String], known: &[&str]) -> Result<(), String> {
-    match keys.iter().find(|key| !known.contains(&key.as_str())) {
-        Some(key) => Err(format!("unknown field `{key}`, expected one of {}", known.join(", "))),
+fn check_keys(fields: &Fields<'_>, known: &[&str]) -> Result<(), String> {
+    match fields.0.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+        Some((key, _)) => {
+            Err(format!("unknown field `{key}`, expected one of {}", known.join(", ")))
+        }
         None => Ok(()),
     }
 }
 
-/// The keys of a JSON object as they are written, repeated ones too; what they stand for is passed over.
-struct Keys(Vec<String>);
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(KeysVisitor)
-    }
-}
-
-struct KeysVisitor;
-
-impl<'de> Visitor<'de> for KeysVisitor {
-    type Value = Keys;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-        let mut keys = Vec::new();
-        while let Some((key, IgnoredAny)) = map.next_entry()? {
-            keys.push(key);
+/// Checks that no key comes twice, but inside of what is the parent's or a child's.
+fn check_repeats(fields: &Fields<'_>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for (key, value) in &fields.0 {
+        if !seen.insert(key) {
+            return Err(format!("duplicate key `{key}`"));
         }
-        Ok(Keys(keys))
-    }
-}
-
-/// Stands for a JSON answer in which no key comes twice, but inside of what is the parent's or a child's.
-struct Unique;
-
-/// The fields whose content is no business of strict mode.
-const FOREIGN: [&str; 3] = ["status", "children", "attachments"];
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor { foreign: &FOREIGN }).map(|()| Self)
-    }
-}
-
-/// Visits a value at any depth; what stands under `foreign` keys of the outermost object is passed over.
-#[derive(Clone, Copy)]
-struct UniqueVisitor {
-    foreign: &'static [&'static str],
-}
-
-impl<'de> DeserializeSeed<'de> for UniqueVisitor {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for UniqueVisitor {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut keys = BTreeSet::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if self.foreign.contains(&key.as_str()) {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                map.next_value_seed(Self { foreign: &[] })?;
-            }
-            if let Some(key) = keys.replace(key) {
-                return Err(A::Error::custom(format!("duplicate field `{key}`")));
-            }
+        if !FOREIGN.contains(&key.as_str()) {
+            let read = k8s::json::parse_strict(value.get().as_bytes());
+            read.map_err(|error| format!("{} in `{key}`", error.reason))?;
         }
-        Ok(())
     }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Self { foreign: &[] })?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Returns how long a `Retry-After` header asks to wait, by seconds or by date, in whole seconds; a time
@@ -425,7 +334,7 @@ mod tests {
             |body: &str| passed_over(&reply(200, body), COMPOSED).map(|error| error.to_string());
         let unknown = told(r#"{"Children":[],"status":{"more":1}}"#).unwrap();
         assert!(unknown.starts_with("strict validation failed: unknown field `Children`"));
-        assert!(told(r#"{"status":{},"status":{}}"#).unwrap().contains("duplicate field `status`"));
+        assert!(told(r#"{"status":{},"status":{}}"#).unwrap().contains("duplicate key `status`"));
         assert_eq!(told(r#"{"status":{"a":1,"a":2},"children":[{"kind":"X","x":1}]}"#), None);
         let rules =
             |body: &str| passed_over_in_rules(&reply(200, body)).map(|error| error.to_string());
@@ -476,7 +385,7 @@ mod tests {
         let twice = r#"{"relatedResources":[{"apiVersion":"v1","resource":"pods","labelSelector":
             {"matchLabels":{"a":"1","a":"2"}}}]}"#;
         assert_eq!(rules(twice, UnmarshallMode::Loose), Ok(1));
-        assert!(rules(twice, UnmarshallMode::Strict).unwrap_err().contains("duplicate field `a`"));
+        assert!(rules(twice, UnmarshallMode::Strict).unwrap_err().contains("duplicate key `a`"));
     }
 
     #[test]

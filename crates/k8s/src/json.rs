@@ -231,10 +231,11 @@ impl<'de> Visitor<'de> for Bounded {
     }
 }
 
-/// The fields of an object in the order of its text, their values unparsed.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+/// The fields of an object in the order of its text, with those that come again, their values unparsed.
+#[derive(Clone, Debug)]
+pub struct Fields<'a>(pub Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
     }
