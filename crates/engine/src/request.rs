@@ -139,22 +139,26 @@ mod tests {
         }
     }
 
+    /// Returns what a composite's hook is sent about a parent of this namespace.
+    fn sent(parent_namespace: &str, children: &[ObservedType], version: HookVersion) -> Value {
+        let told = Told {
+            form: Form::Composite { generate_selector: false },
+            controller: &object("", "c"),
+            parent: &object(parent_namespace, "p"),
+            children,
+            related: &[],
+            finalizing: false,
+        };
+        serde_json::from_slice(&body(told, version)).unwrap()
+    }
+
     fn children(version: HookVersion, parent_namespace: &str) -> Vec<String> {
         let pods = vec![Arc::new(object("ns1", "web-0")), Arc::new(object("ns2", "web-1"))];
         let children = [
             observed(Resource::namespaced("v1", "Pod", "pods"), pods),
             observed(Resource::namespaced("apps/v1", "ReplicaSet", "replicasets"), Vec::new()),
         ];
-        let (controller, parent) = (object("", "c"), object(parent_namespace, "p"));
-        let told = Told {
-            form: Form::Composite { generate_selector: false },
-            controller: &controller,
-            parent: &parent,
-            children: &children,
-            related: &[],
-            finalizing: false,
-        };
-        let sent: Value = serde_json::from_slice(&body(told, version)).unwrap();
+        let sent = sent(parent_namespace, &children, version);
         assert_eq!(sent["related"], json!({}));
         assert_eq!(sent["finalizing"], json!(false));
         assert_eq!(sent["children"]["ReplicaSet.apps/v1"], json!({}));
@@ -165,16 +169,7 @@ mod tests {
     fn names_are_escaped() {
         let role = Resource::cluster("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles");
         let children = [observed(role, vec![Arc::new(object("", "a\"b\\"))])];
-        let (controller, parent) = (object("", "c"), object("", "p"));
-        let told = Told {
-            form: Form::Composite { generate_selector: false },
-            controller: &controller,
-            parent: &parent,
-            children: &children,
-            related: &[],
-            finalizing: false,
-        };
-        let sent: Value = serde_json::from_slice(&body(told, HookVersion::V2)).unwrap();
+        let sent = sent("", &children, HookVersion::V2);
         let roles = &sent["children"]["ClusterRole.rbac.authorization.k8s.io/v1"];
         assert!(roles.get("a\"b\\").is_some(), "{sent}");
     }

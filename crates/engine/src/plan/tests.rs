@@ -46,13 +46,24 @@ fn stored(wish: &Desired) -> Object {
 }
 
 fn observed(text: &str, method: UpdateMethod) -> Vec<ObservedType> {
-    let objects = wishes(text).iter().map(|wish| Arc::new(stored(wish))).collect();
+    of_objects(wishes(text).iter().map(stored), method)
+}
+
+fn of_objects(
+    objects: impl IntoIterator<Item = Object>,
+    method: UpdateMethod,
+) -> Vec<ObservedType> {
+    let objects = objects.into_iter().map(Arc::new).collect();
     vec![ObservedType { resource: resource(), method, status_checks: Arc::default(), objects }]
 }
 
+/// Plans for the first time: nothing is known of earlier writes.
+fn planned(have: &[ObservedType], want: &str) -> Plan {
+    plan(&parent(), have, &wishes(want), &Known::default())
+}
+
 fn plan_text(have: &str, want: &str, method: UpdateMethod) -> String {
-    let (have, want) = (observed(have, method), wishes(want));
-    plan(&parent(), &have, &want, &Known::default()).to_string()
+    planned(&observed(have, method), want).to_string()
 }
 
 #[test]
@@ -85,17 +96,9 @@ fn an_equal_child_is_left_alone() {
 fn a_child_that_is_going_away_is_waited_for() {
     let mut value = stored(&desired("web", "1")).to_value();
     value["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    let going = Arc::new(Object::from_value(&value).unwrap());
-    let method = UpdateMethod::Recreate;
-    let observed = vec![ObservedType {
-        resource: resource(),
-        method,
-        status_checks: Arc::default(),
-        objects: vec![going],
-    }];
+    let observed = of_objects([Object::from_value(&value).unwrap()], UpdateMethod::Recreate);
     for want in ["web=2", ""] {
-        let plan = plan(&parent(), &observed, &wishes(want), &Known::default());
-        assert_eq!(plan, Plan::default(), "{want}");
+        assert_eq!(planned(&observed, want), Plan::default(), "{want}");
     }
 }
 
@@ -103,14 +106,8 @@ fn a_child_that_is_going_away_is_waited_for() {
 fn a_lost_annotation_is_written_in_place_even_under_recreate() {
     let mut value = stored(&desired("web", "1")).to_value();
     value["metadata"]["annotations"] = json!({});
-    let objects = vec![Arc::new(Object::from_value(&value).unwrap())];
-    let observed = [ObservedType {
-        resource: resource(),
-        method: UpdateMethod::Recreate,
-        status_checks: Arc::default(),
-        objects,
-    }];
-    let plan = plan(&parent(), &observed, &wishes("web=1"), &Known::default());
+    let observed = of_objects([Object::from_value(&value).unwrap()], UpdateMethod::Recreate);
+    let plan = planned(&observed, "web=1");
     assert_eq!(
         plan.to_string(),
         "update ConfigMap n/web: the last applied configuration differs\n"
@@ -148,13 +145,7 @@ fn tried(observed: &Value, wish: &Value, trial: Trial) -> (String, String) {
     desired.value["data"] = wish.clone();
     let mut have = stored(&desired).to_value();
     have["data"] = observed.clone();
-    let objects = vec![Arc::new(Object::from_value(&have).unwrap())];
-    let types = [ObservedType {
-        resource: resource(),
-        method: UpdateMethod::Recreate,
-        status_checks: Arc::default(),
-        objects,
-    }];
+    let types = of_objects([Object::from_value(&have).unwrap()], UpdateMethod::Recreate);
     let hash = super::wish(&desired);
     let wishes = [desired];
     let plan = |trials| {
@@ -186,14 +177,8 @@ fn a_child_is_compared_with_what_the_server_makes_of_the_wish() {
 fn a_hook_that_drops_all_its_annotations_does_not_drop_the_engine_s() {
     let mut before = desired("web", "1");
     before.value["metadata"]["annotations"] = json!({});
-    let objects = vec![Arc::new(stored(&before))];
-    let observed = [ObservedType {
-        resource: resource(),
-        method: UpdateMethod::Recreate,
-        status_checks: Arc::default(),
-        objects,
-    }];
-    let plan = plan(&parent(), &observed, &wishes("web=1"), &Known::default());
+    let observed = of_objects([stored(&before)], UpdateMethod::Recreate);
+    let plan = planned(&observed, "web=1");
     assert_eq!(
         plan.to_string(),
         "update ConfigMap n/web: the last applied configuration differs\n"
@@ -205,14 +190,8 @@ fn an_owner_that_the_hook_no_longer_names_goes_alone() {
     let mut before = desired("web", "1");
     before.value["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "o"}]);
-    let objects = vec![Arc::new(stored(&before))];
-    let observed = [ObservedType {
-        resource: resource(),
-        method: UpdateMethod::InPlace,
-        status_checks: Arc::default(),
-        objects,
-    }];
-    let plan = plan(&parent(), &observed, &wishes("web=1"), &Known::default());
+    let observed = of_objects([stored(&before)], UpdateMethod::InPlace);
+    let plan = planned(&observed, "web=1");
     let WriteKind::Update(body) = &plan.actions[0].write.kind else { unreachable!() };
     let written: Value = serde_json::from_slice(body).unwrap();
     assert_eq!(
@@ -231,7 +210,7 @@ proptest! {
     #[test]
     fn an_applied_plan_leaves_nothing_to_do(have in worlds(), want in worlds()) {
         let mut types = observed(&have, UpdateMethod::InPlace);
-        let first = plan(&parent(), &types, &wishes(&want), &Known::default());
+        let first = planned(&types, &want);
         let objects = &mut types[0].objects;
         for action in &first.actions {
             objects.retain(|object| object.key() != action.write.key);
@@ -239,7 +218,7 @@ proptest! {
                 objects.push(Arc::new(Object::parse(body.clone()).unwrap()));
             }
         }
-        let second = plan(&parent(), &types, &wishes(&want), &Known::default());
+        let second = planned(&types, &want);
         prop_assert_eq!(second.actions, []);
     }
 }
