@@ -21,12 +21,7 @@ pub use world::{Role, Server, World, engine_kubeconfig, not_run, real_kubeconfig
 macro_rules! embedded_story {
     ($name:ident) => {
         mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn embedded() {
-                let world = $crate::World::embedded(stringify!($name)).await;
-                super::$name(&world).await;
-                world.end().await;
-            }
+            $crate::story!(@on embedded $name);
         }
     };
 }
@@ -36,22 +31,21 @@ macro_rules! embedded_story {
 /// `story!(name)` makes the tests `name::embedded` and `name::real` of `async fn name(world: &World)`.
 #[macro_export]
 macro_rules! story {
+    (@on $server:ident $name:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $server() {
+            // The real server may be missing, the embedded one never is.
+            let world = $crate::World::$server(stringify!($name)).await;
+            let Some(world) = Option::<$crate::World>::from(world) else { return };
+            super::$name(&world).await;
+            world.end().await;
+        }
+    };
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn embedded() {
-                let world = $crate::World::embedded(stringify!($name)).await;
-                super::$name(&world).await;
-                world.end().await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn real() {
-                let Some(world) = $crate::World::real(stringify!($name)).await else { return };
-                super::$name(&world).await;
-                world.end().await;
-            }
+            $crate::story!(@on embedded $name);
+            $crate::story!(@on real $name);
         }
     };
 }
