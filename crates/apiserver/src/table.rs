@@ -51,8 +51,7 @@ pub(crate) fn columns(registered: &Registered) -> Value {
     if let Some(custom) = &registered.custom {
         return custom::columns(&custom.columns);
     }
-    let columns = layout(registered).columns;
-    Value::Array(columns.iter().map(Column::definition).collect())
+    layout(registered).definitions()
 }
 
 /// Returns the row of one object.
@@ -87,26 +86,28 @@ pub(crate) fn row(
     shown
 }
 
-/// A column of a built-in kind: name, type and priority.
-struct Column(&'static str, &'static str, u8);
-
-impl Column {
-    fn definition(&self) -> Value {
-        let Self(name, data_type, priority) = *self;
-        let format = if name == "Name" { "name" } else { "" };
-        json!({"name": name, "type": data_type, "format": format, "description": "",
-            "priority": priority})
-    }
-}
-
 /// The columns of a kind and how they are filled.
 struct Layout {
-    columns: &'static [Column],
+    /// Their names: a `+` before one says that only wide tables show it, a type behind it that it is no text.
+    columns: &'static str,
     cells: fn(Row<'_>) -> Vec<Value>,
 }
 
+impl Layout {
+    fn definitions(&self) -> Value {
+        self.columns.split(", ").map(definition).collect()
+    }
+}
+
+fn definition(column: &str) -> Value {
+    let (column, data_type) = column.split_once(": ").unwrap_or((column, "string"));
+    let (name, priority) = column.strip_prefix('+').map_or((column, 0), |name| (name, 1));
+    let format = if name == "Name" { "name" } else { "" };
+    json!({"name": name, "type": data_type, "format": format, "description": "", "priority": priority})
+}
+
 const DEFAULT: Layout = Layout {
-    columns: &[Column("Name", "string", 0), Column("Created At", "date", 0)],
+    columns: "Name, Created At: date",
     cells: |row| vec![row.name(), json!(row.text("/metadata/creationTimestamp"))],
 };
 

@@ -7,57 +7,32 @@ use serde_json::{Value, json};
 use crate::{
     fields::text,
     table::{
-        Column, Layout,
+        Layout,
         row::{Row, joined},
     },
 };
 
 pub(super) const CONFIG_MAPS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Data", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Data, Age",
     cells: |row| vec![row.name(), json!(row.size("/data") + row.size("/binaryData")), row.age()],
 };
 
 pub(super) const SECRETS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Type", "string", 0),
-        Column("Data", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Type, Data, Age",
     cells: |row| vec![row.name(), json!(row.text("/type")), json!(row.size("/data")), row.age()],
 };
 
-pub(super) const SERVICE_ACCOUNTS: Layout = Layout {
-    columns: &[Column("Name", "string", 0), Column("Age", "string", 0)],
-    cells: |row| vec![row.name(), row.age()],
-};
+pub(super) const SERVICE_ACCOUNTS: Layout =
+    Layout { columns: "Name, Age", cells: |row| vec![row.name(), row.age()] };
 
 pub(super) const NAMESPACES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Status", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Status, Age",
     cells: |row| vec![row.name(), json!(row.text("/status/phase")), row.age()],
 };
 
 pub(super) const NODES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Status", "string", 0),
-        Column("Roles", "string", 0),
-        Column("Age", "string", 0),
-        Column("Version", "string", 0),
-        Column("Internal-IP", "string", 1),
-        Column("External-IP", "string", 1),
-        Column("OS-Image", "string", 1),
-        Column("Kernel-Version", "string", 1),
-        Column("Container-Runtime", "string", 1),
-    ],
+    columns: "Name, Status, Roles, Age, Version, +Internal-IP, +External-IP, +OS-Image, \
+        +Kernel-Version, +Container-Runtime",
     cells: |row| {
         let info = |name: &str| row.text_or(&format!("/status/nodeInfo/{name}"), "<unknown>");
         let mut kernel = info("kernelVersion");
@@ -81,44 +56,19 @@ pub(super) const NODES: Layout = Layout {
 };
 
 pub(super) const EVENTS: Layout = Layout {
-    columns: &[
-        Column("Last Seen", "string", 0),
-        Column("Type", "string", 0),
-        Column("Reason", "string", 0),
-        Column("Object", "string", 0),
-        Column("Subobject", "string", 1),
-        Column("Source", "string", 1),
-        Column("Message", "string", 0),
-        Column("First Seen", "string", 1),
-        Column("Count", "string", 1),
-        Column("Name", "string", 1),
-    ],
+    columns: "Last Seen, Type, Reason, Object, +Subobject, +Source, Message, +First Seen, +Count, \
+        +Name",
     cells: event,
 };
 
 pub(super) const LEASES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Holder", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Holder, Age",
     cells: |row| vec![row.name(), json!(row.text("/spec/holderIdentity")), row.age()],
 };
 
 pub(super) const VOLUMES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Capacity", "string", 0),
-        Column("Access Modes", "string", 0),
-        Column("Reclaim Policy", "string", 0),
-        Column("Status", "string", 0),
-        Column("Claim", "string", 0),
-        Column("StorageClass", "string", 0),
-        Column("VolumeAttributesClass", "string", 0),
-        Column("Reason", "string", 0),
-        Column("Age", "string", 0),
-        Column("VolumeMode", "string", 1),
-    ],
+    columns: "Name, Capacity, Access Modes, Reclaim Policy, Status, Claim, StorageClass, \
+        VolumeAttributesClass, Reason, Age, +VolumeMode",
     cells: |row| {
         let claim = row.at("/spec/claimRef").map_or(String::new(), |claim| {
             format!("{}/{}", text(claim, "/namespace"), text(claim, "/name"))
@@ -140,17 +90,8 @@ pub(super) const VOLUMES: Layout = Layout {
 };
 
 pub(super) const CLAIMS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Status", "string", 0),
-        Column("Volume", "string", 0),
-        Column("Capacity", "string", 0),
-        Column("Access Modes", "string", 0),
-        Column("StorageClass", "string", 0),
-        Column("VolumeAttributesClass", "string", 0),
-        Column("Age", "string", 0),
-        Column("VolumeMode", "string", 1),
-    ],
+    columns: "Name, Status, Volume, Capacity, Access Modes, StorageClass, VolumeAttributesClass, \
+        Age, +VolumeMode",
     cells: |row| {
         let volume = row.text("/spec/volumeName");
         let (capacity, modes) = if volume.is_empty() {
@@ -173,14 +114,7 @@ pub(super) const CLAIMS: Layout = Layout {
 };
 
 pub(super) const STORAGE_CLASSES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Provisioner", "string", 0),
-        Column("ReclaimPolicy", "string", 0),
-        Column("VolumeBindingMode", "string", 0),
-        Column("AllowVolumeExpansion", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Provisioner, ReclaimPolicy, VolumeBindingMode, AllowVolumeExpansion, Age",
     cells: |row| {
         const DEFAULT: &str = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
         let mark = if row.text(DEFAULT) == "true" { " (default)" } else { "" };
@@ -196,13 +130,7 @@ pub(super) const STORAGE_CLASSES: Layout = Layout {
 };
 
 pub(super) const PRIORITY_CLASSES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Value", "integer", 0),
-        Column("Global-Default", "boolean", 0),
-        Column("Age", "string", 0),
-        Column("PreemptionPolicy", "string", 0),
-    ],
+    columns: "Name, Value: integer, Global-Default: boolean, Age, PreemptionPolicy",
     cells: |row| {
         vec![
             row.name(),
@@ -215,13 +143,7 @@ pub(super) const PRIORITY_CLASSES: Layout = Layout {
 };
 
 pub(super) const DISRUPTION_BUDGETS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Min Available", "string", 0),
-        Column("Max Unavailable", "string", 0),
-        Column("Allowed Disruptions", "integer", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Min Available, Max Unavailable, Allowed Disruptions: integer, Age",
     cells: |row| {
         let amount = |pointer: &str| match row.at(pointer) {
             None => json!("N/A"),
@@ -239,14 +161,7 @@ pub(super) const DISRUPTION_BUDGETS: Layout = Layout {
 };
 
 pub(super) const ROLE_BINDINGS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Role", "string", 0),
-        Column("Age", "string", 0),
-        Column("Users", "string", 1),
-        Column("Groups", "string", 1),
-        Column("ServiceAccounts", "string", 1),
-    ],
+    columns: "Name, Role, Age, +Users, +Groups, +ServiceAccounts",
     cells: |row| {
         let subjects = |kind: &str| {
             let names: Vec<String> = row

@@ -7,21 +7,13 @@ use serde_json::{Value, json};
 use crate::{
     fields::{list, number, text},
     table::{
-        Column, Layout,
+        Layout,
         row::{Row, first_three, joined},
     },
 };
 
 pub(super) const SERVICES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Type", "string", 0),
-        Column("Cluster-IP", "string", 0),
-        Column("External-IP", "string", 0),
-        Column("Port(s)", "string", 0),
-        Column("Age", "string", 0),
-        Column("Selector", "string", 1),
-    ],
+    columns: "Name, Type, Cluster-IP, External-IP, Port(s), Age, +Selector",
     cells: |row| {
         vec![
             row.name(),
@@ -36,22 +28,12 @@ pub(super) const SERVICES: Layout = Layout {
 };
 
 pub(super) const ENDPOINTS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Endpoints", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Endpoints, Age",
     cells: |row| vec![row.name(), json!(first_three(&addresses(row), "<none>")), row.age()],
 };
 
 pub(super) const ENDPOINT_SLICES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("AddressType", "string", 0),
-        Column("Ports", "string", 0),
-        Column("Endpoints", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, AddressType, Ports, Endpoints, Age",
     cells: |row| {
         let ports: Vec<String> = row.list("/ports").iter().map(slice_port).collect();
         let addresses: Vec<String> = row
@@ -71,14 +53,7 @@ pub(super) const ENDPOINT_SLICES: Layout = Layout {
 };
 
 pub(super) const INGRESSES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Class", "string", 0),
-        Column("Hosts", "string", 0),
-        Column("Address", "string", 0),
-        Column("Ports", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Class, Hosts, Address, Ports, Age",
     cells: |row| {
         let hosts: Vec<String> = row
             .list("/spec/rules")
@@ -99,12 +74,7 @@ pub(super) const INGRESSES: Layout = Layout {
 };
 
 pub(super) const INGRESS_CLASSES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Controller", "string", 0),
-        Column("Parameters", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Controller, Parameters, Age",
     cells: |row| {
         let parameters = row.at("/spec/parameters").map_or("<none>".to_owned(), |parameters| {
             let group = text(parameters, "/apiGroup");
@@ -116,11 +86,7 @@ pub(super) const INGRESS_CLASSES: Layout = Layout {
 };
 
 pub(super) const NETWORK_POLICIES: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Pod-Selector", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Pod-Selector, Age",
     cells: |row| vec![row.name(), json!(row.selector("/spec/podSelector")), row.age()],
 };
 

@@ -7,21 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     fields::{list, number, text},
-    table::{Column, Layout, age, row::Row},
+    table::{Layout, age, row::Row},
 };
 
 pub(super) const LAYOUT: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Ready", "string", 0),
-        Column("Status", "string", 0),
-        Column("Restarts", "string", 0),
-        Column("Age", "string", 0),
-        Column("IP", "string", 1),
-        Column("Node", "string", 1),
-        Column("Nominated Node", "string", 1),
-        Column("Readiness Gates", "string", 1),
-    ],
+    columns: "Name, Ready, Status, Restarts, Age, +IP, +Node, +Nominated Node, +Readiness Gates",
     cells,
 };
 

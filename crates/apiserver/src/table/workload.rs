@@ -4,22 +4,13 @@ use serde_json::{Value, json};
 
 use crate::{
     fields::text,
-    table::{Column, Layout, age, row::Row},
+    table::{Layout, age, row::Row},
 };
 
 const TEMPLATE: &str = "/spec/template/spec";
 
 pub(super) const DEPLOYMENTS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Ready", "string", 0),
-        Column("Up-to-date", "string", 0),
-        Column("Available", "string", 0),
-        Column("Age", "string", 0),
-        Column("Containers", "string", 1),
-        Column("Images", "string", 1),
-        Column("Selector", "string", 1),
-    ],
+    columns: "Name, Ready, Up-to-date, Available, Age, +Containers, +Images, +Selector",
     cells: |row| {
         let [names, images] = row.containers(TEMPLATE);
         vec![
@@ -36,16 +27,8 @@ pub(super) const DEPLOYMENTS: Layout = Layout {
 };
 
 pub(super) const REPLICA_SETS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Desired", "integer", 0),
-        Column("Current", "integer", 0),
-        Column("Ready", "integer", 0),
-        Column("Age", "string", 0),
-        Column("Containers", "string", 1),
-        Column("Images", "string", 1),
-        Column("Selector", "string", 1),
-    ],
+    columns: "Name, Desired: integer, Current: integer, Ready: integer, Age, +Containers, +Images, \
+        +Selector",
     cells: |row| {
         let [names, images] = row.containers(TEMPLATE);
         // The selector of replication controllers is a plain map.
@@ -70,13 +53,7 @@ pub(super) const REPLICA_SETS: Layout = Layout {
 };
 
 pub(super) const STATEFUL_SETS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Ready", "string", 0),
-        Column("Age", "string", 0),
-        Column("Containers", "string", 1),
-        Column("Images", "string", 1),
-    ],
+    columns: "Name, Ready, Age, +Containers, +Images",
     cells: |row| {
         let [names, images] = row.containers(TEMPLATE);
         vec![row.name(), ready_of_wanted(row), row.age(), names, images]
@@ -84,19 +61,8 @@ pub(super) const STATEFUL_SETS: Layout = Layout {
 };
 
 pub(super) const DAEMON_SETS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Desired", "integer", 0),
-        Column("Current", "integer", 0),
-        Column("Ready", "integer", 0),
-        Column("Up-to-date", "integer", 0),
-        Column("Available", "integer", 0),
-        Column("Node Selector", "string", 0),
-        Column("Age", "string", 0),
-        Column("Containers", "string", 1),
-        Column("Images", "string", 1),
-        Column("Selector", "string", 1),
-    ],
+    columns: "Name, Desired: integer, Current: integer, Ready: integer, Up-to-date: integer, \
+        Available: integer, Node Selector, Age, +Containers, +Images, +Selector",
     cells: |row| {
         let [names, images] = row.containers(TEMPLATE);
         vec![
@@ -116,28 +82,14 @@ pub(super) const DAEMON_SETS: Layout = Layout {
 };
 
 pub(super) const CONTROLLER_REVISIONS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Controller", "string", 0),
-        Column("Revision", "string", 0),
-        Column("Age", "string", 0),
-    ],
+    columns: "Name, Controller, Revision, Age",
     cells: |row| {
         vec![row.name(), json!(controller(row)), json!(row.number("/revision")), row.age()]
     },
 };
 
 pub(super) const JOBS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Status", "string", 0),
-        Column("Completions", "string", 0),
-        Column("Duration", "string", 0),
-        Column("Age", "string", 0),
-        Column("Containers", "string", 1),
-        Column("Images", "string", 1),
-        Column("Selector", "string", 1),
-    ],
+    columns: "Name, Status, Completions, Duration, Age, +Containers, +Images, +Selector",
     cells: |row| {
         let [names, images] = row.containers(TEMPLATE);
         vec![
@@ -154,18 +106,8 @@ pub(super) const JOBS: Layout = Layout {
 };
 
 pub(super) const CRON_JOBS: Layout = Layout {
-    columns: &[
-        Column("Name", "string", 0),
-        Column("Schedule", "string", 0),
-        Column("Timezone", "string", 0),
-        Column("Suspend", "boolean", 0),
-        Column("Active", "integer", 0),
-        Column("Last Schedule", "string", 0),
-        Column("Age", "string", 0),
-        Column("Containers", "string", 1),
-        Column("Images", "string", 1),
-        Column("Selector", "string", 1),
-    ],
+    columns: "Name, Schedule, Timezone, Suspend: boolean, Active: integer, Last Schedule, Age, \
+        +Containers, +Images, +Selector",
     cells: |row| {
         let [names, images] = row.containers("/spec/jobTemplate/spec/template/spec");
         let suspend = if row.flag("/spec/suspend") { "True" } else { "False" };
