@@ -137,6 +137,7 @@ fn merge_map(
         }
     }
     retain_keys(place, target, patch)?;
+    // Items that the order does not name stay where they were before the merge, so that is put aside.
     let before: Map<String, Value> = patch
         .keys()
         .filter_map(|key| key.strip_prefix(ELEMENT_ORDER))

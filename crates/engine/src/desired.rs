@@ -92,6 +92,7 @@ pub(crate) fn check(
         strip(parent, &mut child);
         selector.mark(&mut child);
         if !selector.matches(&labels(&child)) {
+            // Later syncs would not find it and try to create it again and again.
             return Err(LabelMismatch { kind: gvk.kind, key });
         }
         if declared.is_none() {
@@ -141,6 +142,7 @@ fn place(parent: &Object, resource: &Resource, child: &mut Value) -> Result<Obje
         if !home.is_empty() {
             return Err("a namespaced parent cannot own a cluster-scoped child".to_owned());
         }
+        // A server refuses an object whose namespace is not that of the path, and the path has none.
         metadata.remove("namespace");
         return Ok(ObjectKey::new("", &name));
     }

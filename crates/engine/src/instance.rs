@@ -283,6 +283,7 @@ impl Worker {
 
 /// Turns every change that concerns one type of parents into keys of the controller's queue.
 fn subscribe(ctx: &Arc<Context>) -> Vec<Subscription> {
+    // A context holds its caches, and these hold their handlers: strong references would make a ring.
     let parents = {
         let ctx = Arc::downgrade(ctx);
         move |change: &Change| {

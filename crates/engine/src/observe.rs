@@ -49,6 +49,7 @@ pub(crate) async fn observe(
         };
         let candidates = cache.controlled_by(&parent.meta().uid).into_iter().chain(orphans);
         let Claims { owned: mut objects, adopt, release } = claim(parent, selector, candidates);
+        // The cache may lag: what is adopted by a parent that is gone already is garbage at once.
         if !adopt.is_empty() && !may_adopt {
             may_adopt = is_alive(ctx, parent).await?;
             if !may_adopt {
@@ -92,6 +93,7 @@ pub(crate) async fn reclaim(
     let mut object = object;
     for _ in 0..TRIES {
         let value = with_change(&object, parent, change);
+        // All of it, with the version that was judged: a change in between is refused, not overwritten.
         match client.update(resource, &key, Part::Main, value.to_string()).await {
             Ok(written) => {
                 ctx.expect(&parent.key(), Written::stored(resource, &written));

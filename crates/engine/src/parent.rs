@@ -72,6 +72,7 @@ pub(crate) async fn change_finalizer(
             Err(error) if error.is_conflict() && tries < TRIES => {}
             Err(error) => return Err(failed(error)),
             Ok(written) => {
+                // One that is going may go with this write: then no watch shows the version that was written.
                 if !written.meta().is_deleting() {
                     ctx.expect(&key, Written::stored(resource, &written));
                 }

@@ -155,8 +155,10 @@ pub(crate) fn claim(
         let matches = selector.matches(&object.meta().labels);
         match object.meta().controller() {
             Some(owner) if owner.uid != parent.meta().uid => {}
+            // One parent may be the target of several DecoratorControllers.
             Some(_) if !selector.knows(&object) => {}
             Some(_) if matches => claims.owned.push(object),
+            // As in Kubernetes, a parent that is going neither lets go nor adopts: its children go with it.
             Some(_) if parent.meta().is_deleting() => {}
             Some(_) => claims.release.push(object),
             None if !matches || parent.meta().is_deleting() || object.meta().is_deleting() => {}

@@ -31,6 +31,8 @@ pub(crate) fn with_status(parent: &Object, status: &Value) -> Option<Value> {
 ///
 /// A status write that moves only `observedGeneration` is the engine's own, and no reason for a sync.
 pub(crate) fn is_news(old: &Object, new: &Object, ignore_status: bool) -> bool {
+    // Servers count the generation up for no change of the metadata: labels and annotations are
+    // news of their own.
     let (before, after) = (old.meta(), new.meta());
     if before.uid != after.uid
         || before.generation != after.generation

@@ -384,6 +384,7 @@ impl Shared {
             };
             match error {
                 None => debug!(resource = %self.resource, "watch ended"),
+                // Only a new list helps: the history, or the type itself, is gone.
                 Some(error) if error.is_expired() || error.is_not_found() => return,
                 Some(error) => warn!(resource = %self.resource, %error, "watch failed"),
             }

@@ -87,6 +87,7 @@ impl Backend {
         options.normalise(registered, &mut value)?;
         let mut before = convert::served_value(registered, old);
         let held = managed::take(&mut before);
+        // Judged as it was sent: below, the old values are put back.
         let fixed = update::fixed(part, &before, &value);
         update::limit(registered, part, &before, &mut value);
         options.warn(lifecycle::dedup_owners(&mut value));
@@ -109,6 +110,8 @@ impl Backend {
             update::count_generation(registered, &before, &mut value);
         }
         prepare::drop_unkept(registered, &mut value);
+        // What changes nothing gets no new version and wakes no watch: controllers that write what is there
+        // already come to rest.
         let is_same =
             update::is_same(&before, &value) && managed::is_same(held.as_ref(), managed.as_ref());
         managed::put(&mut value, managed);

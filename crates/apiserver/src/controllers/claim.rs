@@ -46,6 +46,7 @@ impl Claimant<'_> {
         let owners = fields::list(&object, "/metadata/ownerReferences").to_vec();
         let (owners, what) = match self.claim(other.meta()) {
             Claim::Adopt => {
+                // It may name us already, though not as its controller.
                 let owners = owners.into_iter().filter(|owner| owner["uid"] != me.as_str());
                 (owners.chain([self.reference()]).collect(), "adopt")
             }

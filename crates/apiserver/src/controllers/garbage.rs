@@ -106,6 +106,7 @@ fn fate(world: &World, target: &Target, owner: &OwnerReference, known: Discovery
     let namespace = &target.key.namespace;
     if let Some(found) = world.by_uid(&owner.uid) {
         let home = &found.object.meta().namespace;
+        // By design, Kubernetes has no owners across namespaces.
         if !home.is_empty() && home != namespace {
             return Owner::Misplaced;
         }

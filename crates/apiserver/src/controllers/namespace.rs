@@ -36,6 +36,7 @@ pub(crate) fn plan(observed: &Observed<'_>) -> Plan {
         plan.push(finalize(namespace));
         return plan;
     }
+    // Network policies and the like are to hold as long as a pod runs.
     let is_pod = |(resource, _): &&(&Shared, &Entry)| **resource == *kinds::PODS;
     let has_pods = observed.content.iter().any(|it| is_pod(&it));
     let first = observed.content.iter().filter(|it| !has_pods || is_pod(it));

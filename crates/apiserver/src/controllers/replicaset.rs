@@ -206,6 +206,7 @@ fn surplus<'a>(active: &[&'a Pod], count: usize) -> Vec<&'a Pod> {
 fn new_pod(observed: &Observed<'_>, ordinal: usize) -> Value {
     let (set, template) = (observed.set, &observed.set.spec.template);
     let meta = set.object.meta();
+    // A plan knows no chance: the store's revision makes the name a new one.
     let suffix = names::suffix(&(&meta.uid, observed.revision, ordinal));
     let prefix = format!("{}-", meta.name.get(..MAX_BASE).unwrap_or(&meta.name));
     let mut metadata = json!({
@@ -220,7 +221,8 @@ fn new_pod(observed: &Observed<'_>, ordinal: usize) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
 }
 
-/// How much of the name of a set stands in the names of its pods.
+/// How much of the name of a set stands in the names of its pods: with a hyphen and the suffix, it is as
+/// long as the value of a label may be.
 const MAX_BASE: usize = 57;
 
 /// Writes the status if it changed.

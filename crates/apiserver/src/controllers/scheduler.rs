@@ -124,6 +124,7 @@ fn obstacle(pod: &Value, needs: Amounts, candidate: &Candidate<'_>) -> Option<Ob
         Some(Obstacle::Taint)
     } else if node.pods <= *pods {
         Some(Obstacle::Full)
+    // Who asks for nothing fits on a node that others ask too much of.
     } else if needs.cpu > 0 && room.cpu < all.cpu {
         Some(Obstacle::Cpu)
     } else if needs.memory > 0 && room.memory < all.memory {

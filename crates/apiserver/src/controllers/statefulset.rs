@@ -127,6 +127,7 @@ impl StatefulSet {
     /// Returns the number in a pod's name, if it is one of the set's names.
     fn ordinal(&self, pod: &Pod) -> Option<i64> {
         let number = pod.object.meta().name.strip_prefix(self.name())?.strip_prefix('-')?;
+        // `web-01` has a number, but is no name that the set would give.
         number.parse().ok().filter(|ordinal: &i64| ordinal.to_string() == number)
     }
 
@@ -196,6 +197,7 @@ impl<'o, 'a> Ranks<'o, 'a> {
                     false
                 }
                 Some(pod) if pod.object.meta().is_deleting() => false,
+                // It will not run again, and its name is taken as long as it is there.
                 Some(pod) if pod.is_terminal() => {
                     self.delete(pod, plan);
                     false

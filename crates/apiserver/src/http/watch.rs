@@ -81,11 +81,14 @@ pub(crate) fn watch(
             (snapshot.objects, snapshot.revision)
         }
     };
+    // A client that is ahead has seen another store, such as this one before it was emptied: what it
+    // knows does not fit, so it must list again.
     let follow = if from <= store.revision() {
         store.follow(storage, from)
     } else {
         Err(Behind::HistoryGone)
     };
+    // Watches that began together, after a restart say, are not to end together.
     let lifetime = plan.timeout.unwrap_or_else(|| LIFETIME + random_below(LIFETIME));
     let lifetime = SignedDuration::from_secs(i64::try_from(lifetime).unwrap_or(i64::MAX));
     let now = backend.clock().now();

@@ -37,6 +37,7 @@ pub(crate) fn plan(
     let grace = grace(registered, object, options);
     let is_first_apart =
         registered.is("apiextensions.k8s.io", "customresourcedefinitions") && !was_deleting;
+    // The reference calls events unfit for garbage collection: nothing waits for their dependents.
     if !is_first_apart && (registered.storage.plural != "events" || registered.is_custom()) {
         set_policy(registered, &mut marked, options.propagation);
     }
@@ -103,12 +104,14 @@ fn grace(registered: &Registered, object: &Value, options: &DeleteOptions) -> i6
     }
     let own = object.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
     match options.grace.or(own).unwrap_or(30) {
+        // The reference takes it for the shortest time there is, not for none.
         negative if negative < 0 => 1,
         seconds => seconds,
     }
 }
 
 fn set_policy(registered: &Registered, object: &mut Value, policy: Option<Propagation>) {
+    // Both are older than garbage collection: who says nothing gets what was so before, orphans.
     let orphans_by_default =
         registered.is("batch", "jobs") || registered.is("", "replicationcontrollers");
     let policy = match policy {
