@@ -8,8 +8,8 @@ use std::{
 };
 
 use k8s::{
-    Activity, Executor, ObjectKey, Reached, Resource, Revisions, ServiceHandler, ServicePort, ServiceRegistration, ServiceRegistry,
-    Services, SharedClock, SystemClock, Unreachable,
+    Activity, Executor, ObjectKey, Reached, Resource, Revisions, ServiceHandler, ServicePort,
+    ServiceRegistration, ServiceRegistry, Services, SharedClock, SystemClock, Unreachable,
 };
 use thiserror::Error;
 use tokio::task::JoinHandle;
