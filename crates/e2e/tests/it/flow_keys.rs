@@ -39,7 +39,6 @@ async fn acceptance_5_each_version_names_children_its_way(world: &World) {
 }
 story!(acceptance_5_each_version_names_children_its_way);
 
-/// Breaks when one version picks the keys of all hooks.
 async fn each_hook_is_shown_the_keys_of_its_own_version(world: &World) {
     let things = world.things().await;
     world.hook.answer(|request| {

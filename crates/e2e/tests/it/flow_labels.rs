@@ -9,8 +9,6 @@ async fn owners(world: &World, name: &str) -> Value {
     world.get(&configmaps(), name).await["metadata"]["ownerReferences"].clone()
 }
 
-/// Breaks when `child_changed` asks only the parents that select an object as it is now, or when
-/// `orphan_changed` queues nobody.
 async fn a_child_that_loses_its_label_is_let_go_and_comes_back_with_it(world: &World) {
     let things = started(world, "InPlace").await;
     let uid = world.get(&things, "a").await["metadata"]["uid"].clone();
@@ -32,7 +30,6 @@ async fn a_child_that_loses_its_label_is_let_go_and_comes_back_with_it(world: &W
 }
 story!(a_child_that_loses_its_label_is_let_go_and_comes_back_with_it);
 
-/// Breaks when `note_selector` keeps what a parent selected first.
 async fn a_parent_may_select_other_children(world: &World) {
     let things = world.things().await;
     // It keeps what it sees, so that only the claims are at work.
@@ -72,7 +69,6 @@ async fn a_parent_may_select_other_children(world: &World) {
 }
 story!(a_parent_may_select_other_children);
 
-/// Breaks when parents that are no longer selected are synced all the same.
 async fn a_parent_that_is_no_longer_selected_is_left_alone(world: &World) {
     let things = world.things().await;
     world.hook.answer(crate::one_child);

@@ -233,7 +233,6 @@ async fn acceptance_28_idle_parents_cost_no_requests(world: &World) {
 }
 story!(acceptance_28_idle_parents_cost_no_requests);
 
-/// Breaks when `flush` waits for something else than the shorter of the two times.
 async fn parents_are_synced_again_now_and_then(world: &World) {
     let things = world.things().await;
     world.hook.answer(|_| json!({}));
@@ -251,7 +250,6 @@ async fn parents_are_synced_again_now_and_then(world: &World) {
 }
 embedded_story!(parents_are_synced_again_now_and_then);
 
-/// Breaks when `after` never grows a crew, or the number that a controller gives itself is passed over.
 async fn workers_grow_while_parents_wait(world: &World) {
     let things = world.things().await;
     world.hook.answer(|_| json!({}));

@@ -44,7 +44,7 @@ async fn acceptance_25_a_program_in_the_controller_is_a_hook(world: &World) {
 }
 story!(acceptance_25_a_program_in_the_controller_is_a_hook);
 
-/// Breaks when `await_programs` follows nothing, when `follow` does not sync the parents, or when a broken text replaces the one that runs.
+/// Breaks when `follow` does not sync the parents, or when a broken text replaces the one that runs.
 async fn acceptance_26_a_program_in_a_configmap_is_followed(world: &World) {
     let things = world.things().await;
     let texts = |suffix: &str| {

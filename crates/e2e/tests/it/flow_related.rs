@@ -102,8 +102,6 @@ async fn acceptance_24_a_namespace_joins_by_its_label(world: &World) {
 }
 story!(acceptance_24_a_namespace_joins_by_its_label);
 
-/// Breaks when `related` keeps only the objects of the last rule for a type, or gives a type without any no
-/// key.
 async fn rules_of_one_type_are_united(world: &World) {
     let things = world.things().await;
     let named = |name: &str| json!({"apiVersion": "v1", "resource": "secrets", "names": [name]});
@@ -121,7 +119,6 @@ async fn rules_of_one_type_are_united(world: &World) {
 }
 story!(rules_of_one_type_are_united);
 
-/// Breaks when `content` passes over labels: the generation is what it was.
 async fn a_label_of_the_parent_may_decide_what_is_related(world: &World) {
     let things = world.things().await;
     world.hook.answer(|request| match request.get("children") {
@@ -144,7 +141,6 @@ async fn a_label_of_the_parent_may_decide_what_is_related(world: &World) {
 }
 story!(a_label_of_the_parent_may_decide_what_is_related);
 
-/// Breaks when `rules` leaves out a rule whose type is not served.
 async fn a_related_type_that_is_not_served_fails_the_sync(world: &World) {
     let things = world.things().await;
     ask_for(world, json!([{"apiVersion": "v1", "resource": "unicorns"}]));

@@ -13,7 +13,6 @@ async fn events(world: &World, reason: &str) -> Vec<Value> {
     events
 }
 
-/// Breaks when `heed` passes over events, or repeats become events of their own.
 async fn a_hook_tells_of_its_parent(world: &World) {
     let things = world.things().await;
     world.hook.answer(|_| {
@@ -40,7 +39,6 @@ async fn a_hook_tells_of_its_parent(world: &World) {
 }
 story!(a_hook_tells_of_its_parent);
 
-/// Breaks when `is_known` is not asked: the child would be written with every sync.
 async fn a_child_of_a_type_without_a_rule_is_made_once_and_told(world: &World) {
     let things = world.things().await;
     let secrets = Resource::namespaced("v1", "Secret", "secrets");
@@ -63,7 +61,6 @@ async fn a_child_of_a_type_without_a_rule_is_made_once_and_told(world: &World) {
 }
 story!(a_child_of_a_type_without_a_rule_is_made_once_and_told);
 
-/// Breaks when a controller waits for its conditions to be written.
 async fn controllers_without_a_status_run_as_well(world: &World) {
     let definitions = api::definition::definitions();
     for plural in ["compositecontrollers", "decoratorcontrollers"] {
@@ -91,7 +88,6 @@ async fn controllers_without_a_status_run_as_well(world: &World) {
 }
 embedded_story!(controllers_without_a_status_run_as_well);
 
-/// Breaks when `reasons` or `verdicts` take one cause for another.
 async fn what_keeps_a_controller_from_starting_is_told(world: &World) {
     let things = world.things().await;
     world.hook.answer(one_child);

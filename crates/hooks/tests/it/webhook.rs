@@ -110,7 +110,6 @@ async fn the_time_of_a_call_counts_for_its_answer_too() {
     drop(held.await.unwrap());
 }
 
-/// Breaks when a failure to connect is no `http error`.
 #[tokio::test]
 async fn a_hook_that_is_not_there_is_told() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -11,7 +11,6 @@ fn asked(world: &World) -> usize {
     requests.iter().filter(|request| request.resource.ends_with("/apps/v1")).count()
 }
 
-/// Breaks when a miss is asked for again within the second, or an answer counts for ever.
 #[tokio::test]
 async fn a_miss_is_asked_for_once_a_second_and_what_is_there_once_in_a_while() {
     let world = World::start().await;

@@ -24,7 +24,6 @@ async fn told(world: &World) -> Vec<(String, u64)> {
     told
 }
 
-/// Breaks when the limits that somebody gave are not those of the budget.
 #[tokio::test]
 async fn an_object_has_so_many_events_and_no_more() {
     let world = World::start().await;
