@@ -14,7 +14,7 @@ use std::{
 };
 
 use api::names::COMPONENT;
-use engine::{ApplyStrategy, Engine, EngineOptions, StrategyError, Workers};
+use engine::{ApplyStrategy, Engine, EngineOptions, Record, StrategyError, Workers};
 use hooks::{Router, Webhooks};
 use jsonnet::{Change, Routes, Runtime, RuntimeOptions};
 use k8s::{
@@ -145,6 +145,8 @@ pub async fn run(flags: EngineFlags, ended: impl Future<Output = ()>) -> Result<
         discovery: flags.discovery_interval,
         events: flags.events,
         strategy: strategy(&flags)?,
+        // Only a `dev` can be asked what became of a parent.
+        record: Record::Nothing,
         managed_fields: if flags.hook_managed_fields {
             ManagedFields::Kept
         } else {

@@ -58,7 +58,7 @@ pub use credentials::Credentials;
 pub use hook::{Hooks, Lifetime, Program, Webhook};
 pub use manager::Engine;
 pub use mask::{MASK, mask};
-pub use options::{EngineOptions, Workers};
+pub use options::{EngineOptions, Record, Workers};
 pub use outlook::{Outlook, OutlookError, Question, Scene, Step};
 pub use record::{HookCall, SyncDetail, SyncRecord, SyncResult};
 pub use selector::Ownership;

@@ -134,7 +134,7 @@ impl Engine {
             events: Events::start(client, names::COMPONENT, options.events),
             hook,
             report,
-            recorder: Recorder::new(),
+            recorder: Recorder::new(options.record),
             flush: options.flush,
             strategy,
         };

@@ -31,6 +31,17 @@ pub struct EngineOptions {
     pub managed_fields: ManagedFields,
     /// How children are made what the hooks want.
     pub strategy: ApplyStrategy,
+    /// Whether the last sync of each parent is kept for those who ask.
+    pub record: Record,
+}
+
+/// Whether the last sync of each parent is kept: what was asked, answered and done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// It is, as far as there is room.
+    Kept,
+    /// It is not, because nobody can ask.
+    Nothing,
 }
 
 /// How many parents of one controller are synced at once.
@@ -63,6 +74,7 @@ impl EngineOptions {
             events: EventLimits::default(),
             managed_fields: ManagedFields::Dropped,
             strategy: ApplyStrategy::default(),
+            record: Record::Kept,
         }
     }
 }

@@ -10,14 +10,16 @@ use k8s::{ObjectKey, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    record::{Book, Ending, KeptCall, Place, Source},
+    options::Record,
+    record::{Book, Ending, KeptCall, Place, Source, SyncRecord},
     told,
 };
 
 /// The notes of all controllers. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
-    book: Arc<Mutex<Book>>,
+    /// Absent if nobody can ask what is in it.
+    book: Option<Arc<Mutex<Book>>>,
     /// How many syncs have ended.
     ended: watch::Sender<u64>,
 }
@@ -30,8 +32,9 @@ pub(crate) struct Notes {
 }
 
 impl Recorder {
-    pub(crate) fn new() -> Self {
-        Self { book: Arc::default(), ended: watch::Sender::new(0) }
+    pub(crate) fn new(record: Record) -> Self {
+        let book = (record == Record::Kept).then(Arc::default);
+        Self { book, ended: watch::Sender::new(0) }
     }
 
     /// Returns the notes of a type of parents.
@@ -39,8 +42,23 @@ impl Recorder {
         Notes { recorder: self.clone(), source: Arc::new(source) }
     }
 
-    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().expect("the lock of the record is never poisoned")
+    /// Returns the records of the places that are asked for, with their texts if all is wanted.
+    pub(crate) fn records(
+        &self,
+        is_asked: impl Fn(&Place) -> bool,
+        whole: bool,
+    ) -> Vec<SyncRecord> {
+        self.book().map_or_else(Vec::new, |book| book.records(is_asked, whole))
+    }
+
+    /// Returns the number of the latest record.
+    pub(crate) fn serial(&self) -> u64 {
+        self.book().map_or(0, |book| book.serial())
+    }
+
+    fn book(&self) -> Option<MutexGuard<'_, Book>> {
+        let book = self.book.as_ref()?;
+        Some(book.lock().expect("the lock of the record is never poisoned"))
     }
 
     /// Returns what changes whenever a sync ends.
@@ -54,14 +72,14 @@ impl Notes {
         if told::wants_triggers() {
             let why = why();
             told::trigger(&self.source, parent, &why);
-            self.recorder.book().trigger(self.place(parent), || why);
+            self.note(parent, |book, place| book.trigger(place, || why));
         } else {
-            self.recorder.book().trigger(self.place(parent), why);
+            self.note(parent, |book, place| book.trigger(place, why));
         }
     }
 
     pub(crate) fn begin(&self, parent: &ObjectKey, now: Timestamp) {
-        self.recorder.book().begin(self.place(parent), now);
+        self.note(parent, |book, place| book.begin(place, now));
     }
 
     pub(crate) fn heard(
@@ -72,30 +90,40 @@ impl Notes {
         took: Duration,
     ) {
         told::exchange(sent.0, sent.1, answer);
-        // All workers share the book: a long text is parsed before it is locked.
-        let call = KeptCall::new(sent, answer, took);
-        self.recorder.book().heard(&self.place(parent), call);
+        if self.recorder.book.is_some() {
+            // All workers share the book: a long text is parsed before it is locked.
+            let call = KeptCall::new(sent, answer, took);
+            self.note(parent, |book, place| book.heard(&place, call));
+        }
     }
 
     pub(crate) fn planned(&self, parent: &ObjectKey, plan: Vec<String>) {
-        self.recorder.book().planned(&self.place(parent), plan);
+        self.note(parent, |book, place| book.planned(&place, plan));
     }
 
     pub(crate) fn due(&self, parent: &ObjectKey, at: Timestamp) {
-        self.recorder.book().due(&self.place(parent), at);
+        self.note(parent, |book, place| book.due(&place, at));
     }
 
     pub(crate) fn end(&self, parent: &ObjectKey, ending: Ending) {
-        self.recorder.book().end(&self.place(parent), ending);
+        self.note(parent, |book, place| book.end(&place, ending));
         self.recorder.ended.send_modify(|ended| *ended += 1);
     }
 
     pub(crate) fn forget(&self, parent: &ObjectKey) {
-        self.recorder.book().forget(&self.place(parent));
+        self.note(parent, |book, place| book.forget(&place));
     }
 
     pub(crate) fn forget_all(&self) {
-        self.recorder.book().forget_all(&self.source);
+        if let Some(mut book) = self.recorder.book() {
+            book.forget_all(&self.source);
+        }
+    }
+
+    fn note(&self, parent: &ObjectKey, write: impl FnOnce(&mut Book, Place)) {
+        if let Some(mut book) = self.recorder.book() {
+            write(&mut book, self.place(parent));
+        }
     }
 
     pub(crate) fn place(&self, parent: &ObjectKey) -> Place {

@@ -108,7 +108,7 @@ impl Engine {
     /// Returns how every controller is.
     pub async fn controllers(&self) -> Vec<ControllerView> {
         let contexts = self.contexts().await;
-        let records = self.means().recorder.book().records(|_| true, false);
+        let records = self.means().recorder.records(|_| true, false);
         let mut views: Vec<_> = self
             .objects()
             .iter()
@@ -136,7 +136,7 @@ impl Engine {
     pub fn last_syncs(&self, kind: &GroupVersionKind, key: &ObjectKey) -> Vec<SyncRecord> {
         let is_asked =
             |place: &Place| is_same_kind(&place.source.parents, kind) && place.key == *key;
-        self.means().recorder.book().records(is_asked, true)
+        self.means().recorder.records(is_asked, true)
     }
 
     /// Syncs a parent now, and returns what came of it.
@@ -155,7 +155,7 @@ impl Engine {
             return Err(AskError::Paused(paused));
         }
         let recorder = &self.means().recorder;
-        let since = recorder.book().serial();
+        let since = recorder.serial();
         let mut ended = recorder.ended();
         for ctx in &contexts {
             ctx.queue_for(key.clone(), || "asked for by a person".to_owned());
@@ -164,7 +164,7 @@ impl Engine {
         let results = async {
             loop {
                 let is_asked = |place: &Place| places.contains(place);
-                let mut records = recorder.book().records(is_asked, true);
+                let mut records = recorder.records(is_asked, true);
                 records.retain(|record| since < record.serial);
                 if records.len() == places.len() || ended.changed().await.is_err() {
                     return records;
