@@ -21,6 +21,8 @@ pub const CREATED_BY: (&str, &str) = ("created-by", "kubeless");
 pub const HASH: &str = "windlass.dev/function-hash";
 /// The annotation of a function that says whether another version of its runtime will do.
 pub const RUNTIME_POLICY: &str = "windlass.dev/runtime-policy";
+/// The annotation of a function that says how long its last worker may have nothing to do before it ends, too.
+pub const IDLE_TIMEOUT: &str = "windlass.dev/idle-timeout";
 
 /// Returns the resource under which Functions are served.
 pub fn resource() -> Resource {

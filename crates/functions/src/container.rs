@@ -116,6 +116,7 @@ pub async fn serve_pod() -> Result<(), ContainerError> {
         launcher: Launcher::default(),
         interpreter,
         log: Arc::new(Console),
+        totals: None,
     };
     let failed = |source| ContainerError::Serve { port, source };
     let host = Arc::new(Host::start(settings, means).map_err(failed)?);

@@ -19,7 +19,7 @@ use tracing::{debug, info};
 
 use crate::{
     fleet::Fleet,
-    host::{Health, Host, Log, Means, Settings},
+    host::{Health, Host, Log, Means, Settings, Totals},
     interpreters::Interpreters,
     launch::Launcher,
     pods::{self, Stage, Standing, Wanted},
@@ -240,6 +240,11 @@ impl Run {
             launcher: shared.options.launcher.clone(),
             interpreter,
             log: Arc::new(Tracing(self.pod.key())),
+            totals: Some(Totals {
+                metrics: shared.client.metrics().clone(),
+                function: self.wanted.function.clone(),
+                pod: self.pod.meta().name.clone(),
+            }),
         };
         let host = Arc::new(Host::start(settings, means).map_err(|error| error.to_string())?);
         let mut health = host.health();

@@ -1,36 +1,41 @@
 //! The web service in front of one function: checks requests, finds a worker for each, watches over both.
 //!
-//! Which worker serves which call is decided by [`pool`]; here processes start and end, and bytes flow.
+//! Which worker serves which call is decided by [`pool`]; here processes start and end. How the bytes of a call
+//! flow is up to [`call`].
 
 use std::{
     collections::HashMap,
     ffi::OsString,
     fmt, io,
     path::PathBuf,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http::{Request, Response, StatusCode, request};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
-use hyper::body::{Body, Frame, Incoming};
-use k8s::{Activity, SharedClock, SignedDuration, Timestamp, Token};
+use hyper::body::Body;
+use k8s::{Activity, ObjectKey, SharedClock, SignedDuration, Timestamp};
+use runtime::{Labels, Metrics, Sample, Source};
 use tempfile::TempDir;
 use tokio::sync::{Notify, oneshot, watch};
 
+pub(crate) use self::settings::IDLE_TIMEOUT;
 pub use self::settings::{Settings, SettingsError};
 use self::{
-    contract::{FAILED, Route},
+    call::{Call, Lease},
+    contract::Route,
     pool::{Action, CallId, Pool, Refusal, WorkerId},
-    worker::{Answer, Start, Worker},
+    record::{COLD_STARTS, QUEUE, RESTARTS, WORKERS},
+    worker::{Start, Worker},
 };
 use crate::{launch::Launcher, shims};
 
+mod call;
+mod cloud_event;
 mod contract;
 mod pool;
+mod record;
 mod settings;
 mod worker;
 
@@ -58,6 +63,19 @@ pub struct Means {
     pub interpreter: PathBuf,
     /// Where lines go.
     pub log: Arc<dyn Log>,
+    /// Where all functions are counted together, if they are.
+    pub totals: Option<Totals>,
+}
+
+/// Where a host counts what others count, too, and under which labels.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// The metrics of all.
+    pub metrics: Metrics,
+    /// The Function.
+    pub function: ObjectKey,
+    /// The pod whose host it is.
+    pub pod: String,
 }
 
 /// How the workers of a function are.
@@ -90,6 +108,9 @@ struct Shared {
     scratch: TempDir,
     state: Mutex<State>,
     health: watch::Sender<Health>,
+    metrics: Metrics,
+    /// Whether the host is gone, and no worker is wanted any more.
+    closed: watch::Sender<bool>,
     /// How many calls wait or are served.
     busy: watch::Sender<usize>,
     /// Told when the next moment that matters may have changed.
@@ -102,14 +123,6 @@ struct State {
     workers: HashMap<WorkerId, Arc<Worker>>,
     waiting: HashMap<CallId, oneshot::Sender<Result<Lease, Refusal>>>,
     calls: CallId,
-}
-
-/// The right to have one call served by a worker; the next is served when this is dropped.
-#[derive(Debug)]
-struct Lease {
-    shared: Arc<Shared>,
-    worker: Arc<Worker>,
-    id: WorkerId,
 }
 
 impl Host {
@@ -130,9 +143,14 @@ impl Host {
             scratch,
             state: Mutex::new(state),
             health: watch::Sender::default(),
+            metrics: Metrics::default(),
+            closed: watch::Sender::default(),
             busy: watch::Sender::default(),
             changed: Notify::new(),
         });
+        if let Some(totals) = &shared.means.totals {
+            totals.metrics.follow(&shared);
+        }
         shared.act(Pool::open);
         let ticker = tokio::spawn(tick(Arc::clone(&shared))).abort_handle();
         Ok(Self { shared, ticker })
@@ -168,9 +186,9 @@ impl Host {
                 whole(contract::plain(StatusCode::OK, "OK"))
             }
             Route::Health => whole(contract::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready")),
-            Route::Metrics => whole(contract::plain(StatusCode::OK, "")),
+            Route::Metrics => whole(contract::plain(StatusCode::OK, self.shared.metrics.text())),
             Route::Preflight => whole(contract::preflight(&head.headers, cors.unwrap_or("*"))),
-            Route::Function => self.function(head, body).await.unwrap_or_else(whole),
+            Route::Function => self.function(head, body).await,
         };
         if let Some(origin) = cors {
             contract::allow(response.headers_mut(), origin);
@@ -179,48 +197,33 @@ impl Host {
     }
 
     /// Has the function answer, or says why it does not.
-    async fn function<B>(
-        &self,
-        mut head: request::Parts,
-        body: B,
-    ) -> Result<Response<ResponseBody>, Response<Bytes>>
+    async fn function<B>(&self, mut head: request::Parts, body: B) -> Response<ResponseBody>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,
     {
+        let call = Call::new(&self.shared, &head);
         let limit = usize::try_from(self.shared.settings.max_body).unwrap_or(usize::MAX);
-        let body = Limited::new(body, limit).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                contract::plain(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large")
-            } else {
-                contract::plain(StatusCode::BAD_REQUEST, "Incomplete body")
+        let body = match Limited::new(body, limit).collect().await {
+            Ok(body) => contract::accept(&mut head.headers, body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err((StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"))
             }
-        })?;
-        let body = body.to_bytes();
-        let is_json = contract::is_json(&head.headers) && !body.is_empty();
-        if is_json && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-            return Err(contract::plain(StatusCode::BAD_REQUEST, "Invalid JSON"));
+            Err(_) => Err((StatusCode::BAD_REQUEST, "Incomplete body")),
+        };
+        match body {
+            // A caller that goes away does not stop the function in the middle of what it does.
+            Ok(body) => tokio::spawn(call.run(head, body)).await.unwrap_or_else(|_| exited()),
+            Err((status, text)) => call.end(contract::plain(status, text)),
         }
-        contract::name_event(&mut head.headers);
-        let lease = self.shared.lease().await.map_err(|refusal| {
-            let (status, text) = match refusal {
-                Refusal::Full => (StatusCode::TOO_MANY_REQUESTS, "Too many calls are waiting"),
-                Refusal::Down => (StatusCode::SERVICE_UNAVAILABLE, "The function does not run"),
-            };
-            let mut response = contract::plain(status, text);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            response
-        })?;
-        // A caller that goes away does not stop the function in the middle of what it does.
-        let call = tokio::spawn(lease.exchange(worker_request(head, body)));
-        call.await.unwrap_or_else(|_| Err(exited().into())).map_err(|response| *response)
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
         self.ticker.abort();
-        // Tasks that wait for a worker's end hold the rest.
+        // Tasks that wait for a worker's start or end hold the rest.
+        self.shared.closed.send_replace(true);
         self.shared.state().workers.clear();
     }
 }
@@ -231,6 +234,11 @@ impl Shared {
         let (sender, receiver) = oneshot::channel();
         let call = {
             let mut state = self.state();
+            if !state.pool.is_up()
+                && let Some(totals) = &self.means.totals
+            {
+                totals.metrics.count(&COLD_STARTS, totals.labels());
+            }
             state.calls += 1;
             let call = state.calls;
             state.waiting.insert(call, sender);
@@ -281,10 +289,16 @@ impl Shared {
         let token = self.means.activity.hold("start of a worker");
         let Means { launcher, log, .. } = &self.means;
         let (settings, command, scratch) = (&self.settings, &self.command, self.scratch.path());
-        let started = Worker::start(&Start { launcher, settings, command, scratch, id, log });
-        let loaded = match started {
-            Ok(worker) => worker.loaded().await.map(|()| Arc::new(worker)),
-            Err(error) => Err(error.to_string()),
+        let mut closed = self.closed.subscribe();
+        let loaded = async {
+            let worker = Worker::start(&Start { launcher, settings, command, scratch, id, log });
+            let worker = worker.map_err(|error| error.to_string())?;
+            worker.loaded().await.map(|()| Arc::new(worker))
+        };
+        let loaded = tokio::select! {
+            biased;
+            _ = closed.wait_for(|is_closed| *is_closed) => return,
+            loaded = loaded => loaded,
         };
         match loaded {
             Err(failure) => {
@@ -294,7 +308,14 @@ impl Shared {
             }
             Ok(worker) => {
                 let exit = worker.exit();
-                self.state().workers.insert(id, worker);
+                {
+                    let mut state = self.state();
+                    // Looked at under the lock, under which the others are dropped.
+                    if *self.closed.borrow() {
+                        return;
+                    }
+                    state.workers.insert(id, worker);
+                }
                 self.act(|pool, now| pool.loaded(id, now));
                 self.tell(None);
                 drop(token);
@@ -312,6 +333,9 @@ impl Shared {
     fn tell(&self, failure: Option<String>) {
         let is_crashing = self.state().pool.is_crashing();
         let is_up = failure.is_none() || self.state().pool.is_up();
+        if let (Some(_), Some(totals)) = (&failure, &self.means.totals) {
+            totals.metrics.count(&RESTARTS, totals.labels());
+        }
         self.health.send_modify(|health| {
             health.restarts += u32::from(failure.is_some());
             health.is_ready = is_up || (health.is_ready && !is_crashing);
@@ -325,99 +349,26 @@ impl Shared {
     }
 }
 
-impl Lease {
-    /// Has the worker answer within the time a call may take.
-    async fn exchange(
-        self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<ResponseBody>, Box<Response<Bytes>>> {
-        let Means { clock, activity, .. } = &self.shared.means;
-        let token = activity.hold("call of a function");
-        let wait =
-            SignedDuration::try_from(self.shared.settings.timeout).unwrap_or(SignedDuration::MAX);
-        let mut deadline =
-            clock.sleep_until(clock.now().checked_add(wait).unwrap_or(Timestamp::MAX));
-        let answer = tokio::select! {
-            biased;
-            answer = self.worker.send(request) => answer,
-            () = &mut deadline => {
-                self.give_up().await;
-                return Err(contract::plain(StatusCode::REQUEST_TIMEOUT, "Timeout exceeded").into());
-            }
+impl Source for Shared {
+    fn samples(&self) -> Vec<Sample> {
+        let Some(totals) = &self.means.totals else { return vec![] };
+        let (workers, queue) = {
+            let state = self.state();
+            (state.workers.len(), state.pool.waiting())
         };
-        let Ok(Answer { response, connection }) = answer else {
-            return Err(exited().into());
+        let sample = |metric, value: usize| {
+            let mut labels = totals.labels();
+            labels.push(("pod", totals.pod.clone()));
+            Sample { metric, labels, value: f64::from(u32::try_from(value).unwrap_or(u32::MAX)) }
         };
-        let (mut head, body) = response.into_parts();
-        // What a shim writes beside the number is not for others.
-        head.extensions.clear();
-        head.headers.remove(FAILED);
-        head.headers.remove(header::CONNECTION);
-        let connection = Some(connection);
-        let body = Streamed { body, deadline, connection, lease: self, _token: token };
-        Ok(Response::from_parts(head, body.boxed_unsync()))
-    }
-
-    /// Ends a worker that takes too long; one that still serves other calls well may end these.
-    async fn give_up(&self) {
-        let is_shared = 1 < self.shared.state().pool.calls_of(self.id);
-        if is_shared && self.worker.is_responsive(&self.shared.means.clock).await {
-            self.shared.act(|pool, now| pool.drain(self.id, now));
-        } else {
-            self.kill();
-        }
-    }
-
-    fn kill(&self) {
-        self.worker.kill();
-        self.shared.state().workers.remove(&self.id);
-        self.shared.act(|pool, now| pool.killed(self.id, now));
+        vec![sample(&WORKERS, workers), sample(&QUEUE, queue)]
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.shared.act(|pool, now| pool.ended(self.id, now));
-    }
-}
-
-/// The body of an answer while the worker still writes it.
-struct Streamed {
-    body: Incoming,
-    deadline: BoxFuture<'static, ()>,
-    connection: Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>>,
-    lease: Lease,
-    _token: Token,
-}
-
-impl Body for Streamed {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            if frame.is_none()
-                && let Some(connection) = self.connection.take()
-            {
-                self.lease.worker.give_back(connection);
-            }
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        ready!(self.deadline.as_mut().poll(context));
-        self.lease.kill();
-        Poll::Ready(Some(Err("the function took too long".into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        // The connection is kept only after the end was seen.
-        self.connection.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
+impl Totals {
+    fn labels(&self) -> Labels {
+        let ObjectKey { namespace, name } = &self.function;
+        vec![("namespace", namespace.clone()), ("function", name.clone())]
     }
 }
 
@@ -437,25 +388,8 @@ async fn tick(shared: Arc<Shared>) {
     }
 }
 
-/// Returns a request as a worker gets it.
-fn worker_request(mut head: request::Parts, body: Bytes) -> Request<Full<Bytes>> {
-    for hop in [header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE] {
-        head.headers.remove(hop);
-    }
-    head.headers.insert(header::CONTENT_LENGTH, body.len().into());
-    if head.method == Method::HEAD {
-        // Programs need not know it: the answer's body is left out on the way back.
-        head.method = Method::GET;
-    }
-    // A worker knows itself by path alone.
-    head.uri = head.uri.path_and_query().map_or("/", |it| it.as_str()).parse().unwrap_or_default();
-    head.headers.entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
-    head.version = http::Version::HTTP_11;
-    Request::from_parts(head, Full::new(body))
-}
-
-fn exited() -> Response<Bytes> {
-    contract::plain(StatusCode::BAD_GATEWAY, "Function process exited")
+fn exited() -> Response<ResponseBody> {
+    whole(contract::plain(StatusCode::BAD_GATEWAY, "Function process exited"))
 }
 
 fn whole(response: Response<Bytes>) -> Response<ResponseBody> {

@@ -28,7 +28,7 @@ pub use container::{ContainerError, HOST_ARGUMENT, PREPARE_ARGUMENT, prepare_pod
 pub use controller::{Functions, Offer, Options, Served};
 pub use executor::{ExecutorOptions, FunctionExecutor};
 pub use fleet::Fleet;
-pub use host::{Health, Host, Log, Means, Settings, SettingsError};
+pub use host::{Health, Host, Log, Means, Settings, SettingsError, Totals};
 pub use interpreters::{Interpreter, Interpreters};
 pub use launch::{LAUNCH_ARGUMENT, Launcher, launch_main};
 pub use objects::Surroundings;

@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request};
+use serde::de::IgnoredAny;
+
+use super::{cloud_event, pool::Refusal};
 
 /// The header by which a worker says that the program failed.
 pub(super) const FAILED: &str = "windlass-failed";
@@ -74,16 +77,58 @@ pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Byte
     response
 }
 
-/// Returns whether a body is JSON by its type: `application/json` or any type that ends in `+json`.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
+/// Returns the type of a body without its parameters, in lower case; empty if there is none.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind =
-        kind.and_then(|kind| kind.split(';').next()).map(|kind| kind.trim().to_ascii_lowercase());
-    kind.is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"))
+    kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Returns whether a body of a type is JSON: `application/json` or any type that ends in `+json`.
+pub(super) fn is_json(kind: &str) -> bool {
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+/// Makes of a request what a function gets: the data of a CloudEvent, and the headers that name an event.
+///
+/// # Errors
+///
+/// The status and the text of the answer to a request that the function cannot get.
+pub(super) fn accept(
+    headers: &mut HeaderMap,
+    body: Bytes,
+) -> Result<Bytes, (StatusCode, &'static str)> {
+    if is_json(&media_type(headers)) && !body.is_empty() {
+        let text = std::str::from_utf8(&body).ok();
+        if text.is_none_or(|text| serde_json::from_str::<IgnoredAny>(text).is_err()) {
+            return Err((StatusCode::BAD_REQUEST, "Invalid JSON"));
+        }
+    }
+    let body =
+        cloud_event::open(headers, body).ok_or((StatusCode::BAD_REQUEST, "Invalid CloudEvent"))?;
+    name_event(headers);
+    Ok(body)
+}
+
+/// Returns the answer to a call that no worker takes, and why none does if callers may know.
+pub(super) fn refused(refusal: Refusal, failure: Option<&str>) -> Response<Bytes> {
+    let (status, text) = match (refusal, failure) {
+        (Refusal::Full, _) => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many calls are waiting".to_owned())
+        }
+        (Refusal::Down, None) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The function does not run".to_owned())
+        }
+        (Refusal::Down, Some(failure)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("The function does not run: {failure}"))
+        }
+    };
+    let mut response = plain(status, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// Fills in the headers of an event from those of a CloudEvent, where there are none.
-pub(super) fn name_event(headers: &mut HeaderMap) {
+fn name_event(headers: &mut HeaderMap) {
     if headers.contains_key("event-id") {
         return;
     }
@@ -132,7 +177,24 @@ mod tests {
             ("text/json", false),
             ("text/plain", false),
         ] {
-            assert_eq!(is_json(&head("GET", "/", Some(("content-type", kind))).headers), expected);
+            let headers = head("GET", "/", Some(("content-type", kind))).headers;
+            assert_eq!(is_json(&media_type(&headers)), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_json_passes_for_it() {
+        for (kind, body, is_accepted) in [
+            ("application/json", &b"[1]"[..], true),
+            ("application/json", b"", true),
+            ("application/json", b"{", false),
+            ("application/json", b"NaN", false),
+            ("application/json", b"\"\xff\"", false),
+            ("text/plain", b"{\xff", true),
+        ] {
+            let mut headers = head("POST", "/", Some(("content-type", kind))).headers;
+            let accepted = accept(&mut headers, Bytes::from_static(body));
+            assert_eq!(accepted.is_ok(), is_accepted, "{kind} {body:?}");
         }
     }
 

@@ -101,7 +101,11 @@ impl Pool {
 
     /// A call wants to be served.
     pub(crate) fn call(&mut self, call: CallId, now: Timestamp) -> Vec<Action> {
-        if self.limits.queue <= self.waiting.len() && self.free().is_none() {
+        // A call whose worker may still be started does not wait for others to end.
+        let up = self.workers.values().filter(|worker| worker.stage == Stage::Up).count();
+        let coming = self.limits.workers.saturating_sub(up).saturating_mul(self.limits.calls);
+        let room = self.limits.queue.saturating_add(coming);
+        if room <= self.waiting.len() && self.free().is_none() {
             return vec![Action::Refuse(call, Refusal::Full)];
         }
         self.waiting.push_back(call);
@@ -140,18 +144,13 @@ impl Pool {
         if let Some(known) = self.workers.get_mut(&worker) {
             known.stage = Stage::Draining;
         }
-        self.go_on(now)
+        self.replaced(now)
     }
 
     /// A worker was killed for taking too long, which is the program's way and no reason to wait.
     pub(crate) fn killed(&mut self, worker: WorkerId, now: Timestamp) -> Vec<Action> {
         self.workers.remove(&worker);
-        let mut actions = Vec::new();
-        if self.workers.len() < self.limits.keep {
-            self.start(now, &mut actions);
-        }
-        actions.extend(self.go_on(now));
-        actions
+        self.replaced(now)
     }
 
     /// A worker ended by itself, or did not load the program.
@@ -166,12 +165,7 @@ impl Pool {
         });
         self.failures = self.failures.saturating_add(1);
         self.retry_at = gap.and_then(|gap| now.checked_add(gap).ok());
-        let mut actions = Vec::new();
-        if self.retry_at.is_none() && self.workers.len() < self.limits.keep {
-            self.start(now, &mut actions);
-        }
-        actions.extend(self.go_on(now));
-        actions
+        self.replaced(now)
     }
 
     /// Some time has passed: workers without work are stopped, one that is missing is started.
@@ -231,9 +225,24 @@ impl Pool {
         self.waiting.len() + self.workers.values().map(|worker| worker.calls).sum::<usize>()
     }
 
+    /// Returns how many calls wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Returns how many calls a worker serves.
     pub(crate) fn calls_of(&self, worker: WorkerId) -> usize {
         self.workers.get(&worker).map_or(0, |worker| worker.calls)
+    }
+
+    /// Starts a worker in the place of one that is gone, if it is to be kept, and goes on.
+    fn replaced(&mut self, now: Timestamp) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.retry_at.is_none() && self.running() < self.limits.keep {
+            self.start(now, &mut actions);
+        }
+        actions.extend(self.go_on(now));
+        actions
     }
 
     /// Gives calls to workers and starts workers for those that are left.
@@ -320,6 +329,14 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_may_have_a_worker_of_its_own_needs_no_queue() {
+        let mut pool = opened(Limits { workers: 2, queue: 0, ..USUAL });
+        assert_eq!(pool.call(10, at(0)), [Serve(10, 1)]);
+        assert_eq!(pool.call(11, at(0)), [Start(2)]);
+        assert_eq!(pool.call(12, at(0)), [Refuse(12, Refusal::Full)]);
+    }
+
+    #[test]
     fn idle_workers_go_but_for_those_that_are_kept() {
         let mut pool = opened(USUAL);
         pool.call(10, at(0));
@@ -367,8 +384,9 @@ mod tests {
         let mut pool = opened(Limits { workers: 1, calls: 2, ..USUAL });
         pool.call(10, at(0));
         pool.call(11, at(0));
-        assert_eq!(pool.drain(1, at(0)), []);
-        assert_eq!(pool.call(12, at(0)), [Start(2)]);
+        assert_eq!(pool.drain(1, at(0)), [Start(2)]);
+        assert_eq!(pool.call(12, at(0)), []);
+        assert_eq!(pool.loaded(2, at(0)), [Serve(12, 2)]);
         assert_eq!(pool.ended(1, at(0)), []);
         assert_eq!(pool.ended(1, at(0)), [Stop(1)]);
     }
@@ -407,7 +425,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(asked, told + pool.waiting.len() as u64);
-                prop_assert!(pool.waiting.len() <= limits.queue + 1);
+                prop_assert!(pool.waiting.len() <= limits.queue + limits.workers * limits.calls);
                 prop_assert!(pool.running() <= limits.workers);
             }
         }

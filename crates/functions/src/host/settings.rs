@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use k8s::parse_duration;
 use thiserror::Error;
 
 use super::pool::{IDLE, Limits};
 use crate::runtimes::{Language, RuntimeName};
+
+/// The variable that lets all workers end that have nothing to do for so long.
+pub(crate) const IDLE_TIMEOUT: &str = "WINDLASS_IDLE_TIMEOUT";
 
 /// How many calls may wait for a worker.
 const QUEUE: usize = 256;
@@ -33,6 +37,8 @@ pub struct Settings {
     pub max_body: u64,
     /// The origin that pages may call from, if any.
     pub cors: Option<String>,
+    /// Whether callers learn what a program failed of.
+    pub exposes_errors: bool,
     /// Where the program lies.
     pub dir: PathBuf,
     /// What workers get as their environment.
@@ -93,6 +99,9 @@ impl Settings {
             limits: limits(env, language)?,
             max_body: megabytes.saturating_mul(1 << 20),
             cors: cors(env, language),
+            exposes_errors: env
+                .get("FUNC_EXPOSE_ERRORS")
+                .is_some_and(|it| it == "1" || it.eq_ignore_ascii_case("true")),
             dir,
             env: worker,
         })
@@ -136,7 +145,19 @@ fn limits(env: &BTreeMap<String, String>, language: Language) -> Result<Limits, 
         Language::Go => (1, at_once.unwrap_or(GO_CALLS)),
     };
     let queue = number(env, "FUNC_MAX_QUEUE")?.and_then(|number| usize::try_from(number).ok());
-    Ok(Limits { workers, calls, queue: queue.unwrap_or(QUEUE), keep: 1, idle: IDLE })
+    let queue = queue.unwrap_or(QUEUE);
+    let own = text(env, IDLE_TIMEOUT).ok().map(idle).transpose()?;
+    let (keep, idle) = own.map_or((1, IDLE), |own| (0, own));
+    Ok(Limits { workers, calls, queue, keep, idle })
+}
+
+fn idle(value: &str) -> Result<Duration, SettingsError> {
+    let invalid = || SettingsError::Invalid {
+        name: IDLE_TIMEOUT,
+        value: value.to_owned(),
+        wanted: "no duration",
+    };
+    parse_duration(value).map_err(|_| invalid())
 }
 
 /// Kubeless answered pages of any origin in some languages, and of none in others.
@@ -188,6 +209,14 @@ mod tests {
     }
 
     #[test]
+    fn a_function_may_let_its_last_worker_go() {
+        let limits = read(&[(IDLE_TIMEOUT, "10s")]).unwrap().limits;
+        assert_eq!((limits.keep, limits.idle), (0, Duration::from_secs(10)));
+        let limits = read(&[]).unwrap().limits;
+        assert_eq!((limits.keep, limits.idle), (1, IDLE));
+    }
+
+    #[test]
     fn paths_follow_the_program() {
         let settings = read(&[("PYTHONPATH", "/kubeless/lib/python3.11/site-packages:/kubeless")]);
         assert_eq!(
@@ -200,6 +229,7 @@ mod tests {
     fn what_means_nothing_is_told() {
         for (pair, message) in [
             (("FUNC_TIMEOUT", "soon"), "`FUNC_TIMEOUT` is `soon`, which is no whole number"),
+            ((IDLE_TIMEOUT, "never"), "`WINDLASS_IDLE_TIMEOUT` is `never`, which is no duration"),
             (("MOD_NAME", ""), "`MOD_NAME` is not set"),
             (
                 ("WINDLASS_RUNTIME", "perl5"),

@@ -24,7 +24,7 @@ use k8s::SharedClock;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
     net::UnixStream,
     process::{Child, Command},
     sync::watch,
@@ -35,6 +35,9 @@ use crate::launch::Launcher;
 
 /// How much of what a process says while it loads is kept for the message that it failed.
 const LAST_WORDS: usize = 4096;
+
+/// The longest line that is taken as one.
+const LONGEST_LINE: u64 = 64 * 1024;
 
 /// The header by which a host asks whether a process is still there; the program does not see it.
 const PING: &str = "windlass-ping";
@@ -53,7 +56,8 @@ pub(super) struct Worker {
     exited: watch::Receiver<Option<String>>,
 }
 
-type Connection = SendRequest<Full<Bytes>>;
+/// A connection to the process, which takes one request after another.
+pub(super) type Connection = SendRequest<Full<Bytes>>;
 
 /// What a process says once it has loaded the program, or has not.
 #[derive(Debug, Deserialize)]
@@ -116,12 +120,17 @@ impl Worker {
     ///
     /// What a person should know of why it is not.
     pub(super) async fn loaded(&self) -> Result<(), String> {
-        let mut line = String::new();
-        let read = self.control.lock().await.read_line(&mut line).await;
-        match serde_json::from_str::<Loaded>(&line) {
+        let mut line = Vec::new();
+        let mut control = self.control.lock().await;
+        // Whatever sits there may say anything, and for ever.
+        let read = (&mut *control).take(LONGEST_LINE).read_until(b'\n', &mut line).await;
+        drop(control);
+        match serde_json::from_slice::<Loaded>(&line) {
             Ok(Loaded { error: None }) if read.is_ok() => Ok(()),
             Ok(Loaded { error: Some(error) }) => Err(error),
+            // What is no such line comes from no shim, and its process would go on.
             _ => {
+                self.kill();
                 let how = self.exit().await;
                 let words = self.words.lock().expect("the lock of words is never poisoned").clone();
                 Err(if words.trim().is_empty() { how } else { words.trim().to_owned() })
@@ -217,7 +226,13 @@ fn follow(
     let (log, words) = (Arc::clone(log), Arc::clone(words));
     tokio::spawn(async move {
         let (mut output, mut line) = (BufReader::new(output), Vec::new());
-        while output.read_until(b'\n', &mut line).await.is_ok_and(|read| read != 0) {
+        // A line without end comes in parts, because there is no room for all of it.
+        while (&mut output)
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut line)
+            .await
+            .is_ok_and(|read| read != 0)
+        {
             let text = String::from_utf8_lossy(&line);
             log.line(text.trim_end_matches('\n'));
             let mut words = words.lock().expect("the lock of words is never poisoned");

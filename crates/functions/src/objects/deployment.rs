@@ -10,6 +10,7 @@ use super::{
 use crate::{
     content,
     function::Function,
+    host::IDLE_TIMEOUT,
     preparation::{PREPARE, Preparation},
     runtimes::Language,
 };
@@ -186,6 +187,9 @@ fn environment(function: &Function, choice: Option<&Choice>, ports: Ports) -> Ve
             }
             Language::Nodejs => all.push(variable("NODE_PATH", &format!("{HOME}/node_modules"))),
             Language::Go | Language::Jsonnet => {}
+        }
+        if let Some(idle) = function.annotations.get(api::function::IDLE_TIMEOUT) {
+            all.push(variable(IDLE_TIMEOUT, idle));
         }
     }
     all
