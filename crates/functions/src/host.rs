@@ -319,11 +319,11 @@ impl Shared {
                 self.act(|pool, now| pool.loaded(id, now));
                 self.tell(None);
                 drop(token);
-                exit.await;
+                let how = exit.await;
                 // One that was stopped, or killed for taking too long, is gone already.
                 if self.state().workers.remove(&id).is_some() {
                     self.act(|pool, now| pool.died(id, now));
-                    self.tell(Some("Function process exited".to_owned()));
+                    self.tell(Some(format!("Function process exited: {how}")));
                 }
             }
         }

@@ -165,13 +165,23 @@ fn environment(language: &Language, variables: &[(&str, &str)]) -> BTreeMap<Stri
 
 /// Returns what runs a language, or says that there is nothing.
 fn interpreter(language: &Language) -> Option<PathBuf> {
+    // Some are found by scripts, which take their time.
+    static FOUND: Mutex<BTreeMap<&str, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
     let (program, arguments) = language.interpreter;
-    let output = Command::new(program).args(arguments).output().ok();
-    let Some(output) = output.filter(|output| output.status.success()) else {
+    let found = FOUND
+        .lock()
+        .unwrap()
+        .entry(program)
+        .or_insert_with(|| {
+            let output = Command::new(program).args(arguments).output().ok()?;
+            let path = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+            Some(PathBuf::from(path.trim()))
+        })
+        .clone();
+    if found.is_none() {
         not_run(&format!("no {program}"));
-        return None;
-    };
-    Some(PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()))
+    }
+    found
 }
 
 /// Says that this test is not run, and what this machine lacks. Where all is installed, that is a failure.

@@ -193,7 +193,7 @@ async fn forms_are_read() {
 def f(event, context):
     request = event["extensions"]["request"]
     file = request.files.get("file")
-    return {"a": request.forms.get("a"), "all": request.forms.getall("a"),
+    return {"a": request.forms.a, "all": request.forms.getall("b"),
         "file": file and [file.filename, file.content_type, list(file.file.read())]}
 "#;
     let Some(served) = serve(&PYTHON, source, &[]).await else { return };
@@ -202,15 +202,15 @@ def f(event, context):
         serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()
     };
     assert_eq!(
-        told("application/x-www-form-urlencoded", b"a=1&a=%C3%BC+x").await,
-        json!({"a": "\u{fc} x", "all": ["1", "\u{fc} x"], "file": null})
+        told("application/x-www-form-urlencoded", b"b=1&a=%C3%BC+x&b=2").await,
+        json!({"a": "\u{fc} x", "all": ["1", "2"], "file": null})
     );
     let body = b"--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n\
         --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"../x.bin\"\r\n\
         Content-Type: a/b\r\n\r\n\x00\r\n\xff\n\r\r\n--B--\r\n";
     assert_eq!(
         told("multipart/form-data; boundary=B", body).await,
-        json!({"a": "1", "all": ["1"], "file": ["x.bin", "a/b", [0, 13, 10, 255, 10, 13]]})
+        json!({"a": "1", "all": [], "file": ["x.bin", "a/b", [0, 13, 10, 255, 10, 13]]})
     );
 }
 
