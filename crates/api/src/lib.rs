@@ -12,6 +12,7 @@ mod login;
 pub mod names;
 mod report;
 pub mod revision;
+pub mod trigger;
 
 pub use hook::{
     Connecting, Hook, HookError, HookProgram, HookReply, HookRequest, HookTls, HookTrace,

@@ -8,12 +8,7 @@ use std::{
 use api::function;
 use futures::future::join_all;
 use k8s::{Object, ObjectKey, Resource, in_one_line};
-use runtime::{
-    ApiError, Cache, Caches, Change, Client, EventKind, EventLimits, Events, Part, Queue,
-    Subscription,
-};
-use serde_json::Value;
-use thiserror::Error;
+use runtime::{Cache, Caches, Change, Client, EventLimits, Events, Queue, Subscription};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -23,6 +18,7 @@ use crate::{
     objects::{Choice, Objects, Surroundings, objects},
     runtimes::{Language, Policy, Resolved, Version, resolve},
     status::{self, Observed, Verdict},
+    writes::{self, WriteError},
 };
 
 /// The manager of the fields that are written here.
@@ -75,13 +71,6 @@ struct Shared {
     queue: Queue<ObjectKey>,
     /// The version of each Function that answers.
     versions: Mutex<HashMap<ObjectKey, String>>,
-}
-
-/// Why a Function is not what it should be yet.
-#[derive(Debug, Error)]
-enum SyncError {
-    #[error("failed to write {what}")]
-    Write { what: &'static str, source: ApiError },
 }
 
 impl Functions {
@@ -150,13 +139,13 @@ impl Shared {
     }
 
     /// Works on one Function.
-    async fn sync(&self, key: &ObjectKey) -> Result<(), SyncError> {
+    async fn sync(&self, key: &ObjectKey) -> Result<(), WriteError> {
         let Some(object) = self.functions.get(key) else {
             self.versions.lock().expect("the lock of versions is never poisoned").remove(key);
             return Ok(());
         };
         if object.meta().is_deleting() {
-            return self.let_go(&object).await;
+            return writes::let_go(&self.client, &function::resource(), &object, FINALIZER).await;
         }
         let function = match Function::check(&object) {
             Ok(function) => function,
@@ -246,7 +235,7 @@ impl Shared {
         foreign.next().map(|it| format!("Found a conflicting {} object {key}", it.gvk().kind))
     }
 
-    async fn write(&self, key: &ObjectKey, made: &Objects) -> Result<(), SyncError> {
+    async fn write(&self, key: &ObjectKey, made: &Objects) -> Result<(), WriteError> {
         // The program is there before what runs it.
         for (what, resource, wanted) in [
             ("the ConfigMap", config_maps(), &made.config_map),
@@ -254,13 +243,13 @@ impl Shared {
             ("the Deployment", deployments(), &made.deployment),
         ] {
             let written = self.client.apply(&resource, key, MANAGER, wanted.to_string()).await;
-            written.map_err(|source| SyncError::Write { what, source })?;
+            written.map_err(|source| WriteError { what, source })?;
         }
         Ok(())
     }
 
     /// Writes the status if it says something new, and tells of it by events.
-    async fn tell(&self, object: &Object, verdict: &Verdict<'_>) -> Result<(), SyncError> {
+    async fn tell(&self, object: &Object, verdict: &Verdict<'_>) -> Result<(), WriteError> {
         let key = object.key();
         let pods = self.pods.in_namespace(&key.namespace);
         let is_own = |pod: &Arc<Object>| pod.meta().labels.get(function::LABEL) == Some(&key.name);
@@ -273,24 +262,9 @@ impl Shared {
         {
             self.note_version(&key, function.hash());
         }
-        let before = object.to_value()["status"].take();
         let after = status::status(object, verdict, &observed, self.client.clock().now());
-        if k8s::json::same(&before, &after) {
-            return Ok(());
-        }
-        let mut value = object.to_value();
-        value["status"] = after.clone();
-        let resource = function::resource();
-        match self.client.update(&resource, &key, Part::Status, value.to_string()).await {
-            // The change that was in the way brings the Function here again.
-            Err(error) if error.is_conflict() || error.is_not_found() => return Ok(()),
-            other => other.map_err(|source| SyncError::Write { what: "the status", source })?,
-        };
-        for (is_trouble, reason, message) in status::news(&before, &after) {
-            let kind = if is_trouble { EventKind::Warning } else { EventKind::Normal };
-            self.events.tell(object, kind, &reason, message);
-        }
-        Ok(())
+        let means = (&self.client, &self.events);
+        writes::tell(means, &function::resource(), object, &after).await
     }
 
     /// Says that a version of a Function answers, once.
@@ -300,29 +274,6 @@ impl Shared {
         drop(versions);
         if before != Some(hash) {
             (self.options.served)(key);
-        }
-    }
-
-    /// Takes off what Kubeless left, so that the Function can go; its objects go by themselves.
-    async fn let_go(&self, object: &Object) -> Result<(), SyncError> {
-        if !object.meta().has_finalizer(FINALIZER) {
-            return Ok(());
-        }
-        let mut value = object.to_value();
-        if let Some(finalizers) =
-            value.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut)
-        {
-            finalizers.retain(|finalizer| finalizer != FINALIZER);
-        }
-        let written = self
-            .client
-            .update(&function::resource(), &object.key(), Part::Main, value.to_string())
-            .await;
-        match written {
-            Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
-            other => other
-                .map(|_| ())
-                .map_err(|source| SyncError::Write { what: "the finalizers", source }),
         }
     }
 }

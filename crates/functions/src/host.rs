@@ -33,7 +33,7 @@ use crate::{launch::Launcher, shims};
 
 mod call;
 mod cloud_event;
-mod contract;
+pub(crate) mod contract;
 mod pool;
 mod record;
 mod settings;
@@ -392,6 +392,7 @@ fn exited() -> Response<ResponseBody> {
     whole(contract::plain(StatusCode::BAD_GATEWAY, "Function process exited"))
 }
 
-fn whole(response: Response<Bytes>) -> Response<ResponseBody> {
+/// Returns an answer whose body is there at once.
+pub(crate) fn whole(response: Response<Bytes>) -> Response<ResponseBody> {
     response.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
 }

@@ -1,5 +1,6 @@
 //! Pure: the objects that serve a Function: ConfigMap, Service and Deployment.
 
+use k8s::Meta;
 use serde_json::{Map, Value, json};
 
 use self::merge::{fill, without_nulls};
@@ -131,7 +132,7 @@ fn service(function: &Function) -> Value {
 fn metadata(function: &Function) -> Value {
     json!({
         "name": function.meta.name, "namespace": function.meta.namespace,
-        "labels": labels(function), "ownerReferences": [owner(function)]})
+        "labels": labels(function), "ownerReferences": [owner("Function", &function.meta)]})
 }
 
 /// Returns the labels of a Function with those of its objects.
@@ -143,8 +144,9 @@ fn labels(function: &Function) -> Value {
     labels
 }
 
-fn owner(function: &Function) -> Value {
+/// Returns the reference to a Function or a trigger that owns an object.
+pub(crate) fn owner(kind: &str, meta: &Meta) -> Value {
     json!({
-        "apiVersion": api::function::API_VERSION, "kind": "Function", "name": function.meta.name,
-        "uid": function.meta.uid, "controller": true, "blockOwnerDeletion": true})
+        "apiVersion": api::function::API_VERSION, "kind": kind, "name": meta.name,
+        "uid": meta.uid, "controller": true, "blockOwnerDeletion": true})
 }

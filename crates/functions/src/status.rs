@@ -57,7 +57,7 @@ pub(crate) struct Observed {
 }
 
 /// One condition before it is written.
-struct Finding {
+pub(crate) struct Finding {
     kind: &'static str,
     holds: bool,
     reason: String,
@@ -241,12 +241,19 @@ fn last_words(pod: &Value) -> Option<String> {
     messages.filter(|message| !message.is_empty()).map(ToOwned::to_owned).next()
 }
 
-fn finding(kind: &'static str, holds: bool, reason: &str, message: &str) -> Finding {
+/// Returns a condition before it is written.
+pub(crate) fn finding(kind: &'static str, holds: bool, reason: &str, message: &str) -> Finding {
     let message = message.chars().take(LONGEST).collect();
     Finding { kind, holds, reason: reason.to_owned(), message }
 }
 
-fn condition(finding: &Finding, before: &Value, generation: i64, now: Timestamp) -> Value {
+/// Returns a condition as it is written; one that held before keeps the moment since when.
+pub(crate) fn condition(
+    finding: &Finding,
+    before: &Value,
+    generation: i64,
+    now: Timestamp,
+) -> Value {
     let status = if finding.holds { "True" } else { "False" };
     let old = before["conditions"].as_array().into_iter().flatten();
     let old = old.into_iter().find(|old| old["type"] == finding.kind && old["status"] == status);
@@ -301,6 +308,7 @@ fn set(status: &mut Value, field: &str, value: Value) {
     }
 }
 
-fn stamp(now: Timestamp) -> String {
+/// Returns a moment as objects have it.
+pub(crate) fn stamp(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

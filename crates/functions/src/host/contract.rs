@@ -47,7 +47,7 @@ pub(super) fn route(head: &request::Parts, cors: Option<&str>) -> Route {
 }
 
 /// Returns the answer to a browser that asks before it calls.
-pub(super) fn preflight(headers: &HeaderMap, origin: &str) -> Response<Bytes> {
+pub(crate) fn preflight(headers: &HeaderMap, origin: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     allow(response.headers_mut(), origin);
     for (asked, told) in [
@@ -62,14 +62,14 @@ pub(super) fn preflight(headers: &HeaderMap, origin: &str) -> Response<Bytes> {
 }
 
 /// Lets pages of an origin read the answer.
-pub(super) fn allow(headers: &mut HeaderMap, origin: &str) {
+pub(crate) fn allow(headers: &mut HeaderMap, origin: &str) {
     if let Ok(origin) = HeaderValue::from_str(origin) {
         headers.entry(header::ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(origin);
     }
 }
 
 /// Returns an answer in plain text.
-pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Bytes> {
+pub(crate) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
