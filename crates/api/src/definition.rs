@@ -4,7 +4,9 @@ use k8s::Resource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::{composite, controller::ControllerStatus, decorator, names, revision};
+use crate::{
+    composite, controller::ControllerStatus, decorator, function, names, revision, trigger,
+};
 
 /// Returns the resource of custom resource definitions.
 pub fn definitions() -> Resource {
@@ -15,6 +17,11 @@ pub fn definitions() -> Resource {
 /// Returns the definitions of all resources that the engine works with.
 pub fn all() -> [Value; 3] {
     [composite::definition(), decorator::definition(), revision::definition()]
+}
+
+/// Returns the definitions of functions and of what calls them.
+pub fn of_functions() -> Vec<Value> {
+    [function::definition()].into_iter().chain(trigger::definitions()).collect()
 }
 
 /// Returns the definition of a kind of controllers, whose spec has the form `S`.

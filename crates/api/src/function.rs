@@ -37,6 +37,14 @@ pub fn definition() -> Value {
     let mut url = column("URL", "string", ".status.url");
     url["priority"] = json!(1);
     definition["spec"]["names"]["shortNames"] = json!(["fn"]);
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+    if let Some(spec) = definition.pointer_mut(spec) {
+        // Tools of old write `null` for what is not given.
+        spec["nullable"] = json!(true);
+        let fields =
+            spec["properties"].as_object_mut().into_iter().flat_map(|all| all.values_mut());
+        fields.for_each(|field| field["nullable"] = json!(true));
+    }
     definition["spec"]["versions"][0]["additionalPrinterColumns"] = json!([
         column("Handler", "string", ".spec.handler"),
         column("Runtime", "string", ".spec.runtime"),

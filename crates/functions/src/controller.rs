@@ -1,32 +1,44 @@
 //! Makes the objects of every Function what they should be, and tells in its status how it fares.
 
+mod meter;
+mod writer;
+
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
-use api::function;
+use api::{definition, function};
 use futures::future::join_all;
-use k8s::{Object, ObjectKey, Resource, in_one_line};
-use runtime::{Cache, Caches, Change, Client, EventLimits, Events, Queue, Subscription};
+use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, in_one_line};
+use runtime::{Cache, Caches, Change, Client, EventKind, EventLimits, Events, Queue, Subscription};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
+use self::{meter::Meter, writer::Writer};
 use crate::{
-    function::Function,
+    choice::Offered,
+    config::{self, Watched},
     interpreters::Interpreters,
-    objects::{Choice, Objects, Surroundings, objects},
-    runtimes::{Language, Policy, Resolved, Version, resolve},
-    status::{self, Observed, Verdict},
+    objects::Surroundings,
+    plan::{Live, Plan, Seen, plan},
+    runtimes::Language,
+    status::{self, Observed},
+    table::table,
     writes::{self, WriteError},
 };
 
 /// The manager of the fields that are written here.
 const MANAGER: &str = "windlass-functions";
-/// How many Functions are worked on at once.
-const WORKERS: usize = 4;
 /// The finalizer that Kubeless put on Functions; nobody else would take it off.
 const FINALIZER: &str = "kubeless.io/function";
+/// How many Functions are worked on at once.
+const WORKERS: usize = 4;
+/// How long a Function rests before it is looked at again without a cause.
+const RESYNC: SignedDuration = SignedDuration::from_mins(10);
+/// The gap after the first failure, and the longest one.
+const GAPS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
 /// Which versions of languages there are.
 #[derive(Clone, Debug)]
@@ -47,8 +59,8 @@ pub struct Options {
     pub surroundings: Surroundings,
     /// Which versions of languages there are.
     pub offer: Offer,
-    /// Whether other versions than those asked for will do.
-    pub policy: Policy,
+    /// The variables that say where the configuration is and which images run single versions.
+    pub environment: BTreeMap<String, String>,
     /// Who wants to know of new versions.
     pub served: Served,
 }
@@ -63,29 +75,52 @@ struct Shared {
     client: Client,
     options: Options,
     functions: Arc<Cache>,
-    deployments: Arc<Cache>,
     pods: Arc<Cache>,
-    /// Those whose changes and disappearance matter, besides the ones above.
-    others: [Arc<Cache>; 2],
+    /// The definition of Functions, whose annotations may say where the configuration is.
+    definition: Arc<Cache>,
+    made: Made,
+    writer: Writer,
     events: Events,
+    meter: Meter,
     queue: Queue<ObjectKey>,
+    watched: Mutex<Watched>,
     /// The version of each Function that answers.
     versions: Mutex<HashMap<ObjectKey, String>>,
+}
+
+/// The objects of all Functions, and others of their types.
+struct Made {
+    config_maps: Arc<Cache>,
+    services: Arc<Cache>,
+    deployments: Arc<Cache>,
+    autoscalers: Arc<Cache>,
 }
 
 impl Functions {
     /// Starts to work on the Functions of an API server.
     pub fn start(client: &Client, options: Options) -> Self {
         let caches = Caches::new(client.clone());
+        let key = ObjectKey::new("", &format!("functions.{}", function::GROUP));
+        let made = Made {
+            config_maps: caches.get(&writer::config_maps()),
+            services: caches.get(&writer::services()),
+            deployments: caches.get(&writer::deployments()),
+            autoscalers: caches.get(&writer::autoscalers()),
+        };
+        let events = Events::start(client, MANAGER, EventLimits::default());
+        let queue = Queue::new("function", client.clock().clone(), client.activity().clone());
         let shared = Arc::new(Shared {
             client: client.clone(),
             options,
             functions: caches.get(&function::resource()),
-            deployments: caches.get(&deployments()),
             pods: caches.get(&Resource::namespaced("v1", "Pod", "pods")),
-            others: [caches.get(&config_maps()), caches.get(&services())],
-            events: Events::start(client, MANAGER, EventLimits::default()),
-            queue: Queue::new("function", client.clock().clone(), client.activity().clone()),
+            definition: caches.get_one(&definition::definitions(), &key),
+            made,
+            writer: Writer::new(client),
+            events,
+            meter: Meter::new(client.metrics().clone()),
+            queue: queue.with_gaps(GAPS.0, GAPS.1).measured(client.metrics(), "functions"),
+            watched: Mutex::default(),
             versions: Mutex::default(),
         });
         Self { task: tokio::spawn(shared.run()) }
@@ -98,194 +133,193 @@ impl Drop for Functions {
     }
 }
 
+impl Made {
+    fn all(&self) -> [&Arc<Cache>; 4] {
+        [&self.config_maps, &self.services, &self.deployments, &self.autoscalers]
+    }
+
+    fn live(&self, key: &ObjectKey) -> Live {
+        Live {
+            config_map: self.config_maps.get(key),
+            service: self.services.get(key),
+            deployment: self.deployments.get(key),
+            autoscaler: self.autoscalers.get(key),
+        }
+    }
+}
+
 impl Shared {
     async fn run(self: Arc<Self>) {
         let _subscriptions: Vec<_> = self.follow();
-        for cache in
-            [&self.functions, &self.deployments, &self.pods].into_iter().chain(&self.others)
-        {
+        let own = [&self.functions, &self.pods, &self.definition];
+        for cache in own.into_iter().chain(self.made.all()) {
             // What cannot be listed is tried again, and seen later.
             let _ = cache.filled().await;
         }
-        self.functions.all().iter().for_each(|object| self.queue.add(object.key()));
+        self.add_all();
         join_all((0..WORKERS).map(|_| self.work())).await;
     }
 
-    fn follow(&self) -> Vec<Subscription> {
+    fn follow(self: &Arc<Self>) -> Vec<Subscription> {
         let queue = self.queue.clone();
         let own = self.functions.subscribe(move |change: &Change| queue.add(change.latest().key()));
-        let made = [&self.deployments, &self.pods].into_iter().chain(&self.others).map(|cache| {
-            let queue = self.queue.clone();
+        let made = self.made.all().into_iter().chain([&self.pods]).map(|cache| {
+            let shared = Arc::downgrade(self);
             cache.subscribe(move |change: &Change| {
+                let Some(shared) = shared.upgrade() else { return };
                 let latest = change.latest();
+                // One that stands in the way has the name of a Function, but no label.
+                shared.add(&latest.key());
                 if let Some(name) = latest.meta().labels.get(function::LABEL) {
-                    queue.add(ObjectKey::new(&latest.meta().namespace, name));
+                    shared.add(&ObjectKey::new(&latest.meta().namespace, name));
+                }
+                if latest.gvk().kind == "ConfigMap" && latest.key() == shared.place() {
+                    shared.add_all();
                 }
             })
         });
-        made.chain([own]).collect()
+        let shared = Arc::downgrade(self);
+        let definition = self.definition.subscribe(move |_: &Change| {
+            if let Some(shared) = shared.upgrade() {
+                shared.add_all();
+            }
+        });
+        made.chain([own, definition]).collect()
+    }
+
+    fn add(&self, key: &ObjectKey) {
+        if self.functions.get(key).is_some() {
+            self.queue.add(key.clone());
+        }
+    }
+
+    fn add_all(&self) {
+        self.functions.all().iter().for_each(|object| self.queue.add(object.key()));
     }
 
     async fn work(&self) {
         while let Some(item) = self.queue.next().await {
-            match self.sync(item.key()).await {
-                Ok(()) => self.queue.forget(item.key()),
+            let (key, start) = (item.key(), self.client.clock().now());
+            let synced = self.sync(key).await;
+            let now = self.client.clock().now();
+            self.meter.synced(synced.is_ok(), now.duration_since(start));
+            match synced {
+                Ok(is_there) => {
+                    self.queue.forget(key);
+                    if is_there {
+                        let again = now.checked_add(RESYNC).unwrap_or(now);
+                        self.queue.add_at(key.clone(), again, TimerKind::Periodic);
+                    }
+                }
                 Err(error) => {
-                    warn!(function = %item.key(), error = in_one_line(&error), "failed to sync");
-                    self.queue.add_failed(item.key().clone());
+                    warn!(function = %key, error = in_one_line(&error), "failed to sync");
+                    self.queue.add_failed(key.clone());
                 }
             }
         }
     }
 
-    /// Works on one Function.
-    async fn sync(&self, key: &ObjectKey) -> Result<(), WriteError> {
+    /// Works on one Function, and tells whether there is anything to come back to.
+    async fn sync(&self, key: &ObjectKey) -> Result<bool, WriteError> {
         let Some(object) = self.functions.get(key) else {
-            self.versions.lock().expect("the lock of versions is never poisoned").remove(key);
-            return Ok(());
+            self.versions().remove(key);
+            self.writer.forget(key);
+            return Ok(false);
         };
         if object.meta().is_deleting() {
-            return writes::let_go(&self.client, &function::resource(), &object, FINALIZER).await;
+            let resource = function::resource();
+            return writes::let_go(&self.client, &resource, &object, FINALIZER)
+                .await
+                .map(|()| false);
         }
-        let function = match Function::check(&object) {
-            Ok(function) => function,
-            Err(refusal) => {
-                let verdict =
-                    Verdict::Refused { reason: refusal.reason(), message: &refusal.to_string() };
-                return self.tell(&object, &verdict).await;
-            }
-        };
-        let choice = match self.choose(&function).await {
-            Ok(choice) => choice,
-            Err((is_refused, reason, message)) => {
-                let (reason, message) = (reason, message.as_str());
-                let verdict = if is_refused {
-                    Verdict::Refused { reason, message }
-                } else {
-                    Verdict::Unavailable { function: &function, reason, message }
-                };
-                return self.tell(&object, &verdict).await;
-            }
-        };
-        let (language, resolved) = choice.unzip();
-        let choice =
-            language.zip(resolved.as_ref()).map(|(language, resolved): (Language, &Resolved)| {
-                Choice { language, version: resolved.version.clone() }
-            });
-        let made = match objects(&function, choice.as_ref(), &self.options.surroundings) {
-            Ok(made) => made,
-            Err(error) => {
-                let verdict =
-                    Verdict::Refused { reason: "InvalidService", message: &error.to_string() };
-                return self.tell(&object, &verdict).await;
-            }
-        };
-        let ports = made.ports;
-        if let Some(message) = self.conflict(&object) {
-            return self
-                .tell(&object, &Verdict::Refused { reason: "Conflict", message: &message })
-                .await;
+        let watched = self.watched();
+        let only = watched.config().namespace.as_ref();
+        if only.is_some_and(|only| *only != key.namespace) {
+            return Ok(false);
         }
-        self.write(key, &made).await?;
-        let verdict = Verdict::Accepted { function: &function, resolved: resolved.as_ref(), ports };
-        self.tell(&object, &verdict).await
+        let live = self.made.live(key);
+        let plan = self.plan(&object, &watched, &live).await;
+        if let Plan::Make(make) = &plan {
+            self.writer.write(&make.function, &make.objects, &live).await?;
+        }
+        self.tell(&object, &plan, &live).await.map(|()| true)
     }
 
-    /// Chooses what runs a Function; an error says whether it is refused, why and how.
-    async fn choose(
-        &self,
-        function: &Function,
-    ) -> Result<Option<(Language, Resolved)>, (bool, &'static str, String)> {
-        let Some(wanted) = function.runtime.as_ref().filter(|_| function.image().is_none()) else {
-            return Ok(None);
-        };
-        let text = &function.texts.runtime;
-        let Some(language) = Language::of_id(&wanted.id) else {
-            return Err((true, "UnknownRuntime", format!("runtime `{text}` is unknown")));
-        };
-        let policy = function.policy.unwrap_or(self.options.policy);
-        let found = resolve(&wanted.version, &self.offered(language).await, policy);
-        let message =
-            || format!("runtime `{text}` is not there, and no other version is to be used instead");
-        found
-            .map(|found| Some((language, found)))
-            .ok_or_else(|| (false, "RuntimeUnavailable", message()))
-    }
-
-    async fn offered(&self, language: Language) -> Vec<Version> {
-        match &self.options.offer {
-            Offer::Images if language.facts().versions.is_empty() => vec![Version::default()],
-            Offer::Images => {
-                language.facts().versions.iter().filter_map(|it| Version::parse(it)).collect()
-            }
+    async fn plan(&self, object: &Object, watched: &Watched, live: &Live) -> Plan {
+        let Options { offer, environment, surroundings, .. } = &self.options;
+        let table = table(&watched.config().runtimes, environment);
+        let mut found = Vec::new();
+        let offered = match offer {
+            Offer::Images => Offered::Images,
             Offer::Machine(interpreters) => {
-                interpreters.of(language).await.into_iter().map(|it| it.version).collect()
+                for language in Language::ALL {
+                    found.extend(interpreters.of(language).await);
+                }
+                Offered::Machine(&found)
+            }
+        };
+        plan(object, Seen { watched, table: &table, offered, surroundings, live })
+    }
+
+    /// Returns where the configuration is.
+    fn place(&self) -> ObjectKey {
+        let definition = self.definition.all();
+        config::place(&self.options.environment, definition.first().map(Arc::as_ref))
+    }
+
+    /// Returns the configuration as it is now, and tells of what means nothing there.
+    fn watched(&self) -> Watched {
+        let object = self.made.config_maps.get(&self.place());
+        let mut watched =
+            self.watched.lock().expect("the lock of the configuration is never poisoned");
+        if watched.read(object.as_deref())
+            && let Some(object) = &object
+        {
+            for fault in watched.faults() {
+                let message = format!("`{}`: {}", fault.key, fault.error);
+                self.events.tell(object, EventKind::Warning, "ConfigInvalid", message);
+            }
+            if watched.config().builds {
+                let message = "images are not built; Functions run without";
+                self.events.tell(object, EventKind::Warning, "BuildStepUnsupported", message);
             }
         }
-    }
-
-    /// Returns what stands in the way: an object of the Function's name that others made.
-    fn conflict(&self, object: &Object) -> Option<String> {
-        let (label, ours) = function::CREATED_BY;
-        let key = object.key();
-        let caches = [&self.deployments].into_iter().chain(&self.others);
-        let found = caches.filter_map(|cache| cache.get(&key));
-        let mut foreign =
-            found.filter(|it| it.meta().labels.get(label).is_none_or(|by| by != ours));
-        foreign.next().map(|it| format!("Found a conflicting {} object {key}", it.gvk().kind))
-    }
-
-    async fn write(&self, key: &ObjectKey, made: &Objects) -> Result<(), WriteError> {
-        // The program is there before what runs it.
-        for (what, resource, wanted) in [
-            ("the ConfigMap", config_maps(), &made.config_map),
-            ("the Service", services(), &made.service),
-            ("the Deployment", deployments(), &made.deployment),
-        ] {
-            let written = self.client.apply(&resource, key, MANAGER, wanted.to_string()).await;
-            written.map_err(|source| WriteError { what, source })?;
-        }
-        Ok(())
+        watched.clone()
     }
 
     /// Writes the status if it says something new, and tells of it by events.
-    async fn tell(&self, object: &Object, verdict: &Verdict<'_>) -> Result<(), WriteError> {
+    async fn tell(&self, object: &Object, plan: &Plan, live: &Live) -> Result<(), WriteError> {
         let key = object.key();
         let pods = self.pods.in_namespace(&key.namespace);
         let is_own = |pod: &Arc<Object>| pod.meta().labels.get(function::LABEL) == Some(&key.name);
         let observed = Observed {
-            deployment: self.deployments.get(&key),
+            deployment: live.deployment.clone(),
             pods: pods.into_iter().filter(is_own).filter(|pod| !pod.meta().is_deleting()).collect(),
         };
-        if let Verdict::Accepted { function, .. } = verdict
-            && status::is_served(function, &observed)
+        if let Plan::Make(make) = plan
+            && status::is_served(&make.function, &observed)
         {
-            self.note_version(&key, function.hash());
+            self.note_version(&key, make.function.hash());
         }
-        let after = status::status(object, verdict, &observed, self.client.clock().now());
+        let before = object.to_value()["status"].take();
+        let after = status::status(object, plan, &observed, self.client.clock().now());
         let means = (&self.client, &self.events);
-        writes::tell(means, &function::resource(), object, &after).await
+        writes::tell(means, &function::resource(), object, &after).await?;
+        let news = status::news(&before, &after).into_iter();
+        news.filter(|(is_trouble, ..)| *is_trouble)
+            .for_each(|(_, reason, _)| self.meter.failed(&reason));
+        Ok(())
     }
 
     /// Says that a version of a Function answers, once.
     fn note_version(&self, key: &ObjectKey, hash: String) {
-        let mut versions = self.versions.lock().expect("the lock of versions is never poisoned");
-        let before = versions.insert(key.clone(), hash.clone());
-        drop(versions);
+        let before = self.versions().insert(key.clone(), hash.clone());
         if before != Some(hash) {
             (self.options.served)(key);
         }
     }
-}
 
-fn config_maps() -> Resource {
-    Resource::namespaced("v1", "ConfigMap", "configmaps")
-}
-
-fn services() -> Resource {
-    Resource::namespaced("v1", "Service", "services")
-}
-
-fn deployments() -> Resource {
-    Resource::namespaced("apps/v1", "Deployment", "deployments")
+    fn versions(&self) -> MutexGuard<'_, HashMap<ObjectKey, String>> {
+        self.versions.lock().expect("the lock of versions is never poisoned")
+    }
 }

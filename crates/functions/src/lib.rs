@@ -6,6 +6,8 @@
 //!
 //! No program of a user ever runs in this process: each runs in workers that can be killed.
 
+mod choice;
+mod config;
 mod container;
 mod content;
 mod controller;
@@ -17,13 +19,16 @@ mod handler;
 mod host;
 mod interpreters;
 mod launch;
+mod live;
 mod objects;
+mod plan;
 mod pods;
 mod preparation;
 mod prepare;
 mod runtimes;
 mod shims;
 mod status;
+mod table;
 mod triggers;
 mod writes;
 

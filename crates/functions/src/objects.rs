@@ -1,17 +1,22 @@
-//! Pure: the objects that serve a Function: ConfigMap, Service and Deployment.
+//! Pure: the objects that serve a Function: ConfigMap, Service and Deployment, and what scales it.
 
 use k8s::Meta;
 use serde_json::{Map, Value, json};
 
-use self::merge::{fill, without_nulls};
-pub(crate) use self::ports::{Ports, PortsError};
-use crate::{
-    function::Function,
-    runtimes::{Language, Version},
+use self::merge::fill;
+pub(crate) use self::{
+    autoscaler::is_by_calls,
+    init::{COMPILE, INSTALL},
+    merge::without_nulls,
+    ports::{Ports, PortsError},
 };
+use crate::{config::Config, function::Function, table::Runtime};
 
 pub(crate) use self::deployment::{HOME, OWN, SOURCES};
+mod autoscaler;
+mod container;
 mod deployment;
+mod init;
 mod merge;
 mod ports;
 
@@ -20,19 +25,21 @@ mod ports;
 pub struct Surroundings {
     /// The image with windlass itself.
     pub image: String,
-    /// What every Deployment has unless its Function says otherwise; an object.
-    pub defaults: Value,
     /// The executor that runs the pods, if it is not the cluster's nodes.
     pub executor: Option<&'static str>,
 }
 
-/// The language and version that serve a Function.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Choice {
-    /// The language.
-    pub language: Language,
-    /// The version.
-    pub version: Version,
+/// What the objects of a Function depend on besides the Function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    /// What runs it, unless it brings an image of its own.
+    pub runtime: Option<&'a Runtime>,
+    /// What applies to all Functions.
+    pub config: &'a Config,
+    /// Where pods run.
+    pub surroundings: &'a Surroundings,
+    /// The `matchLabels` of the Deployment that is there already, if one is: they cannot be changed.
+    pub selector: Option<&'a Value>,
 }
 
 /// The objects of one Function.
@@ -44,6 +51,10 @@ pub(crate) struct Objects {
     pub service: Value,
     /// Runs it.
     pub deployment: Value,
+    /// Scales it, if that is wanted.
+    pub autoscaler: Option<Value>,
+    /// Has its calls counted for that, if need be.
+    pub monitor: Option<Value>,
     /// Where it is reached.
     pub ports: Ports,
 }
@@ -53,34 +64,38 @@ pub(crate) struct Objects {
 /// # Errors
 ///
 /// [`PortsError`] if its Service leads nowhere.
-pub(crate) fn objects(
-    function: &Function,
-    choice: Option<&Choice>,
-    surroundings: &Surroundings,
-) -> Result<Objects, PortsError> {
+pub(crate) fn objects(function: &Function, context: Context<'_>) -> Result<Objects, PortsError> {
     let ports = Ports::of(function)?;
     Ok(Objects {
-        config_map: config_map(function, choice),
+        config_map: config_map(function, context.runtime),
         service: service(function),
-        deployment: deployment::deployment(function, choice, surroundings, ports),
+        deployment: deployment::deployment(function, context, ports),
+        autoscaler: autoscaler::autoscaler(function),
+        monitor: autoscaler::monitor(function),
         ports,
     })
 }
 
 /// Returns the name of the file that a program without an archive is written to, and of the file of its
 /// dependencies.
-pub(crate) fn file_names(
+pub(crate) fn file_names<'a>(
     function: &Function,
-    choice: Option<&Choice>,
-) -> (String, Option<&'static str>) {
-    let facts = choice.map(|choice| choice.language.facts());
+    runtime: Option<&'a Runtime>,
+) -> (String, Option<&'a str>) {
     let module = function.handler.as_ref().map_or("", |handler| &handler.module);
-    let suffix = facts.map_or("", |facts| facts.suffix);
-    (format!("{module}{suffix}"), facts.and_then(|facts| facts.deps))
+    let suffix = runtime.map_or("", |runtime| &runtime.suffix);
+    (format!("{module}{suffix}"), runtime.and_then(|runtime| runtime.deps.as_deref()))
 }
 
-/// Returns the key of a ConfigMap under which a file stands.
-pub(crate) fn config_key(file: &str) -> String {
+/// Returns the key of the ConfigMap under which the source stands.
+pub(crate) fn source_key(function: &Function, runtime: Option<&Runtime>) -> String {
+    let (file, _) = file_names(function, runtime);
+    let file = match (&function.content.archive, &function.handler) {
+        // What is packed has no name of its own: its files come out of it.
+        (Some(_), Some(handler)) => handler.module.clone(),
+        _ => file,
+    };
+    // A key of a ConfigMap has no directories.
     file.replace('/', ".")
 }
 
@@ -90,17 +105,12 @@ pub(crate) fn selector(function: &Function) -> Value {
     json!({key: value, api::function::LABEL: function.meta.name})
 }
 
-fn config_map(function: &Function, choice: Option<&Choice>) -> Value {
+fn config_map(function: &Function, runtime: Option<&Runtime>) -> Value {
     let mut data = Map::new();
     if function.handler.is_some() {
-        let (file, deps) = file_names(function, choice);
-        // What is packed has no name of its own: its files come out of it.
-        let file = match (&function.content.archive, &function.handler) {
-            (Some(_), Some(handler)) => handler.module.clone(),
-            _ => file,
-        };
+        let (_, deps) = file_names(function, runtime);
         data.insert("handler".to_owned(), json!(function.texts.handler));
-        data.insert(config_key(&file), json!(function.texts.function));
+        data.insert(source_key(function, runtime), json!(function.texts.function));
         data.extend(deps.map(|deps| (deps.to_owned(), json!(function.texts.deps))));
     }
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(function), "data": data})
@@ -110,7 +120,7 @@ fn service(function: &Function) -> Value {
     let mut spec = without_nulls(&function.service);
     let selects_itself = spec["selector"]["function"] == json!(function.meta.name);
     // Labels may change; the selector must not follow them, or calls would find no pod meanwhile.
-    if selects_itself || spec["selector"].is_null() {
+    if selects_itself || spec["selector"].as_object().is_none_or(Map::is_empty) {
         spec["selector"] = selector(function);
     }
     match spec["ports"].as_array_mut().filter(|ports| !ports.is_empty()) {
@@ -120,6 +130,10 @@ fn service(function: &Function) -> Value {
         }
         Some(ports) => {
             for port in ports {
+                // What tools of old write for "no target".
+                if port["targetPort"] == 0 || port["targetPort"] == "" {
+                    port["targetPort"] = Value::Null;
+                }
                 fill(port, &json!({"protocol": "TCP", "targetPort": port["port"]}));
             }
         }
@@ -144,9 +158,24 @@ fn labels(function: &Function) -> Value {
     labels
 }
 
+/// Returns the annotations that were given with those of the Function; kubectl's note is about the Function
+/// alone.
+fn annotations(function: &Function, given: &Value) -> Value {
+    let own = function.annotations.iter();
+    let own = own.filter(|(key, _)| *key != "kubectl.kubernetes.io/last-applied-configuration");
+    let mut all = Value::Object(own.map(|(key, value)| (key.clone(), json!(value))).collect());
+    if given.is_object() {
+        fill(&mut all, &without_nulls(given));
+    }
+    all
+}
+
 /// Returns the reference to a Function or a trigger that owns an object.
 pub(crate) fn owner(kind: &str, meta: &Meta) -> Value {
     json!({
         "apiVersion": api::function::API_VERSION, "kind": kind, "name": meta.name,
         "uid": meta.uid, "controller": true, "blockOwnerDeletion": true})
 }
+
+#[cfg(test)]
+mod tests;

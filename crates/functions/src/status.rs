@@ -9,43 +9,28 @@ use serde_json::{Value, json};
 use crate::{
     content::{Digest, Source, decode_base64},
     function::Function,
-    objects::Ports,
+    objects::{COMPILE, INSTALL, Ports},
+    plan::{Make, Plan, Runs},
     preparation::PREPARE,
-    runtimes::Resolved,
 };
 
 /// The longest message of an error that a status keeps.
 const LONGEST: usize = 1024;
 
-/// What a Function was found to be.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Verdict<'a> {
-    /// It cannot run before it is changed.
-    Refused {
-        /// The reason.
-        reason: &'a str,
-        /// What a person reads.
-        message: &'a str,
-    },
-    /// It could run, but what it needs is not there.
-    Unavailable {
-        /// The Function.
-        function: &'a Function,
-        /// The reason.
-        reason: &'a str,
-        /// What a person reads.
-        message: &'a str,
-    },
-    /// Its objects are there.
-    Accepted {
-        /// The Function.
-        function: &'a Function,
-        /// The version of its runtime, unless it has an image of its own.
-        resolved: Option<&'a Resolved>,
-        /// Where it is reached.
-        ports: Ports,
-    },
-}
+/// The containers that put a program in its place, and what it means that one of them fails and does not say why.
+const STEPS: &[(&str, &str)] =
+    &[(PREPARE, "FetchFailed"), (INSTALL, "DependencyInstallFailed"), (COMPILE, "CompileFailed")];
+/// The reasons that such a container may give itself.
+const REASONS: &[&str] = &[
+    "Fetching",
+    "FetchFailed",
+    "ChecksumMismatch",
+    "BadArchive",
+    "DependencyInstallFailed",
+    "CompileFailed",
+    "RuntimeUnavailable",
+    "ContainerRuntimeRequired",
+];
 
 /// What runs of a Function.
 #[derive(Clone, Debug, Default)]
@@ -65,28 +50,23 @@ pub(crate) struct Finding {
 }
 
 /// Returns the status of a Function; equal to the one it has if nothing new is to be told.
-pub(crate) fn status(
-    object: &Object,
-    verdict: &Verdict<'_>,
-    observed: &Observed,
-    now: Timestamp,
-) -> Value {
+pub(crate) fn status(object: &Object, plan: &Plan, observed: &Observed, now: Timestamp) -> Value {
     let before = object.to_value()["status"].take();
-    let findings = findings(verdict, observed);
+    let findings = findings(plan, observed);
     let generation = object.meta().generation;
     let conditions: Vec<_> =
         findings.iter().map(|finding| condition(finding, &before, generation, now)).collect();
     let mut status = json!({"observedGeneration": generation, "conditions": conditions});
-    match verdict {
-        Verdict::Refused { .. } | Verdict::Unavailable { .. } => {
+    match plan {
+        Plan::Refuse { .. } | Plan::Wait { .. } => {
             for kept in ["url", "runtime", "checksum"] {
                 set(&mut status, kept, before[kept].clone());
             }
         }
-        Verdict::Accepted { function, resolved, ports } => {
-            set(&mut status, "url", json!(url(function, *ports)));
-            set(&mut status, "runtime", runtime(function, *resolved));
-            set(&mut status, "checksum", checksum(function));
+        Plan::Make(make) => {
+            set(&mut status, "url", json!(url(&make.function, make.objects.ports)));
+            set(&mut status, "runtime", runtime(&make.function, make.runs.as_ref()));
+            set(&mut status, "checksum", checksum(&make.function));
         }
     }
     let counts = observed.deployment.as_ref().map(|deployment| deployment.to_value());
@@ -101,9 +81,7 @@ pub(crate) fn status(
 
 /// Returns whether this very version of a Function answers calls.
 pub(crate) fn is_served(function: &Function, observed: &Observed) -> bool {
-    let hash = function.hash();
-    let is_current = |pod: &&Arc<Object>| pod.annotations().get(function::HASH) == Some(&hash);
-    observed.pods.iter().filter(is_current).any(|pod| is_true(&pod.to_value(), "Ready"))
+    current(function, observed).iter().any(|pod| is_true(pod, "Ready"))
 }
 
 /// Returns the conditions that newly tell of trouble, and whether the Function became ready: what events are
@@ -123,7 +101,10 @@ pub(crate) fn news(before: &Value, after: &Value) -> Vec<(bool, String, String)>
         let (reason, message) = (text(&condition, "reason"), text(&condition, "message"));
         let is_trouble = holds == (kind == "RuntimeSubstituted");
         // On the way to something there is nothing to warn of.
-        let is_passing = matches!(reason.as_str(), "Fetching" | "RollingOut" | "NoWorkers");
+        let is_passing = matches!(
+            reason.as_str(),
+            "Fetching" | "InstallingDependencies" | "RollingOut" | "NoWorkers"
+        );
         if is_same || (is_trouble && is_passing) || (!is_trouble && kind != "Ready") {
             continue;
         }
@@ -135,42 +116,61 @@ pub(crate) fn news(before: &Value, after: &Value) -> Vec<(bool, String, String)>
     news
 }
 
-fn findings(verdict: &Verdict<'_>, observed: &Observed) -> Vec<Finding> {
+fn findings(plan: &Plan, observed: &Observed) -> Vec<Finding> {
     let available = available(observed);
-    match verdict {
-        Verdict::Refused { reason, message } => {
-            vec![
-                finding("Accepted", false, reason, message),
-                available,
-                finding("Ready", false, reason, message),
-            ]
-        }
-        Verdict::Unavailable { reason, message, .. } => vec![
-            finding("Accepted", true, "Accepted", ""),
-            finding("Built", false, reason, message),
-            available,
-            finding("Ready", false, reason, message),
-        ],
-        Verdict::Accepted { function, resolved, .. } => {
-            let hash = function.hash();
-            let is_current =
-                |pod: &&Arc<Object>| pod.annotations().get(function::HASH) == Some(&hash);
-            let current: Vec<_> =
-                observed.pods.iter().filter(is_current).map(|pod| pod.to_value()).collect();
-            let built = built(&current);
-            let ready = ready(&current, &built, &available);
-            let substituted = resolved.filter(|resolved| resolved.is_substitute).map(|resolved| {
-                let message = format!(
-                    "runtime `{}` is not there, `{}` is used",
-                    function.texts.runtime,
-                    used(function, resolved)
-                );
-                finding("RuntimeSubstituted", true, "RuntimeSubstituted", &message)
-            });
-            let all = [finding("Accepted", true, "Accepted", ""), built, available, ready];
-            all.into_iter().chain(substituted).collect()
-        }
+    let (is_refused, reason, message) = match plan {
+        Plan::Refuse { reason, message } => (true, reason, message),
+        Plan::Wait { reason, message } => (false, reason, message),
+        Plan::Make(make) => return of_made(make, available, observed),
+    };
+    let ready = finding("Ready", false, reason, message);
+    if is_refused {
+        return vec![finding("Accepted", false, reason, message), available, ready];
     }
+    let accepted = finding("Accepted", true, "Accepted", "");
+    vec![accepted, finding("Built", false, reason, message), available, ready]
+}
+
+fn of_made(make: &Make, available: Finding, observed: &Observed) -> Vec<Finding> {
+    let Make { function, runs, fault, .. } = make;
+    let accepted = match fault {
+        Some(fault) => finding("Accepted", false, "ConfigInvalid", fault),
+        None => finding("Accepted", true, "Accepted", ""),
+    };
+    let current = current(function, observed);
+    let built = match runs {
+        Some(_) => built(&current),
+        // An image has all in its place.
+        None => finding("Built", true, "Built", ""),
+    };
+    let ready = ready(&current, &built, &available);
+    let substituted = runs.as_ref().filter(|runs| runs.is_substitute).map(|runs| {
+        let asked = &function.texts.runtime;
+        let message = format!("runtime `{asked}` is not there, `{}` is used", runs.name);
+        finding("RuntimeSubstituted", true, "RuntimeSubstituted", &message)
+    });
+    [accepted, built, available, ready].into_iter().chain(substituted).collect()
+}
+
+/// Returns the pods of this version of a Function.
+fn current(function: &Function, observed: &Observed) -> Vec<Value> {
+    let all = observed.pods.iter();
+    if function.image().is_none() {
+        let hash = function.hash();
+        let current = all.filter(|pod| pod.annotations().get(function::HASH) == Some(&hash));
+        return current.map(|pod| pod.to_value()).collect();
+    }
+    // Pods of an image say nothing of their version: while they are replaced, those that answer may be old ones.
+    let is_rolled_out = observed.deployment.as_ref().is_some_and(|it| is_rolled_out(it));
+    let pods = all.map(|pod| pod.to_value());
+    pods.filter(|pod| is_rolled_out || !is_true(pod, "Ready")).collect()
+}
+
+fn is_rolled_out(deployment: &Object) -> bool {
+    let value = deployment.to_value();
+    let count = |field: &str| value["status"][field].as_i64().unwrap_or(0);
+    count("observedGeneration") == deployment.meta().generation
+        && count("updatedReplicas") == count("replicas")
 }
 
 /// Whether the program of this version is in its place, in one pod at least.
@@ -178,15 +178,37 @@ fn built(current: &[Value]) -> Finding {
     if current.iter().any(|pod| is_true(pod, "Initialized")) {
         return finding("Built", true, "Built", "");
     }
-    let words = current.iter().find_map(|pod| {
-        let all = pod.pointer("/status/initContainerStatuses")?.as_array()?;
-        let prepare = all.iter().find(|container| container["name"] == PREPARE)?;
-        let message = |state: &str| prepare[state]["terminated"]["message"].as_str();
-        message("state").or_else(|| message("lastState"))
-    });
-    match words.and_then(|words| words.split_once(": ")) {
-        Some((reason, message)) => finding("Built", false, reason, message),
-        None => finding("Built", false, "Fetching", ""),
+    let steps = |pod: &Value| {
+        let all = pod.pointer("/status/initContainerStatuses").and_then(Value::as_array).cloned();
+        let all = all.unwrap_or_default();
+        let of = move |(name, usual): &(&str, &'static str)| {
+            let found = all.iter().find(|container| container["name"] == *name).cloned();
+            found.map(|container| (container, *usual))
+        };
+        STEPS.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let steps: Vec<_> = current.iter().flat_map(steps).collect();
+    if let Some((reason, message)) = steps.iter().find_map(|(step, usual)| failure(step, usual)) {
+        return finding("Built", false, &reason, &message);
+    }
+    let is_running = |(step, _): &&(Value, &str)| !step["state"]["running"].is_null();
+    let is_installing =
+        steps.iter().find(is_running).is_some_and(|(step, _)| step["name"] != PREPARE);
+    finding("Built", false, if is_installing { "InstallingDependencies" } else { "Fetching" }, "")
+}
+
+/// Returns why a step failed, and what it left behind.
+fn failure(step: &Value, usual: &str) -> Option<(String, String)> {
+    if step["state"]["terminated"]["exitCode"] == 0 {
+        return None;
+    }
+    let ends = ["state", "lastState"].map(|state| &step[state]["terminated"]);
+    let end =
+        ends.into_iter().find(|end| end["exitCode"].as_i64().is_some_and(|code| code != 0))?;
+    let words = end["message"].as_str().unwrap_or_default().trim();
+    match words.split_once(": ").filter(|(reason, _)| REASONS.contains(reason)) {
+        Some((reason, message)) => Some((reason.to_owned(), message.to_owned())),
+        None => Some((usual.to_owned(), words.to_owned())),
     }
 }
 
@@ -278,14 +300,9 @@ fn url(function: &Function, ports: Ports) -> String {
     format!("http://{name}.{namespace}.svc.cluster.local:{}", ports.service)
 }
 
-fn runtime(function: &Function, resolved: Option<&Resolved>) -> Value {
-    let Some(resolved) = resolved else { return Value::Null };
-    json!({"requested": function.texts.runtime, "resolved": used(function, resolved)})
-}
-
-fn used(function: &Function, resolved: &Resolved) -> String {
-    let id = function.runtime.as_ref().map_or("", |runtime| &runtime.id);
-    format!("{id}{}", resolved.version)
+fn runtime(function: &Function, runs: Option<&Runs>) -> Value {
+    let Some(Runs { name, with: (what, which), .. }) = runs else { return Value::Null };
+    json!({"requested": function.texts.runtime, "resolved": name, (*what): which})
 }
 
 /// Returns the digest of the program, unless only who fetches it can know.
@@ -312,3 +329,6 @@ fn set(status: &mut Value, field: &str, value: Value) {
 pub(crate) fn stamp(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+#[cfg(test)]
+mod tests;

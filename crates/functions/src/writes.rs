@@ -18,6 +18,13 @@ pub(crate) struct WriteError {
     pub source: ApiError,
 }
 
+impl WriteError {
+    /// Returns what turns an answer of the API server into the error.
+    pub(crate) fn of(what: &'static str) -> impl FnOnce(ApiError) -> Self {
+        move |source| Self { what, source }
+    }
+}
+
 /// Writes a status if it says something new, and tells of it by events.
 pub(crate) async fn tell(
     (client, events): (&Client, &Events),

@@ -35,6 +35,8 @@ struct Shared<K> {
     activity: Activity,
     state: Mutex<State<K>>,
     ready: Notify,
+    /// The gap after the first failure, and the longest one, if they are other than usual.
+    gaps: OnceLock<(Duration, Duration)>,
     /// What counts, if somebody wants to know.
     meter: OnceLock<Meter>,
 }
@@ -109,9 +111,17 @@ impl<K: Key> Queue<K> {
             due: BTreeMap::new(),
             failures: BTreeMap::new(),
         };
-        let (name, meter) = (name.to_owned(), OnceLock::new());
+        let (name, gaps, meter) = (name.to_owned(), OnceLock::new(), OnceLock::new());
         let (state, ready) = (Mutex::new(state), Notify::new());
-        Self(Arc::new(Shared { name, clock, activity, state, ready, meter }))
+        Self(Arc::new(Shared { name, clock, activity, state, ready, gaps, meter }))
+    }
+
+    /// Waits so long after the first failure of a key from now on, and at most so long after many.
+    #[must_use]
+    pub fn with_gaps(self, first: Duration, longest: Duration) -> Self {
+        // Whoever said it first is heard.
+        let _ = self.0.gaps.set((first, longest));
+        self
     }
 
     /// Counts from now on what goes through the queue, under a name of its own.
@@ -171,10 +181,11 @@ impl<K: Key> Queue<K> {
     pub fn add_failed(&self, key: K) {
         let mut state = self.state();
         let failures = state.failures.entry(key.clone()).or_default();
-        let gap = FIRST_GAP.saturating_mul(2_u32.saturating_pow(*failures)).min(LONGEST_GAP);
+        let (first, longest) = *self.0.gaps.get().unwrap_or(&(FIRST_GAP, LONGEST_GAP));
+        let gap = first.saturating_mul(2_u32.saturating_pow(*failures)).min(longest);
         *failures = failures.saturating_add(1);
         drop(state);
-        let kind = if gap < STUCK_GAP { TimerKind::Progress } else { TimerKind::Periodic };
+        let kind = if gap <= STUCK_GAP { TimerKind::Progress } else { TimerKind::Periodic };
         self.add_for((key, Cause::Failed), after(&self.0.clock, gap), kind);
     }
 

@@ -32,7 +32,7 @@ fn collect(schema: &Value, path: String, required: bool, into: &mut BTreeMap<Str
 #[test]
 fn no_field_is_missing_or_narrower_than_in_the_definitions_that_people_have() {
     let mut ours = BTreeMap::new();
-    for definition in all() {
+    for definition in all().into_iter().chain(of_functions()) {
         let plural = definition["spec"]["names"]["plural"].as_str().unwrap().to_owned();
         let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         let mut fields = BTreeMap::new();
@@ -63,7 +63,7 @@ fn no_field_is_missing_or_narrower_than_in_the_definitions_that_people_have() {
 /// `WINDLASS_BLESS=1` writes the committed definitions anew.
 #[test]
 fn the_committed_definitions_are_those_of_the_types() {
-    for definition in all() {
+    for definition in all().into_iter().chain(of_functions()) {
         let plural = definition["spec"]["names"]["plural"].as_str().unwrap();
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         let (path, text) = (dir.join(format!("{plural}.yaml")), k8s::yaml::to_string(&definition));

@@ -1,19 +1,18 @@
 //! Runs the Functions of `dev` as processes of this machine, and lets the engine know when they change.
 
 use std::{
+    env,
     path::{self, Path},
     sync::Arc,
 };
 
 use ::functions::{
-    ExecutorOptions, Fleet, FunctionExecutor, Functions, Interpreters, Offer, Options, Policy,
-    Surroundings,
+    ExecutorOptions, Fleet, FunctionExecutor, Functions, Interpreters, Offer, Options, Surroundings,
 };
 use apiserver::{ApiServer, ExecutorRegistration};
 use engine::Engine;
 use k8s::{ObjectKey, ServicePort};
 use runtime::Client;
-use serde_json::json;
 
 use super::{DevError, DevOptions};
 
@@ -49,13 +48,9 @@ pub(super) fn start(
     let functions = Functions::start(
         client,
         Options {
-            surroundings: Surroundings {
-                image: "windlass".to_owned(),
-                defaults: json!({}),
-                executor: Some(EXECUTOR),
-            },
+            surroundings: Surroundings { image: "windlass".to_owned(), executor: Some(EXECUTOR) },
             offer: Offer::Machine(interpreters),
-            policy: Policy::default(),
+            environment: env::vars().collect(),
             served: Arc::new(move |function| changed(&engine, function)),
         },
     );

@@ -11,11 +11,40 @@ const KEYED: &[(&str, &[&str])] = &[
     ("imagePullSecrets", &["name"]),
     ("initContainers", &["name"]),
 ];
+/// What has one of several forms: half of one and half of another would be refused.
+const WHOLE: &[&str] = &[
+    "env",
+    "volumeMounts",
+    "volumes",
+    "imagePullSecrets",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+    "strategy",
+];
 
 /// Adds what `defaults` have and `value` does not: maps by key, lists whose items have names by these,
 /// containers by name but the first by its place. Other lists and scalars only where there is nothing.
 pub(crate) fn fill(value: &mut Value, defaults: &Value) {
     fill_under("", value, defaults);
+}
+
+/// Drops items that are the same as a later one: an API server refuses to apply such lists.
+pub(crate) fn without_repeated(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let fields = KEYED.iter().find(|(list, _)| list == key).map(|(_, fields)| *fields);
+                if let (Some(items), Some(fields)) = (value.as_array_mut(), fields) {
+                    drop_repeated(items, fields);
+                }
+                without_repeated(value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_repeated),
+        _ => {}
+    }
 }
 
 /// Returns a value without the nulls, empty names and the like that old tools write for "nothing".
@@ -39,15 +68,29 @@ fn fill_under(key: &str, value: &mut Value, defaults: &Value) {
         }
         (Value::Array(items), Value::Array(defaults)) => {
             if let Some((_, fields)) = KEYED.iter().find(|(list, _)| *list == key) {
-                fill_items(items, defaults, fields);
+                fill_items(items, (key, defaults), fields);
             }
         }
         _ => {}
     }
 }
 
+fn drop_repeated(items: &mut Vec<Value>, fields: &[&str]) {
+    let all = std::mem::take(items);
+    for (place, item) in all.iter().enumerate() {
+        let is_same = |later: &Value| fields.iter().all(|field| same(field, later, item));
+        if !all.iter().skip(place + 1).any(is_same) {
+            items.push(item.clone());
+        }
+    }
+}
+
 fn fill_fields(fields: &mut Map<String, Value>, defaults: &Map<String, Value>) {
     for (key, default) in defaults {
+        let is_there = fields.get(key).is_some_and(Value::is_object);
+        if is_there && WHOLE.contains(&key.as_str()) {
+            continue;
+        }
         fill_under(key, fields.entry(key.clone()).or_insert(Value::Null), default);
     }
 }
@@ -60,14 +103,15 @@ fn fill_containers(items: &mut Vec<Value>, defaults: &[Value]) {
     let (from, defaults) =
         if items.is_empty() { (0, defaults) } else { (1, defaults.get(1..).unwrap_or_default()) };
     let mut others = items.split_off(from);
-    fill_items(&mut others, defaults, &["name"]);
+    fill_items(&mut others, ("containers", defaults), &["name"]);
     items.extend(others);
 }
 
-fn fill_items(items: &mut Vec<Value>, defaults: &[Value], fields: &[&str]) {
+fn fill_items(items: &mut Vec<Value>, (key, defaults): (&str, &[Value]), fields: &[&str]) {
     for default in defaults {
         let is_same = |item: &&mut Value| fields.iter().all(|field| same(field, item, default));
         match items.iter_mut().find(is_same) {
+            Some(_) if WHOLE.contains(&key) => {}
             Some(item) => fill(item, default),
             None => items.push(default.clone()),
         }
@@ -126,6 +170,28 @@ mod tests {
             ports(
                 json!([{"containerPort": 53, "protocol": "TCP"}, {"containerPort": 53, "protocol": "UDP"}])
             )
+        );
+    }
+
+    #[test]
+    fn forms_are_not_mixed() {
+        assert_eq!(
+            filled(
+                &json!({"livenessProbe": {"httpGet": {"port": 1}}, "volumes": [{"name": "a", "emptyDir": {}}]}),
+                &json!({"livenessProbe": {"exec": {}}, "volumes": [{"name": "a", "secret": {}}]})
+            ),
+            json!({"livenessProbe": {"httpGet": {"port": 1}}, "volumes": [{"name": "a", "emptyDir": {}}]})
+        );
+    }
+
+    #[test]
+    fn of_two_the_later_one_stays() {
+        let mut value = json!({"containers": [{"env": [
+            {"name": "A", "value": "1"}, {"name": "B"}, {"name": "A", "value": "2"}]}]});
+        without_repeated(&mut value);
+        assert_eq!(
+            value,
+            json!({"containers": [{"env": [{"name": "B"}, {"name": "A", "value": "2"}]}]})
         );
     }
 

@@ -42,6 +42,8 @@ impl Ports {
         let target = &first["targetPort"];
         let function = match target {
             Value::Null => service,
+            // What tools of old write for "no target".
+            target if *target == 0 || target == "" => service,
             Value::String(name) if name.parse::<u16>().is_err() => named(function, name)?,
             target => number(target).ok_or_else(|| PortsError::Target(target.to_string()))?,
         };
