@@ -11,6 +11,9 @@ use tokio::sync::Notify;
 
 use crate::{server::Server, timing::patiently};
 
+/// How often a watch that ended is opened again.
+const WATCHES: usize = 10;
+
 /// The objects of one path, counted. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Census(Arc<Shared>);
@@ -62,13 +65,21 @@ struct Told {
 impl Census {
     /// Counts the objects of a path from now on.
     pub(crate) async fn follow(server: &Server, path: &str) -> anyhow::Result<Self> {
+        let path = format!("{path}?watch=1");
         let mut connection = server.connect().await?;
-        let mut lines = connection.watch(&format!("{path}?watch=1")).await?;
+        let mut lines = connection.watch(&path).await?;
         let census = Self::default();
-        let following = census.clone();
+        let (following, server) = (census.clone(), server.endpoint.clone());
         tokio::spawn(async move {
-            let _open = connection;
-            while lines.next(|line| following.see(line)).await.unwrap_or_default() {}
+            for _ in 0..WATCHES {
+                while lines.next(|line| following.see(line)).await.unwrap_or_default() {}
+                // API servers close watches of a custom resource when its definition changes, and those that
+                // do not keep up. A new one begins with all objects that there are.
+                let Ok(mut other) = server.connect().await else { break };
+                let Ok(more) = other.watch(&path).await else { break };
+                (connection, lines) = (other, more);
+            }
+            drop(connection);
             following.state().ended = true;
             following.0.changed.notify_waiters();
         });
