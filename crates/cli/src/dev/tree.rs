@@ -41,6 +41,10 @@ pub(crate) fn state(object: &Value) -> Option<String> {
         return Some("Terminating".to_owned());
     }
     let status = object.get("status")?;
+    // A pod that has done its work is not Ready, and need not be.
+    if status["phase"] == "Succeeded" {
+        return Some("Succeeded".to_owned());
+    }
     let conditions = status.get("conditions").and_then(Value::as_array);
     for wanted in ["Available", "Ready", "Complete", "Failed"] {
         let condition = conditions.into_iter().flatten().find(|each| each["type"] == wanted);
@@ -84,6 +88,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_pod_that_has_done_its_work_lacks_nothing() {
+        let ready = json!([{"type": "Ready", "status": "False", "reason": "PodCompleted"}]);
+        let pod = |phase: &str| json!({"status": {"phase": phase, "conditions": ready.clone()}});
+        assert_eq!(state(&pod("Succeeded")).as_deref(), Some("Succeeded"));
+        assert_eq!(state(&pod("Running")).as_deref(), Some("not Ready: PodCompleted"));
+    }
 
     #[test]
     fn children_stand_below_their_parent_with_their_state() {
