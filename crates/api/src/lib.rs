@@ -6,6 +6,7 @@ pub mod composite;
 pub mod controller;
 pub mod decorator;
 pub mod definition;
+mod fetch;
 pub mod function;
 mod hook;
 mod login;
@@ -14,6 +15,7 @@ mod report;
 pub mod revision;
 pub mod trigger;
 
+pub use fetch::{Fetch, FetchError, FetchRequest, SharedFetch};
 pub use hook::{
     Connecting, Hook, HookError, HookProgram, HookReply, HookRequest, HookTls, HookTrace,
     ProgramError, ProgramSource, SharedHook,

@@ -8,9 +8,9 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Either, select},
 };
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header, request};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use k8s::{
     Activity, Reached, ServicePort, Services, SharedClock, SignedDuration, Timestamp, Unreachable,
 };
@@ -31,9 +31,9 @@ const REDIRECTS: usize = 5;
 /// Calls hooks over HTTP. Connections are kept and shared.
 #[derive(Clone, Debug)]
 pub struct Webhooks {
-    clients: Clients,
-    clock: SharedClock,
-    activity: Activity,
+    pub(crate) clients: Clients,
+    pub(crate) clock: SharedClock,
+    pub(crate) activity: Activity,
     services: Option<Arc<dyn Services>>,
 }
 
@@ -91,16 +91,20 @@ impl Webhooks {
             let client = self.clients.get(tls).map_err(|error| unreachable(error.into()))?;
             let response = traced(request.trace.clone(), client.request(call.map(Full::new))).await;
             let response = response.map_err(|error| unreachable(Box::new(error)))?;
-            match elsewhere(&url, &response) {
+            let keeps_method = matches!(
+                response.status(),
+                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+            );
+            match elsewhere(&url, response.headers()).filter(|_| keeps_method) {
                 Some(other) => url = other,
-                None => return read(request, response).await,
+                None => return reply(request, response).await,
             }
         }
         Err(unreachable(format!("more than {REDIRECTS} redirects").into()))
     }
 
     /// Returns where the Service is reached that a URL names, nothing if it names none.
-    fn find(&self, url: &Uri) -> Result<Option<Reached>, Unreachable> {
+    pub(crate) fn find(&self, url: &Uri) -> Result<Option<Reached>, Unreachable> {
         match (&self.services, ServicePort::of_url(url)) {
             (Some(services), Some(port)) => services.find(&port),
             _ => Ok(None),
@@ -130,25 +134,24 @@ impl Hook for Webhooks {
 
 /// Returns the request of a hook, sent to where its Service is reached but still in its name.
 fn call(url: &Uri, reached: Option<&Reached>, body: &Bytes) -> http::Result<Request<Bytes>> {
-    let to = reached.and_then(|reached| reached.url(url)).unwrap_or_else(|| url.clone());
-    // What a person mapped a Service to is called by its own name.
-    let named = if matches!(reached, Some(Reached::Url(_))) { &to } else { url };
-    let host = named.authority().map_or("", http::uri::Authority::as_str).to_owned();
-    Request::builder()
+    addressed(url, reached)
         .method(Method::POST)
-        .uri(to)
-        .header(header::HOST, host)
         .header(header::CONTENT_TYPE, "application/json")
         .body(body.clone())
 }
 
-/// Returns where a call is to be sent instead: only the redirects that keep the method count.
-fn elsewhere(url: &Uri, response: &Response<Incoming>) -> Option<Uri> {
-    let status = response.status();
-    if status != StatusCode::TEMPORARY_REDIRECT && status != StatusCode::PERMANENT_REDIRECT {
-        return None;
-    }
-    let location: Uri = response.headers().get(header::LOCATION)?.to_str().ok()?.parse().ok()?;
+/// Returns a request to where a URL's Service is reached, in the name that the URL has.
+pub(crate) fn addressed(url: &Uri, reached: Option<&Reached>) -> request::Builder {
+    let to = reached.and_then(|reached| reached.url(url)).unwrap_or_else(|| url.clone());
+    // What a person mapped a Service to is called by its own name.
+    let named = if matches!(reached, Some(Reached::Url(_))) { &to } else { url };
+    let host = named.authority().map_or("", http::uri::Authority::as_str).to_owned();
+    Request::builder().uri(to).header(header::HOST, host)
+}
+
+/// Returns where an answer sends its caller.
+pub(crate) fn elsewhere(url: &Uri, headers: &HeaderMap) -> Option<Uri> {
+    let location: Uri = headers.get(header::LOCATION)?.to_str().ok()?.parse().ok()?;
     if location.host().is_some() {
         return Some(location);
     }
@@ -157,30 +160,42 @@ fn elsewhere(url: &Uri, response: &Response<Incoming>) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-async fn read<B>(request: &HookRequest, response: Response<B>) -> Result<HookReply, HookError>
+async fn reply<B>(request: &HookRequest, response: Response<B>) -> Result<HookReply, HookError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     let (head, body) = response.into_parts();
+    let body = read(&head.headers, body, LARGEST).await.map_err(|source| {
+        let url = request.url.clone();
+        if source.is::<LengthLimitError>() {
+            HookError::TooLarge { url, limit: LARGEST }
+        } else {
+            HookError::Unreachable { url, source }
+        }
+    })?;
+    Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body })
+}
+
+/// Reads the body of an answer; an error may be a [`LengthLimitError`].
+pub(crate) async fn read<B>(headers: &HeaderMap, body: B, limit: usize) -> Result<Bytes, BoxError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     let ends_by_close = ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
         .iter()
-        .any(|length| head.headers.contains_key(length));
-    let (mut body, mut read) = (Limited::new(body, LARGEST), BytesMut::new());
+        .any(|length| headers.contains_key(length));
+    let (mut body, mut read) = (Limited::new(body, limit), BytesMut::new());
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => read.extend_from_slice(&frame.into_data().unwrap_or_default()),
             // Python's servers close without the farewell of TLS.
             Err(error) if ends_by_close && is_close(&*error) => break,
-            Err(source) if source.is::<LengthLimitError>() => {
-                return Err(HookError::TooLarge { url: request.url.clone(), limit: LARGEST });
-            }
-            Err(source) => {
-                return Err(HookError::Unreachable { url: request.url.clone(), source });
-            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body: read.freeze() })
+    Ok(read.freeze())
 }
 
 /// Returns whether the other side just closed the connection.
@@ -220,7 +235,7 @@ mod tests {
             let mut response = Response::new(StreamBody::new(stream::iter(frames)));
             let length = length.map(|length| length.parse().unwrap());
             response.headers_mut().extend(length.map(|length| (header::CONTENT_LENGTH, length)));
-            read(&request, response).now_or_never().unwrap()
+            reply(&request, response).now_or_never().unwrap()
         };
         assert_eq!(answer(None).unwrap().body, "{}");
         assert!(answer(Some("9")).is_err());
