@@ -94,6 +94,18 @@ pub(crate) fn read_given(
     reader.finish(main)
 }
 
+/// Reads a program of whose directory nothing leads outside, and which picks its value out of a file there.
+pub(crate) fn read_within(dir: &Path, picked: &str) -> io::Result<Bundle> {
+    let dir = dir.canonicalize()?;
+    let options = ProgramOptions { working_dir: dir.clone(), ..ProgramOptions::default() };
+    let mut reader = Reader::new(&options);
+    let name = "<handler>".to_owned();
+    let place = Location::Local(dir.join(&name));
+    let main = reader.add_named(place, name, Bytes::from(picked.to_owned()));
+    reader.root = Some(dir);
+    reader.finish(main).map_err(io::Error::other)
+}
+
 struct Reader<'a> {
     options: &'a ProgramOptions,
     bundle: Bundle,
@@ -105,6 +117,8 @@ struct Reader<'a> {
     seen: BTreeSet<PathBuf>,
     /// The texts of a program that is in no file.
     texts: Option<&'a BTreeMap<String, String>>,
+    /// The directory outside of which nothing is read, if there is one.
+    root: Option<PathBuf>,
 }
 
 impl<'a> Reader<'a> {
@@ -118,6 +132,7 @@ impl<'a> Reader<'a> {
             pending: Vec::new(),
             seen: BTreeSet::new(),
             texts: None,
+            root: None,
         }
     }
 
@@ -227,6 +242,11 @@ impl<'a> Reader<'a> {
         match place {
             Location::Local(path) => {
                 self.seen.insert(path.clone());
+                if let Some(root) = &self.root
+                    && !path.canonicalize()?.starts_with(root)
+                {
+                    return Err(io::Error::other("it lies outside of the function"));
+                }
                 std::fs::read(path).map(Bytes::from)
             }
             Location::Given(name) => {
@@ -353,6 +373,31 @@ mod tests {
             let main = "main".to_owned();
             let program = GivenProgram { main, texts: given, ..GivenProgram::default() };
             let bundle = read_given(&program, &ProgramOptions::default()).unwrap();
+            assert_eq!(bundle.failed_imports().count() == 0, found, "{import}");
+        }
+    }
+
+    /// Breaks when `open` trusts a path, or the names of links in it.
+    #[test]
+    fn what_is_read_within_a_directory_leads_nowhere_else() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("f");
+        std::fs::create_dir_all(dir.join("lib")).unwrap();
+        for name in ["secret", "f/lib/a", "f/b"] {
+            std::fs::write(outer.path().join(name), "1").unwrap();
+        }
+        std::os::unix::fs::symlink("../../secret", dir.join("lib/link")).unwrap();
+        let secret = outer.path().join("secret").display().to_string();
+        for (import, found) in [
+            ("lib/a", true),
+            ("./lib/../b", true),
+            ("kubecfg.libsonnet", true),
+            ("../secret", false),
+            ("lib/link", false),
+            (&secret, false),
+            (&format!("file://{secret}"), false),
+        ] {
+            let bundle = read_within(&dir, &format!("import '{import}'")).unwrap();
             assert_eq!(bundle.failed_imports().count() == 0, found, "{import}");
         }
     }

@@ -23,6 +23,15 @@ pub enum Form {
     Compact,
 }
 
+/// What a program answers to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A string, as it is.
+    Text(String),
+    /// Any other value, as JSON in one line.
+    Json(String),
+}
+
 /// One call of `std.trace`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Trace {

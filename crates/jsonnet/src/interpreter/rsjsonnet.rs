@@ -14,7 +14,7 @@ use rsjsonnet_lang::{
 use self_cell::self_cell;
 
 use super::{
-    Form, Interpreter, Trace, natives,
+    Answer, Form, Interpreter, Trace, natives,
     report::{self, Place},
     values,
 };
@@ -45,6 +45,20 @@ self_cell!(
 /// A program in the interpreter's memory; all of it is freed when this is dropped.
 pub(crate) struct Session(Cell);
 
+impl Session {
+    /// Evaluates the program itself, but calls nothing.
+    pub(crate) fn evaluate(&mut self) -> Result<(), CallError> {
+        self.0.with_dependent_mut(|_, loaded| loaded.evaluate_main())
+    }
+
+    /// Evaluates the program with those of some arguments, JSON texts by name, that it declares.
+    ///
+    /// As after any call, a program that failed is spent.
+    pub(crate) fn answer(&mut self, arguments: &[(&str, &[u8])]) -> Result<Answer, CallError> {
+        self.0.with_dependent_mut(|_, loaded| loaded.answer(arguments))
+    }
+}
+
 impl Interpreter for Session {
     fn load(bundle: Arc<Bundle>) -> Result<Self, CallError> {
         Cell::try_new(Arena::new(), |arena| Loaded::new(arena, &bundle)).map(Self)
@@ -73,6 +87,8 @@ struct Loaded<'p> {
     main: Main<'p>,
     tlas: Vec<(InternedStr<'p>, Thunk<'p>)>,
     undeclared: Vec<String>,
+    /// The arguments of answers that the function does not declare; they are not even read.
+    declined: Vec<String>,
 }
 
 /// The main program's value, evaluated by the first call.
@@ -111,7 +127,14 @@ impl<'p> Loaded<'p> {
             }
         }
         let tlas = bundle.tlas.iter().filter_map(|tla| host.bind(&mut program, tla)).collect();
-        Ok(Self { program, host, main: Main::Unknown, tlas, undeclared: Vec::new() })
+        Ok(Self {
+            program,
+            host,
+            main: Main::Unknown,
+            tlas,
+            undeclared: Vec::new(),
+            declined: Vec::new(),
+        })
     }
 
     fn call(&mut self, request: &[u8], form: Form) -> Result<String, CallError> {
@@ -133,6 +156,58 @@ impl<'p> Loaded<'p> {
         Ok(text)
     }
 
+    fn answer(&mut self, arguments: &[(&str, &[u8])]) -> Result<Answer, CallError> {
+        self.host.traces.clear();
+        self.evaluate_main()?;
+        let value = match &self.main {
+            Main::Unknown => return Err(runtime_error("the program has no value")),
+            Main::Value(value) => value.clone(),
+            Main::Function(function) => {
+                let function = function.clone();
+                self.call_declared(&function, arguments)?
+            }
+        };
+        if let Some(text) = value.to_string() {
+            return Ok(Answer::Text(text));
+        }
+        let text = self.program.manifest_json(&value, false);
+        text.map(Answer::Json).map_err(|error| self.host.describe(&self.program, &error))
+    }
+
+    /// Calls the function with the arguments that it declares.
+    fn call_declared(
+        &mut self,
+        function: &Thunk<'p>,
+        given: &[(&str, &[u8])],
+    ) -> Result<Value<'p>, CallError> {
+        let mut arguments = Vec::new();
+        for (name, text) in given {
+            if !self.declined.iter().any(|declined| declined == name) {
+                arguments.push((self.program.intern_str(name), self.argument(text)?));
+            }
+        }
+        loop {
+            let result = self.program.eval_call(function, &[], &arguments, &mut self.host);
+            match result {
+                Ok(value) => return Ok(value),
+                Err(error) => match undeclared(&error) {
+                    Some(name) if arguments.iter().any(|(own, _)| own.value() == name) => {
+                        arguments.retain(|(own, _)| own.value() != name);
+                        self.declined.push(name.to_owned());
+                    }
+                    _ => return Err(self.host.describe(&self.program, &error)),
+                },
+            }
+        }
+    }
+
+    fn argument(&mut self, text: &[u8]) -> Result<Thunk<'p>, CallError> {
+        let value = values::parse(&mut self.program, text).map_err(|error| {
+            CallError::new(ErrorKind::Request, format!("invalid JSON body: {error}"))
+        })?;
+        Ok(self.program.value_to_thunk(&value))
+    }
+
     fn evaluate_main(&mut self) -> Result<(), CallError> {
         if let (Main::Unknown, Some(Some(main))) = (&self.main, self.host.thunks.first()) {
             let main = main.clone();
@@ -149,10 +224,7 @@ impl<'p> Loaded<'p> {
         function: &Thunk<'p>,
         request: &[u8],
     ) -> Result<Value<'p>, CallError> {
-        let request = values::parse(&mut self.program, request).map_err(|error| {
-            CallError::new(ErrorKind::Request, format!("invalid JSON body: {error}"))
-        })?;
-        let request = self.program.value_to_thunk(&request);
+        let request = self.argument(request)?;
         loop {
             let mut arguments = vec![(self.program.intern_str("request"), request.clone())];
             arguments.extend(self.tlas.iter().cloned());
