@@ -1,7 +1,11 @@
-//! The worker process that stories run Jsonnet hooks in.
+//! The executable of all processes that stories run programs in: Jsonnet hooks, and workers of Functions.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
-    jsonnet::worker_main()
+    match env::args().nth(1).as_deref() {
+        Some(functions::LAUNCH_ARGUMENT) => functions::launch_main(),
+        Some(functions::JSONNET_ARGUMENT) => functions::jsonnet_main(),
+        _ => jsonnet::worker_main(),
+    }
 }

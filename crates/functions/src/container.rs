@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use api::SharedFetch;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -24,15 +25,19 @@ use tokio::{
 
 use crate::{
     host::{Host, Log, Means, Settings, SettingsError},
+    install::COMPILED,
     launch::Launcher,
     objects::{HOME, OWN, SOURCES},
     preparation::{Preparation, PrepareError},
-    prepare::prepare,
+    prepare::{self, Tools, place},
     runtimes::Language,
+    store::Store,
 };
 
 /// The first argument of this binary in the container that prepares a pod.
 pub const PREPARE_ARGUMENT: &str = "function-prepare";
+/// The first argument of this binary in the container that installs or compiles, whose image has what that takes.
+pub const EQUIP_ARGUMENT: &str = "function-equip";
 /// The first argument of this binary in the container of the function.
 pub const HOST_ARGUMENT: &str = "function-host";
 
@@ -54,6 +59,9 @@ pub enum ContainerError {
     /// The program did not get to its place.
     #[error("failed to prepare the program")]
     Prepare(#[from] PrepareError),
+    /// HTTPS cannot be spoken, which sources at URLs need.
+    #[error("failed to read the certificates of this system")]
+    Certificates(#[source] io::Error),
     /// This binary did not get to where the other container runs it.
     #[error("failed to copy windlass to `{OWN}`")]
     Copy(#[source] io::Error),
@@ -83,8 +91,20 @@ impl Log for Console {
 /// # Errors
 ///
 /// [`ContainerError`] if that failed; what the kubelet shows of it is written as well.
-pub async fn prepare_pod() -> Result<(), ContainerError> {
-    let result = prepare_here().await;
+pub async fn prepare_pod(fetch: SharedFetch) -> Result<(), ContainerError> {
+    remembered(prepare_here(&fetch).await)
+}
+
+/// Installs what the program of this pod needs, or compiles it.
+///
+/// # Errors
+///
+/// As [`prepare_pod`].
+pub async fn equip_pod() -> Result<(), ContainerError> {
+    remembered(equip_here().await)
+}
+
+fn remembered(result: Result<(), ContainerError>) -> Result<(), ContainerError> {
     if let Err(ContainerError::Prepare(error)) = &result {
         // Without such a file there is no kubelet to read it.
         let _ = fs::write(LAST_WORDS, error.last_words());
@@ -106,7 +126,7 @@ pub async fn serve_pod() -> Result<(), ContainerError> {
     let interpreter = match settings.language {
         Language::Python => PathBuf::from("python3"),
         Language::Nodejs => PathBuf::from("node"),
-        Language::Go => settings.dir.join("function"),
+        Language::Go => settings.dir.join(COMPILED),
         Language::Jsonnet => env::current_exe().unwrap_or_else(|_| Path::new(OWN).join("windlass")),
     };
     let clock: SharedClock = Arc::new(SystemClock);
@@ -159,15 +179,10 @@ fn serve(stream: TcpStream, host: &Arc<Host>, connections: &GracefulShutdown) {
     tokio::spawn(connections.watch(connection));
 }
 
-async fn prepare_here() -> Result<(), ContainerError> {
+async fn prepare_here(fetch: &SharedFetch) -> Result<(), ContainerError> {
     let own = env::current_exe().map_err(ContainerError::Copy)?;
     fs::copy(own, Path::new(OWN).join("windlass")).map_err(ContainerError::Copy)?;
-    let text = env::var(Preparation::VARIABLE)
-        .map_err(|_| SettingsError::Missing(Preparation::VARIABLE))?;
-    let preparation: Preparation = serde_json::from_str(&text).map_err(|_| {
-        let wanted = "no preparation";
-        SettingsError::Invalid { name: Preparation::VARIABLE, value: text.clone(), wanted }
-    })?;
+    let preparation = preparation()?;
     let clock = SystemClock;
     let mut work = preparation.plan(&texts(Path::new(SOURCES)));
     for _ in 0..LOOKS {
@@ -178,7 +193,46 @@ async fn prepare_here() -> Result<(), ContainerError> {
         k8s::Clock::sleep_until(&clock, k8s::Clock::now(&clock) + LOOK).await;
         work = preparation.plan(&texts(Path::new(SOURCES)));
     }
-    Ok(prepare(&work?, &volume(&env::vars().collect())).await?)
+    Ok(place(&work?, &volume(&env::vars().collect()), fetch).await?)
+}
+
+async fn equip_here() -> Result<(), ContainerError> {
+    let env: BTreeMap<_, _> = env::vars().collect();
+    let dir = volume(&env);
+    let settings = Settings::read(&env, dir.clone())?;
+    let work = preparation()?.plan(&texts(Path::new(SOURCES)))?;
+    let own = dir.join(".windlass");
+    let tools = Tools {
+        launcher: Launcher::default(),
+        clock: Arc::new(SystemClock),
+        // Nobody shares them, but the function's container finds them where this one put them.
+        packages: Store::new(own.join("dependencies")),
+        cache: own.join("cache"),
+    };
+    let interpreter = PathBuf::from(match settings.language {
+        Language::Python => "python3",
+        Language::Nodejs => "node",
+        Language::Go => "go",
+        Language::Jsonnet => "windlass",
+    });
+    let means = prepare::Means {
+        language: settings.language,
+        version: &settings.version,
+        interpreter: &interpreter,
+        env: &env,
+    };
+    Ok(tools.equip(&work, &dir, &means).await?)
+}
+
+fn preparation() -> Result<Preparation, SettingsError> {
+    let text = env::var(Preparation::VARIABLE)
+        .map_err(|_| SettingsError::Missing(Preparation::VARIABLE))?;
+    let wanted = "no preparation";
+    serde_json::from_str(&text).map_err(|_| SettingsError::Invalid {
+        name: Preparation::VARIABLE,
+        value: text,
+        wanted,
+    })
 }
 
 /// Returns the texts of a ConfigMap that is mounted as a directory.

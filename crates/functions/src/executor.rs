@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
+use api::SharedFetch;
 use futures::stream::{self, BoxStream, StreamExt};
 use k8s::{
     Executor, Object, ObjectKey, Outcome, PodState, Resource, SharedClock, SignedDuration,
@@ -18,13 +18,17 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::{debug, info};
 
 use crate::{
+    content,
     fleet::Fleet,
     host::{Health, Host, Log, Means, Settings, Totals},
+    install::{self, COMPILED},
     interpreters::Interpreters,
     launch::Launcher,
     pods::{self, Stage, Standing, Wanted},
     preparation::PrepareError,
-    prepare::prepare,
+    prepare::{self, Tools, place},
+    runtimes::{Language, RuntimeName},
+    store::{Place, Store},
 };
 
 /// The first wait before a program is prepared again; it doubles up to the longest.
@@ -43,6 +47,8 @@ pub struct ExecutorOptions {
     pub interpreters: Arc<Interpreters>,
     /// The clock that calls and processes follow.
     pub clock: SharedClock,
+    /// How sources at URLs are got.
+    pub fetch: SharedFetch,
 }
 
 /// Runs the pods of Functions. Clones share the pods.
@@ -54,6 +60,9 @@ struct Shared {
     client: Client,
     fleet: Fleet,
     options: ExecutorOptions,
+    /// Programs in their places, which pods of the same program share.
+    programs: Store,
+    tools: Tools,
     pods: Mutex<HashMap<String, JoinHandle<()>>>,
     sender: mpsc::UnboundedSender<(Token, Outcome)>,
     receiver: Mutex<Option<mpsc::UnboundedReceiver<(Token, Outcome)>>>,
@@ -82,7 +91,14 @@ impl FunctionExecutor {
     pub fn new(client: Client, fleet: Fleet, options: ExecutorOptions) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (pods, receiver) = (Mutex::default(), Mutex::new(Some(receiver)));
-        Self(Arc::new(Shared { client, fleet, options, pods, sender, receiver }))
+        let programs = Store::new(options.data.join("functions"));
+        let tools = Tools {
+            launcher: options.launcher.clone(),
+            clock: Arc::clone(&options.clock),
+            packages: Store::new(options.data.join("dependencies")),
+            cache: options.data.join("cache"),
+        };
+        Self(Arc::new(Shared { client, fleet, options, programs, tools, pods, sender, receiver }))
     }
 }
 
@@ -193,14 +209,31 @@ impl Run {
 
     /// Returns the directory of the program, which others of the same program share.
     async fn prepared(&self) -> Result<PathBuf, PrepareError> {
-        let Wanted { function, preparation, .. } = &self.wanted;
-        let root = self.shared.options.data.join("functions");
-        let dir = root.join(&preparation.hash);
-        if dir.is_dir() {
-            return Ok(dir);
-        }
+        let Wanted { function, preparation, env, .. } = &self.wanted;
+        let shared = &self.shared;
+        let runtime = env.get("WINDLASS_RUNTIME").map_or("", String::as_str);
+        let name = RuntimeName::parse(runtime);
+        let language = name.as_ref().and_then(|name| Language::of_id(&name.id));
+        let Some((name, language)) = name.zip(language) else {
+            return Err(PrepareError::Runtime(format!(
+                "`{runtime}` is no runtime of this machine"
+            )));
+        };
+        let version = name.version.to_string();
+        let interpreter =
+            self.interpreter(language, &version).await.map_err(PrepareError::Runtime)?;
+        // What is installed and compiled depends on more than the program.
+        let key = content::hash(&[&preparation.hash, runtime, &install::registries(env)]);
+        let failed = |error: std::io::Error| PrepareError::Write {
+            what: "the program".to_owned(),
+            cause: error.to_string(),
+        };
+        let new = match shared.programs.place(&key).await.map_err(failed)? {
+            Place::Kept(dir) => return Ok(dir),
+            Place::New(new) => new,
+        };
         let config_maps = Resource::namespaced("v1", "ConfigMap", "configmaps");
-        let config_map = self.shared.client.get(&config_maps, function).await;
+        let config_map = shared.client.get(&config_maps, function).await;
         let config_map = config_map.map_err(|error| {
             if error.is_not_found() {
                 PrepareError::Stale
@@ -209,20 +242,10 @@ impl Run {
             }
         })?;
         let work = preparation.plan(&config_map.texts())?;
-        let failed = |error: std::io::Error| PrepareError::Write {
-            what: root.display().to_string(),
-            cause: error.to_string(),
-        };
-        fs::create_dir_all(&root).map_err(failed)?;
-        let scratch = tempfile::Builder::new().prefix(".new-").tempdir_in(&root).map_err(failed)?;
-        prepare(&work, scratch.path()).await?;
-        let scratch = scratch.keep();
-        match fs::rename(&scratch, &dir) {
-            // Another pod of the same program was faster.
-            Err(_) if dir.is_dir() => drop(fs::remove_dir_all(&scratch)),
-            other => other.map_err(failed)?,
-        }
-        Ok(dir)
+        place(&work, new.path(), &shared.options.fetch).await?;
+        let means = prepare::Means { language, version: &version, interpreter: &interpreter, env };
+        shared.tools.equip(&work, new.path(), &means).await?;
+        new.keep().map_err(failed)
     }
 
     /// Serves the program until the task ends.
@@ -233,7 +256,10 @@ impl Run {
         env.insert("FUNC_EXPOSE_ERRORS".to_owned(), "true".to_owned());
         env.extend(self.wanted.env.clone());
         let settings = Settings::read(&env, dir).map_err(|error| error.to_string())?;
-        let interpreter = self.interpreter(&settings).await?;
+        let interpreter = match settings.language {
+            Language::Go => settings.dir.join(COMPILED),
+            language => self.interpreter(language, &settings.version).await?,
+        };
         let means = Means {
             clock: Arc::clone(&shared.options.clock),
             activity: shared.client.activity().clone(),
@@ -263,12 +289,11 @@ impl Run {
         }
     }
 
-    async fn interpreter(&self, settings: &Settings) -> Result<PathBuf, String> {
-        let all = self.shared.options.interpreters.of(settings.language).await;
-        let own = all.into_iter().find(|it| it.version.to_string() == settings.version);
-        let name = settings.language.facts().id;
-        own.map(|own| own.path)
-            .ok_or_else(|| format!("`{name}{}` is not on this machine", settings.version))
+    async fn interpreter(&self, language: Language, version: &str) -> Result<PathBuf, String> {
+        let all = self.shared.options.interpreters.of(language).await;
+        let own = all.into_iter().find(|it| it.version.to_string() == version);
+        let name = language.facts().id;
+        own.map(|own| own.path).ok_or_else(|| format!("`{name}{version}` is not on this machine"))
     }
 }
 

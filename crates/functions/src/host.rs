@@ -20,7 +20,6 @@ use runtime::{Labels, Metrics, Sample, Source};
 use tempfile::TempDir;
 use tokio::sync::{Notify, oneshot, watch};
 
-pub(crate) use self::settings::IDLE_TIMEOUT;
 pub use self::settings::{Settings, SettingsError};
 use self::{
     call::{Call, Lease},
@@ -28,6 +27,10 @@ use self::{
     pool::{Action, CallId, Pool, Refusal, WorkerId},
     record::{COLD_STARTS, QUEUE, RESTARTS, WORKERS},
     worker::{Start, Worker},
+};
+pub(crate) use self::{
+    contract::{FAILED, is_json, media_type},
+    settings::IDLE_TIMEOUT,
 };
 use crate::{launch::Launcher, shims};
 

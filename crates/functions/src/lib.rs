@@ -6,6 +6,7 @@
 //!
 //! No program of a user ever runs in this process: each runs in workers that can be killed.
 
+mod archive;
 mod choice;
 mod config;
 mod container;
@@ -17,6 +18,7 @@ mod function;
 mod gateway;
 mod handler;
 mod host;
+mod install;
 mod interpreters;
 mod launch;
 mod live;
@@ -28,11 +30,16 @@ mod prepare;
 mod runtimes;
 mod shims;
 mod status;
+mod store;
 mod table;
 mod triggers;
+mod unpack;
 mod writes;
 
-pub use container::{ContainerError, HOST_ARGUMENT, PREPARE_ARGUMENT, prepare_pod, serve_pod};
+pub use container::{
+    ContainerError, EQUIP_ARGUMENT, HOST_ARGUMENT, PREPARE_ARGUMENT, equip_pod, prepare_pod,
+    serve_pod,
+};
 pub use controller::{Functions, Offer, Options, Served};
 pub use executor::{ExecutorOptions, FunctionExecutor};
 pub use fleet::Fleet;
@@ -43,4 +50,5 @@ pub use launch::{LAUNCH_ARGUMENT, Launcher, launch_main};
 pub use objects::Surroundings;
 pub use preparation::PrepareError;
 pub use runtimes::Policy;
+pub use shims::{JSONNET_ARGUMENT, jsonnet_main};
 pub use triggers::{CALL_ARGUMENT, CallError, Means as TriggerMeans, Triggers, call_function};

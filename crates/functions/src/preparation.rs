@@ -10,6 +10,9 @@ use crate::content::{self, Archive, ContentType, Digest, Source, decode_base64};
 /// The name of the container that prepares a pod.
 pub(crate) const PREPARE: &str = "prepare";
 
+/// How many bytes of the last words of a container are kept.
+const LONGEST: usize = 4096;
+
 /// What a pod must know to prepare itself. Its text is JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,6 +82,12 @@ pub enum PrepareError {
     /// The dependencies cannot be installed.
     #[error("{0}")]
     Dependencies(String),
+    /// The program cannot be compiled.
+    #[error("{0}")]
+    Compile(String),
+    /// What would run the program is not here any more.
+    #[error("{0}")]
+    Runtime(String),
     /// The files cannot be written.
     #[error("failed to write {what}: {cause}")]
     Write {
@@ -98,12 +107,19 @@ impl PrepareError {
             Self::Checksum { .. } => "ChecksumMismatch",
             Self::Archive(_) => "BadArchive",
             Self::Dependencies(_) => "DependencyInstallFailed",
+            Self::Compile(_) => "CompileFailed",
+            Self::Runtime(_) => "RuntimeUnavailable",
         }
     }
 
     /// Returns what a container leaves behind, from which the reason is read again.
+    ///
+    /// Of a long text the end counts: that is where commands say what went wrong.
     pub(crate) fn last_words(&self) -> String {
-        format!("{}: {self}", self.reason())
+        let (reason, text) = (self.reason(), self.to_string());
+        let rest = LONGEST.saturating_sub(reason.len() + ": ".len());
+        let from = text.ceil_char_boundary(text.len().saturating_sub(rest));
+        format!("{reason}: {}", text.get(from..).unwrap_or_default())
     }
 }
 
@@ -235,6 +251,13 @@ mod tests {
         assert!(error.to_string().contains(&wanted));
         assert!(error.to_string().contains(&Digest::of(b"x").to_string()));
         assert!(error.last_words().starts_with("ChecksumMismatch: "));
+    }
+
+    #[test]
+    fn of_long_words_the_last_are_left_behind() {
+        let words = PrepareError::Compile("é".repeat(5000) + "end").last_words();
+        assert!(words.len() <= LONGEST && LONGEST < words.len() + 4, "{}", words.len());
+        assert!(words.starts_with("CompileFailed: é") && words.ends_with("éend"));
     }
 
     #[test]

@@ -7,8 +7,19 @@ use std::{ffi::OsString, fs, io, path::Path};
 
 use crate::runtimes::Language;
 
+mod jsonnet;
+
+pub use self::jsonnet::jsonnet_main;
+
 /// The first argument of this binary when it is to serve a Jsonnet function.
-pub(crate) const JSONNET_ARGUMENT: &str = "function-jsonnet";
+pub const JSONNET_ARGUMENT: &str = "function-jsonnet";
+
+/// The package that serves a Go program, which is compiled with it.
+pub(crate) const GO_SERVER: &str = include_str!("shims/go/server.go");
+/// The package of the types that Go functions are called with.
+pub(crate) const GO_TYPES: &str = include_str!("shims/go/functions.go");
+/// The module of that package.
+pub(crate) const GO_TYPES_MODULE: &str = include_str!("shims/go/types.mod");
 
 const PYTHON: &str = include_str!("shims/python.py");
 const NODEJS: &str = include_str!("shims/nodejs.js");

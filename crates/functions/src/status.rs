@@ -265,7 +265,9 @@ fn last_words(pod: &Value) -> Option<String> {
 
 /// Returns a condition before it is written.
 pub(crate) fn finding(kind: &'static str, holds: bool, reason: &str, message: &str) -> Finding {
-    let message = message.chars().take(LONGEST).collect();
+    // Commands and tracebacks say last what went wrong.
+    let cut = message.chars().count().saturating_sub(LONGEST);
+    let message = message.chars().skip(cut).collect();
     Finding { kind, holds, reason: reason.to_owned(), message }
 }
 

@@ -1,8 +1,11 @@
 //! The windlass binary: arguments, wiring, exit codes.
 
-use std::{env, ffi::OsString, path::Path, process::ExitCode};
+use std::{env, ffi::OsString, path::Path, process::ExitCode, sync::Arc};
 
 use clap::Parser;
+use functions::ContainerError;
+use hooks::Webhooks;
+use k8s::{Activity, SystemClock};
 
 use crate::args::{Arguments, Command, HookCommand};
 
@@ -22,10 +25,14 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == functions::LAUNCH_ARGUMENT) {
         return functions::launch_main();
     }
-    if let Some(argument) = arguments.get(1)
-        && (argument == functions::PREPARE_ARGUMENT || argument == functions::HOST_ARGUMENT)
+    if arguments.get(1).is_some_and(|argument| argument == functions::JSONNET_ARGUMENT) {
+        return functions::jsonnet_main();
+    }
+    if let Some(argument) = arguments.get(1).and_then(|argument| argument.to_str())
+        && [functions::PREPARE_ARGUMENT, functions::EQUIP_ARGUMENT, functions::HOST_ARGUMENT]
+            .contains(&argument)
     {
-        return container(argument == functions::HOST_ARGUMENT);
+        return container(argument);
     }
     let Arguments { global, command } = Arguments::parse_from(called_as(arguments));
     // The engine has flags of its own for it.
@@ -43,13 +50,20 @@ fn main() -> ExitCode {
 }
 
 /// Does what a container of a function's pod is for.
-fn container(serves: bool) -> ExitCode {
+fn container(argument: &str) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::print(&error, None, 1),
     };
     let ended = runtime.block_on(async {
-        if serves { functions::serve_pod().await } else { functions::prepare_pod().await }
+        match argument {
+            functions::HOST_ARGUMENT => functions::serve_pod().await,
+            functions::EQUIP_ARGUMENT => functions::equip_pod().await,
+            _ => match Webhooks::new(Arc::new(SystemClock), Activity::default()) {
+                Ok(fetch) => functions::prepare_pod(Arc::new(fetch)).await,
+                Err(error) => Err(ContainerError::Certificates(error)),
+            },
+        }
     });
     runtime.shutdown_background();
     ended.map_or_else(|error| failure::print(&error, None, 1), |()| ExitCode::SUCCESS)

@@ -9,8 +9,10 @@ use std::{
 use ::functions::{
     ExecutorOptions, Fleet, FunctionExecutor, Functions, Interpreters, Offer, Options, Surroundings,
 };
+use api::SharedFetch;
 use apiserver::{ApiServer, ExecutorRegistration};
 use engine::Engine;
+use hooks::Webhooks;
 use k8s::{ObjectKey, ServicePort};
 use runtime::Client;
 
@@ -32,6 +34,10 @@ pub(super) fn start(
     engine: &Engine,
 ) -> Result<FunctionParts, DevError> {
     let clock = client.clock();
+    // Sources may be behind Services of this very server.
+    let fetch = Webhooks::new(Arc::clone(clock), client.activity().clone());
+    let fetch = fetch.map_err(DevError::Certificates)?.with_services(Arc::new(server.clone()));
+    let fetch: SharedFetch = Arc::new(fetch);
     let dir = options.kubeconfig.parent().unwrap_or(Path::new(""));
     let own = options.launcher.program.clone();
     let interpreters = Arc::new(Interpreters::new(Arc::clone(clock), own));
@@ -40,6 +46,7 @@ pub(super) fn start(
         launcher: options.launcher.clone(),
         interpreters: Arc::clone(&interpreters),
         clock: Arc::clone(clock),
+        fetch,
     };
     let fleet = Fleet::new(Arc::new(server.clone()));
     let executor = FunctionExecutor::new(client.clone(), fleet, executor_options);

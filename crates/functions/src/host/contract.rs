@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use super::{cloud_event, pool::Refusal};
 
 /// The header by which a worker says that the program failed.
-pub(super) const FAILED: &str = "windlass-failed";
+pub(crate) const FAILED: &str = "windlass-failed";
 
 /// The headers of an event, and those of CloudEvents that stand for them.
 const EVENT: [(&str, &str); 4] = [
@@ -78,13 +78,13 @@ pub(crate) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Byte
 }
 
 /// Returns the type of a body without its parameters, in lower case; empty if there is none.
-pub(super) fn media_type(headers: &HeaderMap) -> String {
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Returns whether a body of a type is JSON: `application/json` or any type that ends in `+json`.
-pub(super) fn is_json(kind: &str) -> bool {
+pub(crate) fn is_json(kind: &str) -> bool {
     kind == "application/json" || kind.ends_with("+json")
 }
 
