@@ -21,7 +21,7 @@ def f(event, context):
     return str(os.getpid())
 "#;
 
-/// Breaks when a call has no deadline, or its process outlives it.
+/// Breaks when a call has no deadline.
 #[tokio::test]
 async fn acceptance_7_an_endless_loop_is_ended() {
     let source = r#"
@@ -94,7 +94,7 @@ exports.f = ({ extensions: { request } }) => (request.query.hang ? new Promise((
     assert_eq!(served.metric("function_failures_total{method=\"GET\"}").await, Some(1.0));
 }
 
-/// Breaks when the end of a process leaves its calls without an answer, or it is not replaced.
+/// Breaks when a process that ended is not replaced.
 #[tokio::test]
 async fn a_killed_process_fails_its_calls_and_is_replaced() {
     let Some(served) = serve(&PYTHON, WAITS, &[("FUNC_CONCURRENCY", "1")]).await else { return };
@@ -138,7 +138,7 @@ async fn a_program_that_does_not_load_says_why() {
     }
 }
 
-/// Breaks when a program that fails again and again is started at once each time, or calls wait for it.
+/// Breaks when a program that fails again and again is started at once each time.
 #[tokio::test]
 async fn a_program_that_never_loads_is_a_crash_loop() {
     let clock = VirtualClock::at(Timestamp::UNIX_EPOCH);

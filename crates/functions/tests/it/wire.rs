@@ -52,7 +52,7 @@ async fn head_is_get_without_body() {
     assert_eq!(served.metric("function_calls_total{method=\"HEAD\"}").await, Some(3.0));
 }
 
-/// Breaks when a call that began its answer may go on for ever, or ends as if it were whole.
+/// Breaks when an answer that takes too long ends as if it were whole.
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_cut_off() {
     let source = r"
@@ -72,7 +72,7 @@ exports.f = (event) => {
     assert_eq!(failures, Some(2.0));
 }
 
-/// Breaks when calls are not written down, or the host's own answers are.
+/// Breaks when calls are not written down.
 #[tokio::test]
 async fn each_call_is_written_down_once() {
     let Some(served) = serve(&PYTHON, "def f(event, context):\n    return 'hello'\n", &[]).await
@@ -91,7 +91,7 @@ async fn each_call_is_written_down_once() {
     assert!(lines[1].contains("\"POST / HTTP/1.1\" 400 12"), "{lines:?}");
 }
 
-/// Breaks when the endpoint of windlass does not tell functions apart, or counts what the function never got.
+/// Breaks when the endpoint of windlass does not tell functions apart.
 #[tokio::test]
 async fn all_functions_are_counted_together() {
     let source = "def f(event, context):\n    return 1 // len(event['data'])\n";
