@@ -376,7 +376,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4000))]
 
-        /// Breaks when `stays_inside` allows `..` behind a name, or `open` leads through links.
+        /// Breaks when `inside` lets `..` pass.
         #[test]
         fn nothing_that_was_admitted_leads_outside(entries in proptest::collection::vec(entry(), 1..12)) {
             let mut ledger = Ledger::default();

@@ -82,7 +82,7 @@ impl Making {
 mod tests {
     use super::*;
 
-    /// Breaks when `place` does not wait for its turn, or a directory has its name before it is whole.
+    /// Breaks when `place` does not look for what is there.
     #[tokio::test]
     async fn a_directory_is_made_once() {
         let root = tempfile::tempdir().unwrap();

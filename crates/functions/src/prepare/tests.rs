@@ -203,7 +203,7 @@ fn tarred(files: &[(&str, &str)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// Breaks when the digest is taken of what was unpacked, or after that.
+/// Breaks when `place` verifies a source after it is unpacked.
 #[tokio::test]
 async fn acceptance_4_a_program_with_another_digest_is_not_even_unpacked() {
     let machine = Machine::new();
@@ -222,7 +222,7 @@ async fn acceptance_4_a_program_with_another_digest_is_not_even_unpacked() {
     assert_eq!(machine.answer(program, Files::default()).await.unwrap(), "answered");
 }
 
-/// Breaks when a source or an archive is read as another.
+/// Breaks when the first bytes of bzip2 are others.
 #[tokio::test]
 async fn acceptance_5_a_program_is_the_same_however_it_comes() {
     let machine = Machine::new();
@@ -260,7 +260,7 @@ async fn acceptance_5_a_program_is_the_same_however_it_comes() {
     assert_eq!(error.last_words(), "FetchFailed: `http://h/none` answered 404");
 }
 
-/// Breaks when `admit` lets `..` pass.
+/// Breaks when `inside` lets `..` pass.
 #[tokio::test]
 async fn acceptance_5_nothing_is_written_outside() {
     let machine = Machine::new();
@@ -296,7 +296,7 @@ fn wheel(dir: &Path) {
     fs::write(dir.join("wlgreeting-1.0-py3-none-any.whl"), packed).unwrap();
 }
 
-/// Breaks when the key of dependencies says more than what decides about them, or does not wait for its turn.
+/// Breaks when `Store::place` does not look for what is there.
 #[tokio::test]
 async fn acceptance_14_equal_dependencies_are_installed_once() {
     let machine = Machine::new();
@@ -347,8 +347,7 @@ async fn packages_of_npm_are_where_programs_look() {
     assert_eq!(machine.answer(program, Files::default()).await.as_deref(), Ok("greetings"));
 }
 
-/// Breaks when the value of the file is called with anything but what it declares, or a call that fails takes
-/// the worker along.
+/// Breaks when the data of the event are called anything but `request`.
 #[tokio::test]
 async fn acceptance_22_a_jsonnet_function_needs_no_interpreter() {
     let machine = Machine::new();
@@ -390,7 +389,7 @@ func Answer(event functions.Event, context functions.Context) (string, error) {
 }
 ";
 
-/// Breaks when the types come from anywhere but this executable, or what the compiler says is not told.
+/// Breaks when the module of the types is not replaced by that of this executable.
 #[tokio::test]
 async fn acceptance_24_a_go_function_is_built_without_a_network() {
     let machine = Machine::new();
