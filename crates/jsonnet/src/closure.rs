@@ -377,7 +377,6 @@ mod tests {
         }
     }
 
-    /// Breaks when `open` trusts a path, or the names of links in it.
     #[test]
     fn what_is_read_within_a_directory_leads_nowhere_else() {
         let outer = tempfile::tempdir().unwrap();

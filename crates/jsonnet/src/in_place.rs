@@ -98,7 +98,6 @@ mod tests {
         load(text)?.call(&arguments, |_| ())
     }
 
-    /// Breaks when arguments go by their order, or those that are not declared are an error.
     #[test]
     fn a_function_gets_what_it_declares() {
         for (text, expected) in [
@@ -128,7 +127,6 @@ mod tests {
         }
     }
 
-    /// Breaks when a session is kept after a call that failed.
     #[test]
     fn a_failed_call_spoils_no_other() {
         let mut program =

@@ -23,7 +23,6 @@ fn moved(status: u16) -> Vec<u8> {
     answer(&format!("{status} Elsewhere\r\nLocation: /there"))
 }
 
-/// Breaks when redirects of one kind are taken for the file, or end after another number.
 #[tokio::test]
 async fn ten_redirects_of_any_kind_lead_to_the_file() {
     let mut way: Vec<_> = [301, 302, 303, 307, 308].repeat(2).into_iter().map(moved).collect();
@@ -37,7 +36,6 @@ async fn ten_redirects_of_any_kind_lead_to_the_file() {
     assert!(matches!(error, FetchError::Redirects { limit: 10, .. }), "{error}");
 }
 
-/// Breaks when `whole` looks at the body alone.
 #[tokio::test]
 async fn the_page_of_an_error_is_no_file() {
     for status in [304, 404, 500] {
@@ -54,7 +52,6 @@ async fn a_file_has_its_limit() {
     assert!(matches!(error, FetchError::TooLarge { limit: 3, .. }), "{error}");
 }
 
-/// Breaks when the password of a URL is sent on to another host, or told.
 #[tokio::test]
 async fn a_password_is_for_its_own_host() {
     let other = Peer::answering(vec![answer("404 Not Found")]).await;
