@@ -32,6 +32,7 @@ mod flow_services;
 mod flow_takeover;
 mod flow_told;
 mod flow_trouble;
+mod functions_objects;
 mod judge;
 mod kubectl;
 mod servers;

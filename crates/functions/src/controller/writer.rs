@@ -69,7 +69,11 @@ impl Writer {
         let was_by_calls = own.is_some_and(|live| is_by_calls(&live.to_value()));
         if let Some(wanted) = &made.autoscaler {
             let what = ("the HorizontalPodAutoscaler", &autoscalers());
-            self.apply(function, what, wanted, live.map(Arc::as_ref)).await?;
+            match self.apply(function, what, wanted, live.map(Arc::as_ref)).await {
+                // A server that scales nothing serves no such type; the Function runs all the same.
+                Err(error) if error.source.is_not_found() => {}
+                applied => applied?,
+            }
         } else if let Some(own) = own {
             let deleted = self.client.delete(&autoscalers(), &own.key(), &own.meta().uid).await;
             allow_missing(deleted).map_err(WriteError::of("the HorizontalPodAutoscaler"))?;
