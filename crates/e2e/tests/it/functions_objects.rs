@@ -95,7 +95,6 @@ async fn until_condition(world: &World, kind: &str, expected: &str) {
     world.eventually(&format!("{kind} is {expected}"), is_told).await;
 }
 
-/// Breaks when `conflict` finds nothing that others made, so that the Service is applied by force.
 async fn acceptance_16_what_others_made_is_not_touched(world: &World) {
     let service = json!({"metadata": {"name": "f"}, "spec": {"ports": [{"port": 1}]}});
     let before = world.create(&services(), service).await;
@@ -115,8 +114,6 @@ async fn acceptance_16_what_others_made_is_not_touched(world: &World) {
     drop(functions);
 }
 
-/// Breaks when mounts are not told apart by their path, when a deleted Service is not missed, or when a
-/// configuration of other defaults is not followed.
 async fn acceptance_17_applying_twice_changes_nothing(world: &World) {
     let functions = started(world).await;
     let defaults = "spec: {template: {spec: {containers: [{volumeMounts: [{name: theirs, mountPath: /data}]}]}}}";
@@ -204,7 +201,6 @@ async fn acceptance_17_applying_twice_changes_nothing(world: &World) {
     drop(functions);
 }
 
-/// Breaks when `scale` does not delete what is wanted no more, or when `modernise` leaves the old version.
 async fn acceptance_18_an_autoscaler_comes_in_the_form_of_today_and_goes(world: &World) {
     let functions = started(world).await;
     let mut wanted = dumped();
@@ -230,7 +226,6 @@ async fn acceptance_18_an_autoscaler_comes_in_the_form_of_today_and_goes(world: 
     drop(functions);
 }
 
-/// Breaks when the finalizer of Kubeless is not taken off, or when windlass puts one on.
 async fn acceptance_27_old_finalizers_hold_nothing_up(world: &World) {
     let functions = started(world).await;
     let mut old = dumped();
@@ -254,7 +249,6 @@ async fn acceptance_27_old_finalizers_hold_nothing_up(world: &World) {
     world.eventually("it is gone, too", is_gone).await;
 }
 
-/// Breaks when `take_over` is not called: what Kubeless wanted once stays; or when the selector follows the labels.
 async fn what_kubeless_made_is_taken_over(world: &World) {
     let labels = json!({"created-by": "kubeless", "function": "f", "team": "a"});
     let old = json!({"apiVersion": "apps/v1", "kind": "Deployment",

@@ -141,8 +141,6 @@ fn names(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str()).collect()
 }
 
-/// Breaks when `KEYED` does not tell mounts apart by `mountPath`, when `overlaid` puts what is ours first, or when a
-/// strategy that is empty stays so.
 #[test]
 fn acceptance_17_the_deployment_has_all_that_a_function_needs() {
     let mut spec = dumped();
@@ -190,7 +188,6 @@ fn acceptance_17_the_deployment_has_all_that_a_function_needs() {
     );
 }
 
-/// Breaks when `modernise` is not called, or when the target of a resource keeps its old fields.
 #[test]
 fn acceptance_18_an_autoscaler_of_any_form_becomes_one_of_today() {
     let resource = |target: Value| json!({"type": "Resource", "resource": target});

@@ -53,8 +53,6 @@ fn reason(plan: &Plan) -> &str {
     }
 }
 
-/// Breaks when a handler without a module is taken, when a timeout that is a number is refused, or when `plan` does
-/// not look for objects of others.
 #[test]
 fn acceptance_6_every_spec_that_cannot_run_has_its_reason() {
     let none = configured(&json!({}));
@@ -92,7 +90,6 @@ fn acceptance_6_every_spec_that_cannot_run_has_its_reason() {
     assert!(message.contains("It should be module_name.handler_name"));
 }
 
-/// Breaks when objects without the label of Kubeless pass for ours.
 #[test]
 fn acceptance_16_what_others_made_stands_in_the_way() {
     let none = configured(&json!({}));
