@@ -121,32 +121,7 @@ async fn acceptance_17_applying_twice_changes_nothing(world: &World) {
     world.create(&function::resource(), dumped()).await;
     until_condition(world, "Accepted", "True Accepted").await;
     world.settle().await;
-    let deployment = world.get(&deployments(), "f").await;
-    let pod = &deployment["spec"]["template"]["spec"];
-    let container = &pod["containers"][0];
-    let names = |list: &Value| -> Vec<String> {
-        let all = list.as_array().cloned().unwrap_or_default();
-        all.iter().filter_map(|it| Some(it["name"].as_str()?.to_owned())).collect()
-    };
-    assert_eq!(names(&container["volumeMounts"]), ["mine", "windlass-host", "f"]);
-    assert_eq!(
-        names(&container["env"]),
-        [
-            "A",
-            "FUNC_HANDLER",
-            "MOD_NAME",
-            "FUNC_TIMEOUT",
-            "FUNC_RUNTIME",
-            "FUNC_MEMORY_LIMIT",
-            "FUNC_PORT",
-            "KUBELESS_INSTALL_VOLUME",
-            "WINDLASS_RUNTIME",
-            "PYTHONPATH"
-        ]
-    );
-    assert_eq!(names(&pod["initContainers"]), ["prepare"]);
-    assert_eq!(pod["securityContext"]["runAsUser"], 1000);
-    assert_eq!(deployment["metadata"]["labels"]["team"], "a");
+    has_one_mount_each_and_variables_in_order(&world.get(&deployments(), "f").await);
     let versions = || async {
         let mut all = vec![];
         for resource in [super::configmaps(), services()] {
@@ -199,6 +174,34 @@ async fn acceptance_17_applying_twice_changes_nothing(world: &World) {
     world.eventually("the configuration is followed", is_followed).await;
     until_condition(world, "Accepted", "True Accepted").await;
     drop(functions);
+}
+
+fn has_one_mount_each_and_variables_in_order(deployment: &Value) {
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let names = |list: &Value| -> Vec<String> {
+        let all = list.as_array().cloned().unwrap_or_default();
+        all.iter().filter_map(|it| Some(it["name"].as_str()?.to_owned())).collect()
+    };
+    assert_eq!(names(&container["volumeMounts"]), ["mine", "windlass-host", "f"]);
+    assert_eq!(
+        names(&container["env"]),
+        [
+            "A",
+            "FUNC_HANDLER",
+            "MOD_NAME",
+            "FUNC_TIMEOUT",
+            "FUNC_RUNTIME",
+            "FUNC_MEMORY_LIMIT",
+            "FUNC_PORT",
+            "KUBELESS_INSTALL_VOLUME",
+            "WINDLASS_RUNTIME",
+            "PYTHONPATH"
+        ]
+    );
+    assert_eq!(names(&pod["initContainers"]), ["prepare"]);
+    assert_eq!(pod["securityContext"]["runAsUser"], 1000);
+    assert_eq!(deployment["metadata"]["labels"]["team"], "a");
 }
 
 async fn acceptance_18_an_autoscaler_comes_in_the_form_of_today_and_goes(world: &World) {
