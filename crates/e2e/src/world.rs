@@ -30,8 +30,11 @@ pub use role::Role;
 
 pub use real::engine_kubeconfig;
 
-/// How long a story waits for something to come true.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a story waits for something to come true. A real server's garbage collector begins anew with every
+/// type that other stories define or delete.
+const PATIENCE: Duration = Duration::from_mins(3);
+/// The longest that work under way is waited for.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// Which API server a world has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,7 +317,7 @@ impl World {
             Server::Embedded => Duration::ZERO,
             Server::Real => Duration::from_secs(1),
         };
-        let settle = Settle { limit: PATIENCE, quiet_for };
+        let settle = Settle { limit: LIMIT, quiet_for };
         let clock = Arc::clone(self.engine_client.clock());
         self.engine_client.activity().settle(clock.as_ref(), settle).await.unwrap();
     }
