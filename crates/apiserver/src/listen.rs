@@ -13,7 +13,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use k8s::{Clock as _, SignedDuration, SystemClock, Timestamp};
+use k8s::{Clock as _, SystemClock};
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -185,7 +185,7 @@ async fn accept(listener: TcpListener, listening: Listening) {
     let all_done = async { while connections.join_next().await.is_some() {} };
     tokio::select! {
         () = all_done => {}
-        () = SystemClock.sleep_until(after(GRACE)) => {}
+        () = SystemClock.sleep_until(SystemClock.after(GRACE)) => {}
     }
 }
 
@@ -220,9 +220,4 @@ async fn serve(stream: TcpStream, listening: Listening, mut stopping: Receiver<b
 /// Waits until the server stops, without keeping a look at the value.
 async fn stopped(stopping: &mut Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
-}
-
-fn after(wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or_default();
-    SystemClock.now().checked_add(wait).unwrap_or(Timestamp::MAX)
 }

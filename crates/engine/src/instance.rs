@@ -10,9 +10,7 @@ use api::{
     names::{self, reasons},
     revision,
 };
-use k8s::{
-    Object, ObjectKey, OwnerReference, Resource, SignedDuration, TimerKind, Timestamp, in_one_line,
-};
+use k8s::{Object, ObjectKey, OwnerReference, Resource, TimerKind, Timestamp, in_one_line};
 use runtime::{Change, EventKind, ListError, Subscription};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
@@ -207,9 +205,8 @@ async fn refresh(controller: Arc<Controller>, means: Means, exchanges: Arc<Excha
         return;
     }
     let (clock, activity) = (means.client.clock(), means.client.activity());
-    let wait = SignedDuration::try_from(REFRESH).unwrap_or(SignedDuration::ZERO);
     loop {
-        let at = clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        let at = clock.after(REFRESH);
         let due = activity.sleep_until(clock.as_ref(), at, TimerKind::Periodic, "credentials");
         let token = due.await;
         let read = exchanges.refresh(&controller.hooks, &means.client, &means.hook).await;
@@ -565,8 +562,7 @@ impl Context {
     }
 
     fn moment(&self, after: Duration) -> Timestamp {
-        let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
-        self.means.client.clock().now().checked_add(after).unwrap_or(Timestamp::MAX)
+        self.means.client.clock().after(after)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use api::names::reasons;
-use k8s::{SignedDuration, TimerKind, Timestamp, in_one_line};
+use k8s::{TimerKind, in_one_line};
 use runtime::EventKind;
 use tracing::warn;
 
@@ -18,8 +18,7 @@ const WAIT: Duration = Duration::from_secs(30);
 /// Waits, and takes the finalizer off all parents unless the controller is back by then.
 pub(crate) async fn release(contexts: Arc<[Arc<Context>]>, is_back: impl Fn() -> bool) {
     let Some(client) = contexts.first().map(|ctx| ctx.means.client.clone()) else { return };
-    let wait = SignedDuration::try_from(WAIT).unwrap_or(SignedDuration::ZERO);
-    let at = client.clock().now().checked_add(wait).unwrap_or(Timestamp::MAX);
+    let at = client.clock().after(WAIT);
     let (clock, kind) = (client.clock().as_ref(), TimerKind::Progress);
     let _token = client.activity().sleep_until(clock, at, kind, "release of parents").await;
     if is_back() {

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s::{ObjectKey, Resource, SignedDuration, Timestamp, apply, in_one_line};
+use k8s::{ObjectKey, Resource, apply, in_one_line};
 use runtime::Write;
 use serde_json::{Map, Value};
 
@@ -80,8 +80,7 @@ pub(crate) async fn ask(ctx: &Context, questions: Vec<Question>) -> Replies {
                 }
             },
         };
-        let wait = SignedDuration::try_from(KEPT).unwrap_or(SignedDuration::ZERO);
-        let until = ctx.means.client.clock().now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        let until = ctx.means.client.clock().after(KEPT);
         ctx.keep_trial(id, trial, until);
         replies.is_news = true;
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api::names::conditions;
 use futures::future::{Either, select};
-use k8s::{GroupVersionKind, Object, ObjectKey, SignedDuration, Timestamp};
+use k8s::{GroupVersionKind, Object, ObjectKey};
 use runtime::{ApiError, DiscoveryError, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -172,9 +172,7 @@ impl Engine {
             }
         };
         let clock = self.means().client.clock();
-        let wait = SignedDuration::try_from(PATIENCE).unwrap_or(SignedDuration::MAX);
-        let deadline = clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
-        match select(Box::pin(results), clock.sleep_until(deadline)).await {
+        match select(Box::pin(results), clock.sleep_until(clock.after(PATIENCE))).await {
             Either::Left((records, _)) => Ok(records),
             Either::Right(((), _)) => Err(AskError::Late(PATIENCE)),
         }

@@ -16,7 +16,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use k8s::{Activity, SharedClock, SignedDuration, SystemClock, Timestamp};
+use k8s::{Activity, SharedClock, SystemClock};
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -160,10 +160,9 @@ pub async fn serve_pod() -> Result<(), ContainerError> {
         }
     }
     drop(listener);
-    let wait = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
     tokio::select! {
         () = connections.shutdown() => {}
-        () = clock.sleep_until(clock.now().checked_add(wait).unwrap_or(Timestamp::MAX)) => {}
+        () = clock.sleep_until(clock.after(patience)) => {}
     }
     Ok(())
 }

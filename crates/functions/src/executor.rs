@@ -9,10 +9,7 @@ use std::{
 
 use api::SharedFetch;
 use futures::stream::{self, BoxStream, StreamExt};
-use k8s::{
-    Executor, Object, ObjectKey, Outcome, PodState, Resource, SharedClock, SignedDuration,
-    Timestamp, Token,
-};
+use k8s::{Executor, Object, ObjectKey, Outcome, PodState, Resource, SharedClock, Token};
 use runtime::Client;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::{debug, info};
@@ -203,8 +200,7 @@ impl Run {
 
     async fn wait(&self, gap: Duration) {
         let clock = &self.shared.options.clock;
-        let gap = SignedDuration::try_from(gap).unwrap_or(SignedDuration::MAX);
-        clock.sleep_until(clock.now().checked_add(gap).unwrap_or(Timestamp::MAX)).await;
+        clock.sleep_until(clock.after(gap)).await;
     }
 
     /// Returns the directory of the program, which others of the same program share.

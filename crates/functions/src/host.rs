@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::body::Body;
-use k8s::{Activity, ObjectKey, SharedClock, SignedDuration, Timestamp};
+use k8s::{Activity, ObjectKey, SharedClock, Timestamp};
 use runtime::{Labels, Metrics, Sample, Source};
 use tempfile::TempDir;
 use tokio::sync::{Notify, oneshot, watch};
@@ -167,12 +167,10 @@ impl Host {
     /// Waits until no call is left, at most as long as one may take.
     pub async fn drain(&self) {
         let Means { clock, .. } = &self.shared.means;
-        let wait =
-            SignedDuration::try_from(self.shared.settings.timeout).unwrap_or(SignedDuration::MAX);
         let mut busy = self.shared.busy.subscribe();
         tokio::select! {
             _ = busy.wait_for(|calls| *calls == 0) => {}
-            () = clock.sleep_until(clock.now().checked_add(wait).unwrap_or(Timestamp::MAX)) => {}
+            () = clock.sleep_until(clock.after(self.shared.settings.timeout)) => {}
         }
     }
 

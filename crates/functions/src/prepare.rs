@@ -12,7 +12,7 @@ use std::{
 
 use api::{FetchRequest, SharedFetch};
 use bytes::Bytes;
-use k8s::{SharedClock, SignedDuration, Timestamp};
+use k8s::SharedClock;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::task;
 
@@ -253,8 +253,7 @@ impl Tools {
             .kill_on_drop(true);
         let mut child = child.spawn().map_err(unable)?;
         let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
-        let wait = SignedDuration::try_from(PATIENCE).unwrap_or(SignedDuration::MAX);
-        let deadline = self.clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        let deadline = self.clock.after(PATIENCE);
         let status = tokio::select! {
             status = child.wait() => Some(status.map_err(unable)?),
             () = self.clock.sleep_until(deadline) => None,

@@ -9,7 +9,7 @@ use futures::{
 use http::{HeaderMap, Method, Response, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt, Full, LengthLimitError};
 use hyper::body::Body;
-use k8s::{Reached, SignedDuration, Timestamp};
+use k8s::Reached;
 
 use crate::webhook::{BoxError, Webhooks, addressed, elsewhere, read};
 
@@ -18,8 +18,7 @@ impl Fetch for Webhooks {
         async move {
             let (url, login) = without_login(&request.url);
             let _token = self.activity.hold(format!("download of {url}"));
-            let wait = SignedDuration::try_from(request.timeout).unwrap_or(SignedDuration::MAX);
-            let deadline = self.clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+            let deadline = self.clock.after(request.timeout);
             let credentials: HeaderMap =
                 login.map(|login| (header::AUTHORIZATION, login)).into_iter().collect();
             let got = self.get(&url, &credentials, &request).boxed();

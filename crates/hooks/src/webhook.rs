@@ -11,9 +11,7 @@ use futures::{
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header, request};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Body;
-use k8s::{
-    Activity, Reached, ServicePort, Services, SharedClock, SignedDuration, Timestamp, Unreachable,
-};
+use k8s::{Activity, Reached, ServicePort, Services, SharedClock, Unreachable};
 
 use crate::{
     proxies::Proxies,
@@ -116,8 +114,7 @@ impl Hook for Webhooks {
     fn call(&self, request: HookRequest) -> BoxFuture<'_, Result<HookReply, HookError>> {
         async move {
             let _token = self.activity.hold(format!("call of {}", request.url));
-            let wait = SignedDuration::try_from(request.timeout).unwrap_or(SignedDuration::MAX);
-            let deadline = self.clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+            let deadline = self.clock.after(request.timeout);
             let deadline = self.clock.sleep_until(deadline);
             match select(self.exchange(&request).boxed(), deadline).await {
                 Either::Left((reply, _)) => reply,

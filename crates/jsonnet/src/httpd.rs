@@ -237,8 +237,7 @@ impl Httpd {
             server.draining.store(true, Ordering::Relaxed);
             info!("shutting down");
             let _ = stop.send(true);
-            let end = clock.now().checked_add(DRAIN).unwrap_or(k8s::Timestamp::MAX);
-            clock.sleep_until(end).await;
+            clock.sleep_until(clock.after(DRAIN)).await;
             warn!("gave up waiting for running calls");
         };
         let result = tokio::select! {

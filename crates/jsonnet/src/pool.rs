@@ -176,7 +176,7 @@ impl Lease {
             Ok(worker) => worker,
             Err(error) => return Ending::NotStarted(error),
         };
-        let deadline = pool.clock.now().checked_add(timeout).unwrap_or(k8s::Timestamp::MAX);
+        let deadline = pool.clock.after(timeout);
         let deadline =
             pool.activity.sleep_until(&*pool.clock, deadline, TimerKind::Progress, "hook deadline");
         tokio::select! {

@@ -138,16 +138,16 @@ impl Runtime {
 async fn follow(runtime: Runtime, routes: Routes, changes: UnboundedSender<Change>) {
     let (clock, activity) =
         (Arc::clone(&runtime.options().clock), runtime.options().activity.clone());
-    let later = |by| clock.now().checked_add(by).unwrap_or(k8s::Timestamp::MAX);
     let mut events = Events::new(&activity);
     loop {
         events.cover(&directories(&runtime, &routes));
-        let poll = activity.sleep_until(&*clock, later(POLL), TimerKind::Periodic, "poll of hooks");
+        let poll =
+            activity.sleep_until(&*clock, clock.after(POLL), TimerKind::Periodic, "poll of hooks");
         let _token = tokio::select! {
             Some(seen) = events.receiver.recv() => {
                 let debounced = activity.sleep_until(
                     &*clock,
-                    later(DEBOUNCE),
+                    clock.after(DEBOUNCE),
                     TimerKind::Progress,
                     "reload of hooks",
                 );

@@ -22,6 +22,11 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Resolves once the present moment has reached `at`.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()>;
 
+    /// Returns the moment after a wait that begins now, the last moment there is if that is later.
+    fn after(&self, wait: Duration) -> Timestamp {
+        self.now().checked_add(wait).unwrap_or(Timestamp::MAX)
+    }
+
     /// Moves a virtual clock to `at` and returns true; a real clock cannot, and returns false.
     fn skip_to(&self, at: Timestamp) -> bool {
         let _ = at;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use k8s::{Activity, SharedClock, SignedDuration, TimerKind, Timestamp, Token};
+use k8s::{Activity, SharedClock, TimerKind, Timestamp, Token};
 use tokio::{sync::Notify, task::AbortHandle};
 
 use self::meter::Meter;
@@ -186,7 +186,7 @@ impl<K: Key> Queue<K> {
         *failures = failures.saturating_add(1);
         drop(state);
         let kind = if gap <= STUCK_GAP { TimerKind::Progress } else { TimerKind::Periodic };
-        self.add_for((key, Cause::Failed), after(&self.0.clock, gap), kind);
+        self.add_for((key, Cause::Failed), self.0.clock.after(gap), kind);
     }
 
     /// Forgets the failures of a key, and that it was to be tried again because of them.
@@ -284,11 +284,6 @@ impl<K: Key> Drop for Item<K> {
 
 fn between(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()
-}
-
-fn after(clock: &SharedClock, wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-    clock.now().checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

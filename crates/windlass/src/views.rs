@@ -11,7 +11,7 @@ use cli::{
     views::{family, syncs, unified},
 };
 use jsonnet::{WorkerCommand, httpd};
-use k8s::{Clock, ObjectKey, SignedDuration, SystemClock, Timestamp};
+use k8s::{Clock, ObjectKey, SystemClock};
 use runtime::{ApiError, Client, ConnectError};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -117,8 +117,7 @@ pub(crate) async fn status(args: StatusArgs) -> ExitCode {
                 print(&text);
                 last = text;
             }
-            let wait = SignedDuration::try_from(AGAIN).unwrap_or(SignedDuration::ZERO);
-            let at = clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+            let at = clock.after(AGAIN);
             if !args.watch {
                 return Ok(ExitCode::SUCCESS);
             }

@@ -5,7 +5,7 @@ use futures::{StreamExt as _, stream};
 use http::{HeaderValue, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
-use k8s::{SignedDuration, TimerKind, Timestamp};
+use k8s::TimerKind;
 use tower::BoxError;
 
 use crate::{
@@ -29,8 +29,7 @@ pub(crate) async fn suffer(
     }
     if !harm.delay.is_zero() {
         let clock = backend.clock().clone();
-        let delay = SignedDuration::try_from(harm.delay).unwrap_or(SignedDuration::MAX);
-        let due = clock.now().checked_add(delay).unwrap_or(Timestamp::MAX);
+        let due = clock.after(harm.delay);
         let kind = TimerKind::Blocking;
         drop(backend.activity().sleep_until(&*clock, due, kind, "delayed request").await);
     }

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
-use k8s::{SharedClock, SignedDuration, TimerKind, Timestamp, parse_duration};
+use k8s::{SharedClock, TimerKind, parse_duration};
 use tower::{BoxError, Service};
 use uuid::Uuid;
 
@@ -168,8 +168,7 @@ async fn within(
     if let Some(done) = handled.as_mut().now_or_never() {
         return done;
     }
-    let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
-    let due = clock.now().checked_add(limit).unwrap_or(Timestamp::MAX);
+    let due = clock.after(limit);
     // Nobody waits for this moment to come, so it is not registered as one that time may be moved to.
     tokio::select! {
         biased;
@@ -261,8 +260,7 @@ async fn wait_for_revision(core: &Core, method: &Method, query: &Query) -> Resul
         return Ok(());
     }
     let clock = backend.clock().clone();
-    let wait = SignedDuration::try_from(PATIENCE).unwrap_or_default();
-    let until = clock.now().checked_add(wait).unwrap_or(Timestamp::MAX);
+    let until = clock.after(PATIENCE);
     let what = "read of a future revision";
     let timeout = backend.activity().sleep_until(&*clock, until, TimerKind::Progress, what);
     tokio::select! {

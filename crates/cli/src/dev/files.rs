@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use k8s::{SignedDuration, TimerKind, Timestamp};
+use k8s::TimerKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use runtime::Client;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -49,8 +49,7 @@ impl Files {
         if files.events.recv().await.is_none() {
             return std::future::pending().await;
         }
-        let wait = SignedDuration::try_from(DEBOUNCE).unwrap_or(SignedDuration::ZERO);
-        let at = client.clock().now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        let at = client.clock().after(DEBOUNCE);
         let clock = client.clock().as_ref();
         drop(client.activity().sleep_until(clock, at, TimerKind::Progress, "reload").await);
         while files.events.try_recv().is_ok() {}

@@ -15,7 +15,7 @@ use hyper::{
     body::{Body, Frame, Incoming},
     ext::ReasonPhrase,
 };
-use k8s::{SignedDuration, Timestamp, Token};
+use k8s::{Timestamp, Token};
 use runtime::{Labels, Metrics};
 use tokio::runtime::Handle;
 
@@ -86,10 +86,8 @@ impl Call {
             }
         };
         let clock = &shared.means.clock;
-        let now = clock.now();
-        self.dispatched = Some(now);
-        let wait = SignedDuration::try_from(shared.settings.timeout).unwrap_or(SignedDuration::MAX);
-        let mut deadline = clock.sleep_until(now.checked_add(wait).unwrap_or(Timestamp::MAX));
+        self.dispatched = Some(clock.now());
+        let mut deadline = clock.sleep_until(clock.after(shared.settings.timeout));
         let answer = tokio::select! {
             biased;
             answer = lease.worker.send(worker_request(head, body)) => answer,
