@@ -1,7 +1,7 @@
 //! Gives pods to the executors that are registered and writes down what becomes of them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -18,9 +18,11 @@ use crate::{
     store::{EventKind, Subscription},
 };
 
-/// The names of the executors that are there. Clones share them.
+/// The executors that are there, by name. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Executors(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Executors(Arc<Mutex<ByName>>);
+
+type ByName = BTreeMap<String, Arc<dyn Executor>>;
 
 /// Keeps an executor registered until it is dropped.
 pub struct ExecutorRegistration {
@@ -50,7 +52,7 @@ impl Executors {
         executor: Arc<dyn Executor>,
     ) -> Result<ExecutorRegistration, ApiError> {
         register_executor_node(backend, name)?;
-        self.names().insert(name.to_owned());
+        self.all().insert(name.to_owned(), Arc::clone(&executor));
         let driver = Driver {
             events: backend.subscribe(backend.revision()),
             backend: backend.clone(),
@@ -64,17 +66,23 @@ impl Executors {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.names().contains(name)
+        self.all().contains_key(name)
     }
 
-    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    /// Returns the executor that runs a pod, with its name; nothing for a simulated one.
+    pub(crate) fn of(&self, pod: &Object) -> Option<(String, Arc<dyn Executor>)> {
+        let all = self.all().clone();
+        all.into_iter().find(|(name, _)| belongs_to(pod, name))
+    }
+
+    fn all(&self) -> MutexGuard<'_, ByName> {
         self.0.lock().expect("the lock of executors is never poisoned")
     }
 }
 
 impl Drop for ExecutorRegistration {
     fn drop(&mut self) {
-        self.executors.names().remove(&self.name);
+        self.executors.all().remove(&self.name);
         self.task.abort();
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod collection;
 pub(crate) mod compress;
 pub(crate) mod harm;
+pub(crate) mod log;
 pub(crate) mod measure;
 pub(crate) mod media;
 pub(crate) mod meta;

@@ -23,7 +23,7 @@ use crate::{
     interpreters::Interpreters,
     objects::Surroundings,
     plan::{Live, Plan, Seen, plan},
-    runtimes::Language,
+    runtimes::{Language, RuntimeName},
     status::{self, Observed},
     table::table,
     writes::{self, WriteError},
@@ -157,7 +157,17 @@ impl Shared {
             let _ = cache.filled().await;
         }
         self.add_all();
-        join_all((0..WORKERS).map(|_| self.work())).await;
+        tokio::join!(join_all((0..WORKERS).map(|_| self.work())), self.look_for_interpreters());
+    }
+
+    /// Works again on Functions that had nothing to run them whenever something new can.
+    async fn look_for_interpreters(&self) {
+        let Offer::Machine(interpreters) = &self.options.offer else { return };
+        loop {
+            interpreters.news().await;
+            let waiting = self.functions.all().into_iter().filter(|it| status::waits(it));
+            waiting.for_each(|function| self.queue.add(function.key()));
+        }
     }
 
     fn follow(self: &Arc<Self>) -> Vec<Subscription> {
@@ -252,8 +262,12 @@ impl Shared {
         let offered = match offer {
             Offer::Images => Offered::Images,
             Offer::Machine(interpreters) => {
-                for language in Language::ALL {
-                    found.extend(interpreters.of(language).await);
+                let name = object.to_value()["spec"]["runtime"].as_str().map(RuntimeName::parse);
+                // Others than those of its language need not be asked for their versions.
+                if let Some(name) = name.flatten()
+                    && let Some(language) = Language::of_id(&name.id)
+                {
+                    found = interpreters.of(language, &name.version).await;
                 }
                 Offered::Machine(&found)
             }

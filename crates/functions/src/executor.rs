@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -9,10 +10,13 @@ use std::{
 
 use api::SharedFetch;
 use futures::stream::{self, BoxStream, StreamExt};
-use k8s::{Executor, Object, ObjectKey, Outcome, PodState, Resource, SharedClock, Token};
-use runtime::Client;
+use k8s::{
+    Executor, LoggedRun, Object, ObjectKey, Outcome, PodLog, PodState, Resource, SharedClock,
+    SignedDuration, Timestamp, Token,
+};
+use runtime::{Client, EventKind, EventLimits, Events};
 use tokio::{sync::mpsc, task::JoinHandle};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::{
     content,
@@ -20,14 +24,19 @@ use crate::{
     host::{Health, Host, Log, Means, Settings, Totals},
     install::{self, COMPILED},
     interpreters::Interpreters,
+    journal::Journal,
     launch::Launcher,
+    leftovers, mounts,
+    needs::{self, Found, Source},
     pods::{self, Stage, Standing, Wanted},
     preparation::PrepareError,
     prepare::{self, Tools, place},
-    runtimes::{Language, RuntimeName},
+    runtimes::{Language, RuntimeName, Version},
     store::{Place, Store},
 };
 
+/// Who tells events of pods and their Functions.
+const COMPONENT: &str = "windlass-functions";
 /// The first wait before a program is prepared again; it doubles up to the longest.
 const FIRST_GAP: Duration = Duration::from_secs(1);
 /// The longest wait before a program is prepared again.
@@ -56,13 +65,25 @@ pub struct FunctionExecutor(Arc<Shared>);
 struct Shared {
     client: Client,
     fleet: Fleet,
+    events: Events,
     options: ExecutorOptions,
     /// Programs in their places, which pods of the same program share.
     programs: Store,
     tools: Tools,
-    pods: Mutex<HashMap<String, JoinHandle<()>>>,
+    pods: Mutex<HashMap<String, Running>>,
     sender: mpsc::UnboundedSender<(Token, Outcome)>,
     receiver: Mutex<Option<mpsc::UnboundedReceiver<(Token, Outcome)>>>,
+}
+
+type Variables = BTreeMap<String, String>;
+
+/// A pod that was started, as others see it.
+#[derive(Debug)]
+struct Running {
+    task: JoinHandle<()>,
+    /// Which program it runs.
+    hash: String,
+    journal: Arc<Journal>,
 }
 
 /// One pod while it runs.
@@ -70,22 +91,16 @@ struct Run {
     shared: Arc<Shared>,
     pod: Arc<Object>,
     wanted: Wanted,
+    journal: Arc<Journal>,
     restarts: u32,
-}
-
-/// Prints the lines of a pod to the log of this process.
-#[derive(Debug)]
-struct Tracing(ObjectKey);
-
-impl Log for Tracing {
-    fn line(&self, line: &str) {
-        info!(pod = %self.0, line, "function");
-    }
 }
 
 impl FunctionExecutor {
     /// Returns an executor without pods.
     pub fn new(client: Client, fleet: Fleet, options: ExecutorOptions) -> Self {
+        // A process that was killed took nothing with it.
+        leftovers::reap(&std::env::temp_dir());
+        leftovers::sweep(&options.data, options.clock.now());
         let (sender, receiver) = mpsc::unbounded_channel();
         let (pods, receiver) = (Mutex::default(), Mutex::new(Some(receiver)));
         let programs = Store::new(options.data.join("functions"));
@@ -95,7 +110,10 @@ impl FunctionExecutor {
             packages: Store::new(options.data.join("dependencies")),
             cache: options.data.join("cache"),
         };
-        Self(Arc::new(Shared { client, fleet, options, programs, tools, pods, sender, receiver }))
+        let events = Events::start(&client, COMPONENT, EventLimits::default());
+        let shared =
+            Shared { client, fleet, events, options, programs, tools, pods, sender, receiver };
+        Self(Arc::new(shared))
     }
 }
 
@@ -112,24 +130,37 @@ impl Executor for FunctionExecutor {
             return;
         };
         let uid = pod.meta().uid.clone();
-        let run = Run { shared: Arc::clone(&self.0), pod, wanted, restarts: 0 };
-        self.0.pods().insert(uid, tokio::spawn(run.run()));
+        let (logs, clock) = (self.0.options.data.join("logs"), Arc::clone(&self.0.options.clock));
+        let journal = Arc::new(Journal::new(&pod, &logs, clock));
+        let hash = program(&wanted);
+        let kept = Arc::clone(&journal);
+        let run = Run { shared: Arc::clone(&self.0), pod, wanted, journal, restarts: 0 };
+        // Whoever takes away programs that nobody runs must see this one before it looks for its own.
+        let mut pods = self.0.pods();
+        pods.insert(uid, Running { task: tokio::spawn(run.run()), hash, journal: kept });
     }
 
     fn stop(&self, pod: Arc<Object>) {
         let shared = Arc::clone(&self.0);
-        let task = shared.pods().remove(&pod.meta().uid);
+        let running = shared.pods().remove(&pod.meta().uid);
         tokio::spawn(async move {
             // The end of the task is that of its workers, after their last calls.
-            if let (Some(task), Some(wanted)) = (task, pods::wanted(&pod)) {
+            if let (Some(running), Some(wanted)) = (running, pods::wanted(&pod)) {
                 let host = shared.fleet.leave(&wanted.function, &pod.meta().name);
                 if let Some(host) = host {
                     host.drain().await;
                 }
-                task.abort();
+                running.task.abort();
+                let _ = running.task.await;
+                shared.discard(&running.hash);
+                let _ = fs::remove_dir_all(shared.mounts(&pod));
             }
             shared.send(&pod, PodState::Stopped);
         });
+    }
+
+    fn log(&self, pod: &Object, run: LoggedRun) -> Option<PodLog> {
+        self.0.pods().get(&pod.meta().uid)?.journal.read(run)
     }
 
     fn outcomes(&self) -> BoxStream<'static, Outcome> {
@@ -165,7 +196,40 @@ impl Shared {
         let _ = self.sender.send((token, outcome));
     }
 
-    fn pods(&self) -> MutexGuard<'_, HashMap<String, JoinHandle<()>>> {
+    /// Takes a program away that no pod runs any more.
+    fn discard(&self, hash: &str) {
+        let root = self.programs();
+        let old = root.join(format!(".old-{hash}"));
+        {
+            let pods = self.pods();
+            if pods.values().any(|running| running.hash == hash) {
+                return;
+            }
+            // Out of the way while nobody can begin to use it; the rest may take its time.
+            if fs::rename(root.join(hash), &old).is_err() {
+                return;
+            }
+        }
+        let _ = fs::remove_dir_all(old);
+    }
+
+    /// Tells an event about a Function, if it is there.
+    async fn tell_function(&self, function: &ObjectKey, reason: &str, message: String) {
+        if let Ok(object) = self.client.get(&api::function::resource(), function).await {
+            self.events.tell(&object, EventKind::Normal, reason, message);
+        }
+    }
+
+    /// Returns where the volumes of a pod lie.
+    fn mounts(&self, pod: &Object) -> PathBuf {
+        self.options.data.join("mounts").join(&pod.meta().uid)
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.options.data.join("functions")
+    }
+
+    fn pods(&self) -> MutexGuard<'_, HashMap<String, Running>> {
         self.pods.lock().expect("the lock of pods is never poisoned")
     }
 }
@@ -175,15 +239,16 @@ impl Run {
     async fn run(mut self) {
         let mut gap = FIRST_GAP;
         self.shared.tell(&self.pod, Stage::Preparing, 0);
-        let (dir, token) = loop {
+        let (dir, env, token) = loop {
             let token = self.shared.client.activity().hold("preparation of a pod");
-            match self.prepared().await {
-                Ok(dir) => break (dir, token),
+            match self.ready().await {
+                Ok((dir, env)) => break (dir, env, token),
                 // The ConfigMap comes with the Deployment, though perhaps later.
                 Err(PrepareError::Stale) => {
                     debug!(pod = %self.pod.key(), "waiting for the program");
                 }
                 Err(error) => {
+                    self.journal.line(&error.last_words());
                     let stage = Stage::NotPrepared(error.last_words());
                     self.shared.tell(&self.pod, stage, self.restarts);
                     self.restarts += 1;
@@ -193,7 +258,7 @@ impl Run {
             self.wait(gap).await;
             gap = (gap * 2).min(LONGEST_GAP);
         };
-        if let Err(failure) = self.serve(dir, token).await {
+        if let Err(failure) = self.serve(dir, env, token).await {
             self.shared.tell(&self.pod, Stage::Failing(failure), 0);
         }
     }
@@ -201,6 +266,47 @@ impl Run {
     async fn wait(&self, gap: Duration) {
         let clock = &self.shared.options.clock;
         clock.sleep_until(clock.after(gap)).await;
+    }
+
+    /// Returns the directory of the program and the variables of its processes, once all they need is there.
+    async fn ready(&self) -> Result<(PathBuf, Variables), PrepareError> {
+        let dir = self.prepared().await?;
+        let pod = self.pod.to_value();
+        let mut found = Found::new();
+        for source in needs::sources(&pod) {
+            let (resource, name) = match &source {
+                Source::Secret(name) => ("Secret", name),
+                Source::ConfigMap(name) => ("ConfigMap", name),
+            };
+            let plural = format!("{}s", resource.to_lowercase());
+            let resource = Resource::namespaced("v1", resource, &plural);
+            let key = ObjectKey::new(&self.pod.meta().namespace, name);
+            match self.shared.client.get(&resource, &key).await {
+                Ok(object) => drop(found.insert(source, needs::data(&object.to_value()))),
+                // Whether it must be there is for those who refer to it to say.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(PrepareError::Fetch(k8s::in_one_line(&error))),
+            }
+        }
+        let mut env = needs::variables(&pod, &found)?;
+        let mounts = needs::mounts(&pod, &found)?;
+        if !mounts.is_empty() {
+            let root = self.shared.mounts(&self.pod);
+            mounts::realise(&root, &mounts).map_err(|error| PrepareError::Write {
+                what: root.display().to_string(),
+                cause: error.to_string(),
+            })?;
+            env.insert(mounts::VARIABLE.to_owned(), root.display().to_string());
+            let paths: Vec<_> = mounts.iter().map(|mount| mount.path.as_str()).collect();
+            let message = format!(
+                "{} of pod {} lie below `${}`",
+                paths.join(", "),
+                self.pod.meta().name,
+                mounts::VARIABLE
+            );
+            self.shared.tell_function(&self.wanted.function, "MountRelocated", message).await;
+        }
+        Ok((dir, env))
     }
 
     /// Returns the directory of the program, which others of the same program share.
@@ -219,7 +325,7 @@ impl Run {
         let interpreter =
             self.interpreter(language, &version).await.map_err(PrepareError::Runtime)?;
         // What is installed and compiled depends on more than the program.
-        let key = content::hash(&[&preparation.hash, runtime, &install::registries(env)]);
+        let key = program(&self.wanted);
         let failed = |error: std::io::Error| PrepareError::Write {
             what: "the program".to_owned(),
             cause: error.to_string(),
@@ -245,12 +351,12 @@ impl Run {
     }
 
     /// Serves the program until the task ends.
-    async fn serve(&self, dir: PathBuf, token: Token) -> Result<(), String> {
+    async fn serve(&self, dir: PathBuf, own: Variables, token: Token) -> Result<(), String> {
         let shared = &self.shared;
         shared.tell(&self.pod, Stage::Starting, 0);
         let mut env = system_env();
         env.insert("FUNC_EXPOSE_ERRORS".to_owned(), "true".to_owned());
-        env.extend(self.wanted.env.clone());
+        env.extend(own);
         let settings = Settings::read(&env, dir).map_err(|error| error.to_string())?;
         let interpreter = match settings.language {
             Language::Go => settings.dir.join(COMPILED),
@@ -261,7 +367,7 @@ impl Run {
             activity: shared.client.activity().clone(),
             launcher: shared.options.launcher.clone(),
             interpreter,
-            log: Arc::new(Tracing(self.pod.key())),
+            log: Arc::clone(&self.journal) as Arc<dyn Log>,
             totals: Some(Totals {
                 metrics: shared.client.metrics().clone(),
                 function: self.wanted.function.clone(),
@@ -273,8 +379,12 @@ impl Run {
         // From here on the host says itself what it is at.
         drop(token);
         let (name, hash) = (&self.pod.meta().name, &self.wanted.preparation.hash);
+        let mut restarts = 0;
         loop {
             let now = health.borrow_and_update().clone();
+            if std::mem::replace(&mut restarts, now.restarts) != now.restarts {
+                self.journal.restart();
+            }
             if now.is_ready {
                 shared.fleet.join(&self.wanted.function, (name, hash), &host);
             }
@@ -286,7 +396,8 @@ impl Run {
     }
 
     async fn interpreter(&self, language: Language, version: &str) -> Result<PathBuf, String> {
-        let all = self.shared.options.interpreters.of(language).await;
+        let wanted = Version::parse(version).unwrap_or_default();
+        let all = self.shared.options.interpreters.of(language, &wanted).await;
         let own = all.into_iter().find(|it| it.version.to_string() == version);
         let name = language.facts().id;
         own.map(|own| own.path).ok_or_else(|| format!("`{name}{version}` is not on this machine"))
@@ -299,6 +410,12 @@ fn stage(health: &Health) -> Stage {
         Some(failure) => Stage::Failing(failure.clone()),
         None => Stage::Starting,
     }
+}
+
+/// Returns the name of the directory that a pod's program is in.
+fn program(wanted: &Wanted) -> String {
+    let runtime = wanted.env.get("WINDLASS_RUNTIME").map_or("", String::as_str);
+    content::hash(&[&wanted.preparation.hash, runtime, &install::registries(&wanted.env)])
 }
 
 /// Returns what workers see of the environment of this process.

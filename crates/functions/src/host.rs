@@ -32,7 +32,7 @@ pub(crate) use self::{
     contract::{FAILED, is_json, media_type},
     settings::IDLE_TIMEOUT,
 };
-use crate::{launch::Launcher, shims};
+use crate::{launch::Launcher, leftovers, shims};
 
 mod call;
 mod cloud_event;
@@ -137,7 +137,7 @@ impl Host {
     pub fn start(settings: Settings, means: Means) -> io::Result<Self> {
         let pool = Pool::new(settings.limits);
         let state = State { pool, workers: HashMap::new(), waiting: HashMap::new(), calls: 0 };
-        let scratch = tempfile::Builder::new().prefix("windlass-").tempdir()?;
+        let scratch = tempfile::Builder::new().prefix(&leftovers::prefix()).tempdir()?;
         let command = shims::command(settings.language, &means.interpreter, scratch.path())?;
         let shared = Arc::new(Shared {
             settings,

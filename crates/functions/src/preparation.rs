@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::content::{self, Archive, ContentType, Digest, Source, decode_base64};
+use crate::{
+    content::{self, Archive, ContentType, Digest, Source, decode_base64},
+    needs::NeedError,
+};
 
 /// The name of the container that prepares a pod.
 pub(crate) const PREPARE: &str = "prepare";
@@ -88,6 +91,14 @@ pub enum PrepareError {
     /// What would run the program is not here any more.
     #[error("{0}")]
     Runtime(String),
+    /// Something that the pod refers to cannot be had.
+    #[error("{message}")]
+    Need {
+        /// The reason of the condition that tells it.
+        reason: &'static str,
+        /// What it is.
+        message: String,
+    },
     /// The files cannot be written.
     #[error("failed to write {what}: {cause}")]
     Write {
@@ -98,6 +109,12 @@ pub enum PrepareError {
     },
 }
 
+impl From<NeedError> for PrepareError {
+    fn from(error: NeedError) -> Self {
+        Self::Need { reason: error.reason(), message: error.to_string() }
+    }
+}
+
 impl PrepareError {
     /// Returns the reason of the condition that tells it.
     pub(crate) fn reason(&self) -> &'static str {
@@ -106,6 +123,7 @@ impl PrepareError {
             Self::Fetch(_) | Self::Write { .. } => "FetchFailed",
             Self::Checksum { .. } => "ChecksumMismatch",
             Self::Archive(_) => "BadArchive",
+            Self::Need { reason, .. } => reason,
             Self::Dependencies(_) => "DependencyInstallFailed",
             Self::Compile(_) => "CompileFailed",
             Self::Runtime(_) => "RuntimeUnavailable",

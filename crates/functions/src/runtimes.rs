@@ -113,8 +113,13 @@ impl Version {
         parts.map(|part| part.parse().ok()).collect::<Option<_>>().map(Self)
     }
 
+    /// Returns of how many numbers it is.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns whether the numbers that both have are the same.
-    fn matches(&self, other: &Self) -> bool {
+    pub(crate) fn matches(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).all(|(one, other)| one == other)
     }
 

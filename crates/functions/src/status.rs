@@ -84,6 +84,15 @@ pub(crate) fn is_served(function: &Function, observed: &Observed) -> bool {
     current(function, observed).iter().any(|pod| is_true(pod, "Ready"))
 }
 
+/// Returns whether a Function waits for something that runs it, or might be run by something better.
+pub(crate) fn waits(object: &Object) -> bool {
+    let status = object.to_value()["status"].take();
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let mut waiting = conditions
+        .filter(|it| it["reason"] == "RuntimeUnavailable" || it["type"] == "RuntimeSubstituted");
+    waiting.next().is_some()
+}
+
 /// Returns the conditions that newly tell of trouble, and whether the Function became ready: what events are
 /// about. Each has its reason and message.
 pub(crate) fn news(before: &Value, after: &Value) -> Vec<(bool, String, String)> {

@@ -1,11 +1,14 @@
 //! Running pods by something else than the simulated node.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
 
 use futures::stream::BoxStream;
 use serde_json::Value;
 
-use crate::{Object, ObjectKey};
+use crate::{Object, ObjectKey, Timestamp};
 
 /// Runs the pods that are given to it. Nobody else writes their status.
 pub trait Executor: Debug + Send + Sync + 'static {
@@ -17,6 +20,44 @@ pub trait Executor: Debug + Send + Sync + 'static {
 
     /// Returns what becomes of all pods from now on.
     fn outcomes(&self) -> BoxStream<'static, Outcome>;
+
+    /// Returns what a pod printed, or nothing if its output is not kept.
+    fn log(&self, pod: &Object, run: LoggedRun) -> Option<PodLog> {
+        let _ = (pod, run);
+        None
+    }
+}
+
+/// Which run of a pod's program a log is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedRun {
+    /// All of it up to now, and what it prints from now on.
+    Latest,
+    /// What was printed before the program was started again the last time.
+    Previous,
+}
+
+/// What a pod printed.
+pub struct PodLog {
+    /// The lines that are kept, oldest first.
+    pub kept: Vec<LogLine>,
+    /// The lines after these; they end with the pod.
+    pub coming: BoxStream<'static, LogLine>,
+}
+
+impl Debug for PodLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PodLog({} lines)", self.kept.len())
+    }
+}
+
+/// A line that a pod printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When it was printed.
+    pub time: Timestamp,
+    /// The line, without its end.
+    pub text: Arc<str>,
 }
 
 /// What became of a pod.

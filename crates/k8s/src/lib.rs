@@ -22,7 +22,7 @@ pub use activity::{Activity, Lag, Revisions, Settle, TimerKind, Token, Unsettled
 pub use chain::in_one_line;
 pub use clock::{Clock, SharedClock, SystemClock, VirtualClock};
 pub use duration::{DurationError, parse_duration};
-pub use executor::{Executor, Outcome, PodState};
+pub use executor::{Executor, LogLine, LoggedRun, Outcome, PodLog, PodState};
 pub use gvk::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
 pub use jiff::{SignedDuration, Timestamp};
 pub use object::{Meta, Object, ObjectError, ObjectKey, OwnerReference};

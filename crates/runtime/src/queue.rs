@@ -288,7 +288,7 @@ fn between(since: Timestamp, now: Timestamp) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use k8s::{Clock, Settle, VirtualClock};
+    use k8s::{Clock, Settle, SignedDuration, VirtualClock};
 
     use super::*;
 

@@ -87,7 +87,9 @@ where
     let user = authenticate::user(&core, user, &parts.headers);
     let mut record = record(&parts, &route, &query);
     let labels = measure::labels(&parts.method, &route, &query, &record);
-    let compresses = compress::is_wanted(&parts.headers) && record.subresource != "proxy";
+    // What is followed must not wait in a compressor.
+    let compresses =
+        compress::is_wanted(&parts.headers) && !matches!(&*record.subresource, "proxy" | "log");
     if let Ok(Some(user)) = &user {
         record.user.clone_from(&user.name);
     }

@@ -1,7 +1,10 @@
 //! Subresources of single kinds.
 
-use k8s::ObjectKey;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
+use k8s::{LoggedRun, ObjectKey, PodLog};
 use serde_json::{Value, json};
+use tokio::sync::watch::Receiver;
 
 use crate::{
     backend::{Part, WriteOptions},
@@ -9,6 +12,7 @@ use crate::{
     field::FieldError,
     http::{
         Call,
+        log::Wanted,
         respond::{self, Answer},
         token, write,
     },
@@ -31,10 +35,13 @@ pub(crate) fn handle(
         "eviction" => evict(call, registered, key),
         "token" => token::create(call, registered, key),
         other => {
-            call.backend().get(&registered.resource, key)?;
+            let object = call.backend().get(&registered.resource, key)?;
+            let why = match call.backend().executors().of(&object) {
+                Some((name, _)) => format!("is run by executor `{name}` without a container"),
+                None => "is simulated; start with --runtime=podman".to_owned(),
+            };
             Err(ApiError::not_implemented(format!(
-                "{}/{other} is not available: {} \"{}\" is simulated; start with \
-                 --runtime=podman",
+                "{}/{other} is not available: {} \"{}\" {why}",
                 registered.resource.plural, registered.singular, key.name
             )))
         }
@@ -42,10 +49,43 @@ pub(crate) fn handle(
 }
 
 fn log(call: &Call, registered: &Registered, key: &ObjectKey) -> Result<Answer, ApiError> {
-    let pod = call.backend().get(&registered.resource, key)?.to_value();
+    let wanted = Wanted::parse(&call.query, &key.name, call.backend().clock().now())?;
+    let object = call.backend().get(&registered.resource, key)?;
+    let pod = object.to_value();
     check_container(call, &pod, &key.name)?;
-    let text = pod["metadata"]["annotations"][LOGS].as_str().unwrap_or_default();
-    Ok(respond::text(200, text.to_owned()))
+    let Some((_, executor)) = call.backend().executors().of(&object) else {
+        let text = pod["metadata"]["annotations"][LOGS].as_str().unwrap_or_default();
+        return Ok(respond::text(200, text.to_owned()));
+    };
+    match executor.log(&object, wanted.run) {
+        Some(log) => Ok(printed(log, wanted, call.backend().stopping())),
+        // A pod that its executor keeps nothing of, perhaps not yet, has printed nothing.
+        None if wanted.run == LoggedRun::Latest => Ok(respond::text(200, "")),
+        None => {
+            let container = &pod["spec"]["containers"][0]["name"];
+            Err(ApiError::bad_request(format!(
+                "previous terminated container {container} in pod \"{}\" not found",
+                key.name
+            )))
+        }
+    }
+}
+
+/// Answers with what a pod printed, and with what it prints if that is wanted.
+fn printed(log: PodLog, mut wanted: Wanted, mut stopping: Receiver<bool>) -> Answer {
+    let kept = wanted.kept(&log.kept);
+    if !wanted.follow {
+        return respond::text(200, kept);
+    }
+    let coming = stream::unfold((log.coming, wanted), |(mut coming, mut wanted)| async move {
+        let line = if wanted.is_over() { None } else { coming.next().await }?;
+        Some((Bytes::from(wanted.line(&line)), (coming, wanted)))
+    });
+    let stopped = async move {
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    let pieces = stream::iter([Bytes::from(kept)]).chain(coming);
+    respond::stream("text/plain; charset=utf-8", pieces.take_until(stopped))
 }
 
 fn check_container(call: &Call, pod: &Value, name: &str) -> Result<(), ApiError> {

@@ -8,10 +8,10 @@ use std::{
 use apiserver::ApiServer;
 use futures::{
     channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
-    stream::{BoxStream, StreamExt as _},
+    stream::{self, BoxStream, StreamExt as _},
 };
-use k8s::{Executor, Object, Outcome, PodState, Settle};
-use serde_json::json;
+use k8s::{Executor, LogLine, LoggedRun, Object, Outcome, PodLog, PodState, Settle, Timestamp};
+use serde_json::{Value, json};
 
 use crate::world::World;
 
@@ -48,6 +48,13 @@ impl Executor for Quick {
     fn outcomes(&self) -> BoxStream<'static, Outcome> {
         self.told.lock().unwrap().take().unwrap().boxed()
     }
+
+    fn log(&self, pod: &Object, run: LoggedRun) -> Option<PodLog> {
+        let line = |text: &str| LogLine { time: Timestamp::UNIX_EPOCH, text: text.into() };
+        let coming = stream::iter([line("two"), line("three")]).boxed();
+        let kept = vec![line(&format!("log of {}", pod.meta().name)), line("one")];
+        (run == LoggedRun::Latest).then_some(PodLog { kept, coming })
+    }
 }
 
 async fn settle(world: &World) {
@@ -80,4 +87,39 @@ async fn an_executor_runs_its_pods_alone() {
     let events = world.get("/api/v1/namespaces/default/events").await.body;
     let items = events["items"].as_array().unwrap();
     assert!(items.iter().all(|it| it["reason"] != "ExecutorUnknown"), "{events}");
+}
+
+/// Breaks when `log` answers for pods of executors what simulated ones print, or forgets the lines to come.
+#[tokio::test]
+async fn an_executor_keeps_what_its_pods_print() {
+    let world = World::of(ApiServer::builder().start().await.unwrap());
+    let _registration = world.server.register_executor("quick", Quick::new()).unwrap();
+    let spec = json!({"containers": [{"name": "c", "image": "i"}]});
+    let annotations = json!({"windlass.dev/executor": "quick"});
+    let pod = json!({"metadata": {"name": "p", "annotations": annotations}, "spec": spec});
+    assert_eq!(world.post(PODS, pod).await.code, 201);
+    let log = |query: &str| {
+        let path = format!("{PODS}/p/log?{query}");
+        let world = &world;
+        async move {
+            let answer = world.get(&path).await;
+            (answer.code, answer.body)
+        }
+    };
+    for (query, expected) in [
+        ("", "log of p\none\n"),
+        ("tailLines=1", "one\n"),
+        ("tailLines=1&follow=true", "one\ntwo\nthree\n"),
+        ("follow=true&limitBytes=12", "log of p\none"),
+    ] {
+        assert_eq!(log(query).await, (200, Value::String(expected.to_owned())), "{query}");
+    }
+    let (code, status) = log("previous=true").await;
+    assert_eq!(code, 400);
+    assert_eq!(status["message"], "previous terminated container \"c\" in pod \"p\" not found");
+    assert_eq!(log("tailLines=-1").await.0, 422);
+    let exec = world.get(&format!("{PODS}/p/exec?command=sh")).await;
+    let why =
+        "pods/exec is not available: pod \"p\" is run by executor `quick` without a container";
+    assert_eq!((exec.code, exec.body["message"].as_str()), (501, Some(why)));
 }

@@ -1,7 +1,7 @@
 //! Runs the Functions of `dev` as processes of this machine, and lets the engine know when they change.
 
 use std::{
-    env,
+    env, io,
     path::{self, Path},
     sync::Arc,
 };
@@ -15,6 +15,10 @@ use engine::Engine;
 use hooks::Webhooks;
 use k8s::{ObjectKey, ServicePort};
 use runtime::Client;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 
 use super::{DevError, DevOptions};
 
@@ -25,6 +29,16 @@ const EXECUTOR: &str = "functions";
 pub(super) struct FunctionParts {
     _functions: Functions,
     _executor: ExecutorRegistration,
+    _hangups: Hangups,
+}
+
+/// Looks for interpreters again at each SIGHUP, until it is dropped.
+struct Hangups(JoinHandle<()>);
+
+impl Drop for Hangups {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 pub(super) fn start(
@@ -48,6 +62,7 @@ pub(super) fn start(
         clock: Arc::clone(clock),
         fetch,
     };
+    let hangups = hangups(Arc::clone(&interpreters)).map_err(DevError::Signals)?;
     let fleet = Fleet::new(Arc::new(server.clone()));
     let executor = FunctionExecutor::new(client.clone(), fleet, executor_options);
     let executor = server.register_executor(EXECUTOR, Arc::new(executor));
@@ -61,7 +76,18 @@ pub(super) fn start(
             served: Arc::new(move |function| changed(&engine, function)),
         },
     );
-    Ok(FunctionParts { _functions: functions, _executor: executor.map_err(DevError::Functions)? })
+    let executor = executor.map_err(DevError::Functions)?;
+    Ok(FunctionParts { _functions: functions, _executor: executor, _hangups: hangups })
+}
+
+fn hangups(interpreters: Arc<Interpreters>) -> io::Result<Hangups> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let follow = async move {
+        while hangup.recv().await.is_some() {
+            interpreters.look_again();
+        }
+    };
+    Ok(Hangups(tokio::spawn(follow)))
 }
 
 /// Has the parents synced whose hooks a Function serves.

@@ -25,7 +25,7 @@ use crate::{
     interpreters::Interpreters,
     launch::{LAUNCH_ARGUMENT, Launcher},
     preparation::{Preparation, PrepareError},
-    runtimes::Language,
+    runtimes::{Language, Version},
     store::Store,
 };
 
@@ -97,7 +97,7 @@ impl Machine {
         let Program { language, handler, content_type, function, checksum, deps } = program;
         let facts = language.facts();
         let (module, name) = handler.rsplit_once('.').unwrap();
-        let found = self.interpreters.of(language).await;
+        let found = self.interpreters.of(language, &Version::default()).await;
         let interpreter = found.first().unwrap();
         let version = interpreter.version.to_string();
         let preparation = Preparation {
@@ -142,7 +142,14 @@ impl Machine {
         let settings = Settings::read(env, dir.to_owned()).unwrap();
         let interpreter = match settings.language {
             Language::Go => dir.join(COMPILED),
-            language => self.interpreters.of(language).await.first().unwrap().path.clone(),
+            language => self
+                .interpreters
+                .of(language, &Version::default())
+                .await
+                .first()
+                .unwrap()
+                .path
+                .clone(),
         };
         let means = crate::host::Means {
             clock: Arc::clone(&self.clock),
