@@ -5,6 +5,7 @@ pub mod control;
 pub mod dev;
 pub mod engine;
 pub mod find;
+pub mod function;
 pub mod init;
 pub mod install;
 mod loader;

@@ -11,7 +11,7 @@ use std::{
 use api::names;
 use http::Uri;
 use k8s::{Activity, SystemClock};
-use kube::config::Kubeconfig;
+use kube::config::{Kubeconfig, KubeconfigError};
 use runtime::{Client, ClientOptions, ConnectError};
 
 use crate::control::Control;
@@ -32,13 +32,28 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Returns the kubeconfig, unless it is found by the usual rules.
+    fn file(&self) -> Option<PathBuf> {
+        match &self.kubeconfig {
+            None if env::var_os("KUBECONFIG").is_none() => dev(),
+            file => file.clone(),
+        }
+    }
+
+    /// Returns the namespace that is meant where none is named: that of the context, else `default`.
+    pub fn namespace(&self) -> String {
+        let config = read(self.file().as_deref()).ok();
+        let namespace = config.and_then(|config| {
+            let context = self.context.clone().or(config.current_context)?;
+            let named = config.contexts.into_iter().find(|each| each.name == context);
+            named?.context?.namespace
+        });
+        namespace.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned())
+    }
+
     /// Connects, and says in a line where to.
     pub async fn connect(&self) -> Result<(Client, String), ConnectError> {
-        let usual = self.kubeconfig.is_none() && env::var_os("KUBECONFIG").is_none();
-        let file = match &self.kubeconfig {
-            None if usual => dev(),
-            file => file.clone(),
-        };
+        let file = self.file();
         let place = place(file.as_deref(), self.context.as_deref());
         let options = ClientOptions {
             clock: Arc::new(SystemClock),
@@ -68,15 +83,18 @@ fn is_up(file: &Path) -> bool {
     addresses.any(|address: SocketAddr| TcpStream::connect_timeout(&address, WAIT).is_ok())
 }
 
-/// Says which context of which file is used, and where its server is.
-fn place(file: Option<&Path>, context: Option<&str>) -> String {
-    let read = match file {
+fn read(file: Option<&Path>) -> Result<Kubeconfig, KubeconfigError> {
+    match file {
         Some(file) => Kubeconfig::read_from(file),
         None => Kubeconfig::read(),
-    };
+    }
+}
+
+/// Says which context of which file is used, and where its server is.
+fn place(file: Option<&Path>, context: Option<&str>) -> String {
     let from = file.map_or_else(String::new, |file| format!(" of {}", file.display()));
     // Without a file it is the cluster of this pod, or connecting says what is wrong.
-    let Ok(config) = read else { return "the cluster of this pod".to_owned() };
+    let Ok(config) = read(file) else { return "the cluster of this pod".to_owned() };
     let context = context.or(config.current_context.as_deref()).unwrap_or_default().to_owned();
     let named = config.contexts.iter().find(|each| each.name == context);
     let cluster = named.and_then(|each| each.context.as_ref()).map(|each| each.cluster.as_str());

@@ -152,7 +152,8 @@ pub async fn everything(client: &Client, namespace: &str) -> Result<Vec<Object>,
     Ok(objects)
 }
 
-async fn list(
+/// Reads the objects of one type, in one namespace or in all if that is empty.
+pub(crate) async fn list(
     client: &Client,
     resource: &Resource,
     namespace: &str,

@@ -2,5 +2,5 @@
 
 pub mod family;
 pub mod syncs;
-mod table;
+pub(crate) mod table;
 pub mod unified;

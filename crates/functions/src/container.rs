@@ -167,7 +167,8 @@ pub async fn serve_pod() -> Result<(), ContainerError> {
     Ok(())
 }
 
-fn serve(stream: TcpStream, host: &Arc<Host>, connections: &GracefulShutdown) {
+/// Answers the calls of one connection.
+pub(crate) fn serve(stream: TcpStream, host: &Arc<Host>, connections: &GracefulShutdown) {
     let host = Arc::clone(host);
     let answer = service_fn(move |request| {
         let host = Arc::clone(&host);

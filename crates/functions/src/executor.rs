@@ -419,7 +419,7 @@ fn program(wanted: &Wanted) -> String {
 }
 
 /// Returns what workers see of the environment of this process.
-fn system_env() -> BTreeMap<String, String> {
+pub(crate) fn system_env() -> BTreeMap<String, String> {
     const SHOWN: [&str; 9] = [
         "PATH",
         "LANG",

@@ -92,6 +92,15 @@ impl Interpreters {
         self.asked(language, &candidates, &mut known).await
     }
 
+    /// Returns the interpreters of all languages: of each one, those that are named by their version first.
+    pub async fn all(&self) -> Vec<Interpreter> {
+        let mut all = Vec::new();
+        for language in Language::ALL {
+            all.extend(self.of(language, &Version::default()).await);
+        }
+        all
+    }
+
     /// Has programs asked again even if they have not changed: wrappers choose among others that may have.
     pub fn look_again(&self) {
         self.again.notify_one();

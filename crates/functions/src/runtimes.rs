@@ -95,6 +95,17 @@ impl Language {
     }
 }
 
+/// Returns the names of the runtimes that a cluster can run, with their versions.
+pub fn built_in_runtimes() -> Vec<String> {
+    let names = |language: Language| {
+        let Facts { id, versions, .. } = language.facts();
+        // A language without versions is named alone.
+        let versions = if versions.is_empty() { &[""] } else { versions };
+        versions.iter().map(move |version| format!("{id}{version}"))
+    };
+    Language::ALL.into_iter().flat_map(names).collect()
+}
+
 impl RuntimeName {
     /// Parts a runtime's name from its version: `python3.11`, `nodejs20`, `jsonnet`.
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -229,6 +229,16 @@ impl Client {
         self.send(Call::new(Method::GET, path)).await
     }
 
+    /// Sends a request as it is, once, and returns the answer as it comes, whatever its status.
+    ///
+    /// There is no deadline: what stands behind a Service takes its time, and a log that is followed has no end.
+    pub async fn pass(&self, request: Request<Bytes>) -> Result<Response<Body>, ApiError> {
+        let path = request.uri().to_string();
+        let _token = self.activity().hold(format!("{} {path}", request.method()));
+        let response = self.transport.send(request.map(|body| Body::from(body.to_vec()))).await;
+        response.map_err(|source| transport(&path, source))
+    }
+
     /// Reads an object.
     pub async fn get(&self, resource: &Resource, key: &ObjectKey) -> Result<Object, ApiError> {
         let path = resource.object_path(&key.namespace, &key.name);

@@ -6,16 +6,27 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use cli::programs::Mapping;
 
 pub(crate) use self::{
+    functions::{
+        CallArgs, DeleteArgs, DeployArgs, DescribeArgs, Format, FunctionCommand, FunctionsCommand,
+        KubelessArguments, KubelessCommand, ListFormat, LogsArgs, LsArgs, ReachedArgs, RunArgs,
+        RuntimesArgs, TopArgs,
+    },
     httpd::{HttpdArgs, ProgramArgs},
     server::EmbeddedArgs,
+    triggers::{
+        CronjobArgs, CronjobCommand, DryRunArgs, HttpArgs, HttpCommand, TopicArgs, TopicCommand,
+        TriggerCommand,
+    },
     views::{
         AskArgs, DiffArgs, FinalizersArgs, HookCommand, HookTestArgs, InitArgs, Language, Output,
         PauseArgs, ReachArgs, RenderArgs, StatusArgs,
     },
 };
 
+mod functions;
 mod httpd;
 mod server;
+mod triggers;
 mod views;
 
 /// Controllers that are functions: a hook says what should be, windlass makes it so.
@@ -84,6 +95,8 @@ pub(crate) enum Command {
     /// Try hooks without any cluster
     #[command(subcommand)]
     Hook(HookCommand),
+    #[command(flatten)]
+    Functions(Box<FunctionsCommand>),
     /// Print the version
     Version(VersionArgs),
 }

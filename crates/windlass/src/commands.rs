@@ -131,7 +131,12 @@ pub(crate) fn version(output: Output) -> ExitCode {
 
 /// Prints text to standard output.
 pub(crate) fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
+    put(text.as_bytes())
+}
+
+/// Puts bytes on standard output.
+pub(crate) fn put(bytes: &[u8]) -> ExitCode {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever closed the other end of a pipe wants to read no more.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

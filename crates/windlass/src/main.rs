@@ -1,20 +1,28 @@
 //! The windlass binary: arguments, wiring, exit codes.
 
-use std::{env, ffi::OsString, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::Parser;
 use functions::ContainerError;
 use hooks::Webhooks;
 use k8s::{Activity, SystemClock};
 
-use crate::args::{Arguments, Command, HookCommand};
+use crate::args::{Arguments, Command, HookCommand, KubelessArguments, KubelessCommand};
 
 mod args;
 mod cases;
 mod commands;
 mod failure;
+mod function;
 mod logging;
 mod steer;
+mod triggers;
 mod views;
 
 fn main() -> ExitCode {
@@ -34,7 +42,7 @@ fn main() -> ExitCode {
     {
         return container(argument);
     }
-    let Arguments { global, command } = Arguments::parse_from(called_as(arguments));
+    let Arguments { global, command } = parse(arguments);
     // The engine has flags of its own for it.
     if !matches!(command, Command::Engine(_)) {
         logging::start(&global, command.default_level());
@@ -87,15 +95,34 @@ async fn run(command: Command) -> ExitCode {
         Command::Finalizers(args) => steer::finalizers(args).await,
         Command::Init(args) => steer::init(&args),
         Command::Hook(HookCommand::Test(args)) => cases::run(args).await,
+        Command::Functions(command) => function::run(*command).await,
         Command::Version(args) => commands::version(args.output),
     }
+}
+
+/// Reads the command line; under the name `kubeless` only what that had is there.
+fn parse(arguments: Vec<OsString>) -> Arguments {
+    if name(&arguments).is_none_or(|name| name != "kubeless") {
+        return Arguments::parse_from(called_as(arguments));
+    }
+    let KubelessArguments { global, command } = KubelessArguments::parse_from(arguments);
+    let command = match command {
+        KubelessCommand::Functions(command) => Command::Functions(command),
+        KubelessCommand::Version(args) => Command::Version(args),
+    };
+    Arguments { global, command }
+}
+
+/// Returns the name that the binary is called by.
+fn name(arguments: &[OsString]) -> Option<&OsStr> {
+    Path::new(arguments.first()?).file_name()
 }
 
 /// Returns the arguments as `windlass` would be given them, where the binary is called by another name:
 /// `jsonnetd` alone serves the programs of the working directory, `metacontroller` is the engine. What follows
 /// the engine's name is left to the engine.
 fn called_as(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let name = arguments.first().map(|first| Path::new(first).file_name().unwrap_or_default());
+    let name = name(&arguments);
     if name.is_some_and(|name| name == "jsonnetd") && arguments.len() == 1 {
         arguments.extend(["httpd".into(), ".".into()]);
     } else if name.is_some_and(|name| name == "metacontroller") {

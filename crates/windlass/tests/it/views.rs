@@ -429,7 +429,30 @@ fn acceptance_9_help_is_what_was_agreed() {
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     assert!(names.contains(&"explain-sync"), "{all}");
-    for name in [""].iter().chain(&names).chain(&["hook test"]) {
+    // What is below a command that does nothing by itself.
+    let below = [
+        "hook test",
+        "function deploy",
+        "function update",
+        "function delete",
+        "function ls",
+        "function call",
+        "function logs",
+        "function describe",
+        "function top",
+        "function run",
+        "function runtimes",
+        "trigger http",
+        "trigger http create",
+        "trigger http list",
+        "trigger http delete",
+        "trigger cronjob",
+        "trigger cronjob create",
+        "trigger kafka",
+        "trigger kafka create",
+        "trigger nats",
+    ];
+    for name in [""].iter().chain(&names).chain(&below) {
         let arguments: Vec<_> = name.split(' ').chain(["--help"]).collect();
         let arguments: Vec<_> = arguments.into_iter().filter(|word| !word.is_empty()).collect();
         let (code, stdout, _) = verb(here.path(), &arguments);
