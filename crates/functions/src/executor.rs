@@ -11,8 +11,7 @@ use std::{
 use api::SharedFetch;
 use futures::stream::{self, BoxStream, StreamExt};
 use k8s::{
-    Executor, LoggedRun, Object, ObjectKey, Outcome, PodLog, PodState, Resource, SharedClock,
-    SignedDuration, Timestamp, Token,
+    Executor, LoggedRun, Object, ObjectKey, Outcome, PodLog, PodState, Resource, SharedClock, Token,
 };
 use runtime::{Client, EventKind, EventLimits, Events};
 use tokio::{sync::mpsc, task::JoinHandle};
