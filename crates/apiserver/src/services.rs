@@ -62,10 +62,16 @@ impl Directory {
             return Ok(Some(reached));
         }
         let key = ObjectKey::new(&wanted.namespace, &wanted.name);
-        if let Some(handler) = self.handlers.get(&key) {
-            return Ok(Some(Reached::Handler(handler)));
+        let (handler, service) = (self.handlers.get(&key), stored(backend, ("", "services"), &key));
+        if let Some(handler) = handler {
+            let ports = service.as_ref().map_or(&Value::Null, |service| &service["spec"]["ports"]);
+            // A handler knows nothing of ports; in a cluster nobody would listen at others.
+            return match endpoint::refused(ports, &wanted.port) {
+                None => Ok(Some(Reached::Handler(handler))),
+                Some(why) => Err(Unreachable { namespace: key.namespace, name: key.name, why }),
+            };
         }
-        let Some(service) = stored(backend, ("", "services"), &key) else { return Ok(None) };
+        let Some(service) = service else { return Ok(None) };
         let slices = slices(backend, &key);
         let pods = backend.settings().networks.pods;
         let authority = endpoint::find(&service, &slices, &wanted.port, pods);

@@ -17,12 +17,12 @@ pub(super) fn find(
     pods: Cidr,
 ) -> Result<String, String> {
     let spec = &service["spec"];
-    let ports = spec["ports"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let port = ports.iter().find(|port| is_meant(port, wanted));
     let external = spec["externalName"].as_str().filter(|_| spec["type"] == "ExternalName");
-    if port.is_none() && external.is_none() && !ports.is_empty() {
-        return Err(format!("it has no port {wanted}"));
+    if let Some(why) = refused(&spec["ports"], wanted).filter(|_| external.is_none()) {
+        return Err(why);
     }
+    let mut ports = spec["ports"].as_array().into_iter().flatten();
+    let port = ports.find(|port| is_meant(port, wanted));
     let name = port.and_then(|port| port["name"].as_str()).unwrap_or_default();
     let mut simulated = false;
     for slice in slices {
@@ -44,6 +44,13 @@ pub(super) fn find(
         };
     }
     Err(if simulated { "its pods are simulated" } else { "it has no ready endpoints" }.to_owned())
+}
+
+/// Returns what is wrong with the port that is wanted, if a Service has others.
+pub(super) fn refused(ports: &Value, wanted: &PortChoice) -> Option<String> {
+    let ports = ports.as_array().filter(|ports| !ports.is_empty())?;
+    let is_there = ports.iter().any(|port| is_meant(port, wanted));
+    (!is_there).then(|| format!("it has no port {wanted}"))
 }
 
 fn is_meant(port: &Value, wanted: &PortChoice) -> bool {
