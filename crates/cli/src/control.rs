@@ -70,14 +70,17 @@ impl Drop for Listening {
     }
 }
 
-/// Takes an address: the one that is asked for, or the default or one of the ports after it.
-pub(crate) async fn bind(address: Option<SocketAddr>) -> io::Result<TcpListener> {
+/// Takes an address: the one that is asked for, or the usual one or one of the ports after it.
+pub(crate) async fn bind(
+    address: Option<SocketAddr>,
+    usual: SocketAddr,
+) -> io::Result<TcpListener> {
     if let Some(address) = address {
         return TcpListener::bind(address).await;
     }
     let mut taken = None;
-    for port in DEFAULT.port()..DEFAULT.port() + PORTS {
-        match TcpListener::bind(SocketAddr::new(DEFAULT.ip(), port)).await {
+    for port in usual.port()..usual.port() + PORTS {
+        match TcpListener::bind(SocketAddr::new(usual.ip(), port)).await {
             Ok(listener) => return Ok(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken = Some(error),
             Err(error) => return Err(error),

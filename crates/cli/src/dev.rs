@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -73,6 +73,8 @@ pub struct DevOptions {
     pub api: Option<SocketAddr>,
     /// Where other commands reach it; absent means the default port, or the next one that is free.
     pub console: Option<SocketAddr>,
+    /// Where functions are called from outside; absent means the default port, or the next one that is free.
+    pub gateway: Option<SocketAddr>,
     /// Where lines go.
     pub out: Box<dyn Write + Send>,
     /// How workers are started.
@@ -101,11 +103,13 @@ pub enum DevError {
     /// The API server does not run.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// Other commands cannot reach it.
+    /// Other commands cannot reach it, or callers its functions.
     #[error("cannot listen on {address}")]
-    Console {
+    Listen {
         /// The address.
         address: String,
+        /// What the user can do about it.
+        hint: &'static str,
         /// What the system said.
         source: io::Error,
     },
@@ -144,7 +148,7 @@ impl DevError {
             Self::Hooks { source, .. } => source.is_usage(),
             Self::Server(error) => error.is_usage(),
             Self::Programs(ProgramsError::Unreadable { .. })
-            | Self::Console { .. }
+            | Self::Listen { .. }
             | Self::Install(_)
             | Self::Engine(_)
             | Self::Certificates(_)
@@ -161,7 +165,7 @@ impl DevError {
         match self {
             Self::Path(_) => Some("give a file or a directory of manifests"),
             Self::Server(error) => error.hint(),
-            Self::Console { .. } => Some("leave --console out to take the next free port"),
+            Self::Listen { hint, .. } => Some(hint),
             Self::Unsettled(_) => Some("give more time by --timeout"),
             Self::Programs(_) => {
                 Some("give --hooks DIR, --hook-map URL=FILE of files that are there")
@@ -177,6 +181,29 @@ impl DevError {
         }
     }
 }
+
+/// A socket of `dev` besides that of the API server.
+struct Listener {
+    /// Where it is unless something else is asked for.
+    usual: SocketAddr,
+    /// What is asked for.
+    wanted: fn(&DevOptions) -> Option<SocketAddr>,
+    /// What the user can do if it is taken.
+    hint: &'static str,
+}
+
+/// Where other commands reach `dev`.
+const CONSOLE: Listener = Listener {
+    usual: control::DEFAULT,
+    wanted: |options| options.console,
+    hint: "leave --console out to take the next free port",
+};
+/// Where functions are called from outside.
+const GATEWAY: Listener = Listener {
+    usual: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+    wanted: |options| options.gateway,
+    hint: "leave --gateway out to take the next free port",
+};
 
 /// Everything that runs in the process.
 struct Dev {
@@ -254,12 +281,16 @@ impl Dev {
         let address = server::listen(&server, &socket).await?;
         let out = std::mem::replace(&mut options.out, Box::new(io::sink()));
         let ledger = Arc::new(Ledger::new(out));
-        let listener = listener(&options).await?;
-        let console = listener.as_ref().map(|(_, address)| format!("   console http://{address}"));
+        let (console, gateway) = (CONSOLE.listen(&options).await?, GATEWAY.listen(&options).await?);
+        let shown = |name: &str, listener: &Option<(TcpListener, String)>| {
+            let listener = listener.as_ref();
+            listener.map(|(_, address)| format!("   {name} http://{address}")).unwrap_or_default()
+        };
         ledger.print(&format!(
-            "windlass {}   api https://{address}{}   kubeconfig {}",
+            "windlass {}   api https://{address}{}{}   kubeconfig {}",
             env!("CARGO_PKG_VERSION"),
-            console.unwrap_or_default(),
+            shown("console", &console),
+            shown("gateway", &gateway),
             options.kubeconfig.display()
         ));
         let revisions = Some(Arc::new(server.clone()) as Arc<dyn Revisions>);
@@ -283,8 +314,8 @@ impl Dev {
             },
         );
         let engine = engine.await.map_err(DevError::Engine)?;
-        let functions = functions::start(&server, &client, &options, &engine)?;
-        let control = serve(listener, &engine, &options.kubeconfig)?;
+        let functions = functions::start(&server, (&client, &engine), &options, gateway)?;
+        let control = serve(console, &engine, &options.kubeconfig)?;
         let applied = Applied::new(client.clone());
         Ok(Self {
             options,
@@ -402,18 +433,24 @@ impl Dev {
     }
 }
 
-/// Takes the address where other commands reach `dev`; one that ends by itself cannot be asked.
-async fn listener(options: &DevOptions) -> Result<Option<(TcpListener, String)>, DevError> {
-    if options.once {
-        return Ok(None);
+impl Listener {
+    /// Takes the address; a `dev` that ends by itself cannot be asked or called.
+    async fn listen(
+        &self,
+        options: &DevOptions,
+    ) -> Result<Option<(TcpListener, String)>, DevError> {
+        if options.once {
+            return Ok(None);
+        }
+        let wanted = (self.wanted)(options);
+        let listener = control::bind(wanted, self.usual).await;
+        let found = listener.and_then(|listener| {
+            let address = listener.local_addr()?.to_string();
+            Ok(Some((listener, address)))
+        });
+        let address = wanted.unwrap_or(self.usual).to_string();
+        found.map_err(|source| DevError::Listen { address, hint: self.hint, source })
     }
-    let address = options.console.unwrap_or(control::DEFAULT).to_string();
-    let listener = control::bind(options.console).await;
-    let found = listener.and_then(|listener| {
-        let address = listener.local_addr()?.to_string();
-        Ok(Some((listener, address)))
-    });
-    found.map_err(|source| DevError::Console { address, source })
 }
 
 /// Lets other commands of this directory ask the engine, where there is a listener.
@@ -424,7 +461,8 @@ fn serve(
 ) -> Result<Option<Listening>, DevError> {
     let Some((listener, address)) = listener else { return Ok(None) };
     let served = control::serve(listener, engine, (Path::new(reach::DEV), kubeconfig));
-    served.map(Some).map_err(|source| DevError::Console { address, source })
+    let failed = |source| DevError::Listen { address, hint: CONSOLE.hint, source };
+    served.map(Some).map_err(failed)
 }
 
 /// Returns all objects of a type, or nothing if there is no such type.
@@ -446,7 +484,7 @@ fn kube_client(server: &ApiServer) -> kube::Client {
 
 /// Installs the resources that windlass itself watches.
 async fn install(client: &Client) -> Result<(), ApiError> {
-    for definition in definition::all().into_iter().chain([api::function::definition()]) {
+    for definition in definition::all().into_iter().chain(definition::of_functions()) {
         client.create(&definition::definitions(), "", definition.to_string()).await?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Stdio,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use futures::stream::{self, StreamExt};
@@ -22,7 +22,7 @@ use crate::runtimes::{Language, Version};
 /// How often the directories are looked through.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
 /// How long a program may take to say its version; wrappers that choose among versions are slow.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How many programs are asked at once.
 const AT_ONCE: usize = 4;
 
@@ -109,7 +109,7 @@ impl Interpreters {
     /// Waits until other interpreters are there than before, of the languages that somebody asked for.
     pub async fn news(&self) {
         loop {
-            let due = self.clock.now().checked_add(FRESH).unwrap_or(Timestamp::MAX);
+            let due = self.clock.after(FRESH.unsigned_abs());
             let is_told = tokio::select! {
                 () = self.clock.sleep_until(due) => false,
                 () = self.again.notified() => true,
@@ -188,7 +188,7 @@ impl Interpreters {
     async fn output(&self, program: &Path, arguments: &[&str]) -> Option<String> {
         let mut command = Command::new(program);
         let output = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
-        let due = self.clock.now().checked_add(PATIENCE).unwrap_or(Timestamp::MAX);
+        let due = self.clock.after(PATIENCE);
         let output = tokio::select! {
             output = output => output.ok()?,
             () = self.clock.sleep_until(due) => return None,

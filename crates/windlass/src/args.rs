@@ -143,6 +143,9 @@ pub(crate) struct DevArgs {
     /// Where other commands reach it [default: 127.0.0.1:7070, or the next free port]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) console: Option<SocketAddr>,
+    /// Where callers reach functions [default: 127.0.0.1:8080, or the next free port]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) gateway: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) embedded: EmbeddedArgs,
     #[command(flatten)]
@@ -160,8 +163,6 @@ pub(crate) struct LaterDevArgs {
     enable: Option<String>,
     #[arg(long, hide = true, value_name = "LIST")]
     disable: Option<String>,
-    #[arg(long, hide = true, value_name = "HOST:PORT")]
-    gateway: Option<String>,
 }
 
 impl LaterDevArgs {
@@ -172,7 +173,6 @@ impl LaterDevArgs {
             ("--prune", self.prune),
             ("--enable", self.enable.is_some()),
             ("--disable", self.disable.is_some()),
-            ("--gateway", self.gateway.is_some()),
         ];
         flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
     }

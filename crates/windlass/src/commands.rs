@@ -43,6 +43,7 @@ pub(crate) async fn dev(args: DevArgs) -> ExitCode {
         kubeconfig: args.kubeconfig,
         api: args.api,
         console: args.console,
+        gateway: args.gateway,
         out: Box::new(io::stdout()),
         worker: WorkerCommand::default(),
         launcher: Launcher::default(),

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    error::Error,
     ffi::{OsStr, OsString},
     path::Path,
     process::ExitCode,
@@ -36,11 +37,12 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == functions::JSONNET_ARGUMENT) {
         return functions::jsonnet_main();
     }
-    if let Some(argument) = arguments.get(1).and_then(|argument| argument.to_str())
-        && [functions::PREPARE_ARGUMENT, functions::EQUIP_ARGUMENT, functions::HOST_ARGUMENT]
-            .contains(&argument)
-    {
-        return container(argument);
+    match arguments.get(1).and_then(|argument| argument.to_str()) {
+        Some(functions::PREPARE_ARGUMENT) => return container(prepare()),
+        Some(functions::EQUIP_ARGUMENT) => return container(functions::equip_pod()),
+        Some(functions::HOST_ARGUMENT) => return container(functions::serve_pod()),
+        Some(functions::CALL_ARGUMENT) => return container(functions::call_function()),
+        _ => {}
     }
     let Arguments { global, command } = parse(arguments);
     // The engine has flags of its own for it.
@@ -57,22 +59,19 @@ fn main() -> ExitCode {
     code
 }
 
-/// Does what a container of a function's pod is for.
-fn container(argument: &str) -> ExitCode {
+/// Puts a function's program in its place, fetching it as hooks are called.
+async fn prepare() -> Result<(), ContainerError> {
+    let fetch = Webhooks::new(Arc::new(SystemClock), Activity::default());
+    functions::prepare_pod(Arc::new(fetch.map_err(ContainerError::Certificates)?)).await
+}
+
+/// Does what a container of a function's pod, or of one that calls a function, is for.
+fn container<E: Error + 'static>(work: impl Future<Output = Result<(), E>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::print(&error, None, 1),
     };
-    let ended = runtime.block_on(async {
-        match argument {
-            functions::HOST_ARGUMENT => functions::serve_pod().await,
-            functions::EQUIP_ARGUMENT => functions::equip_pod().await,
-            _ => match Webhooks::new(Arc::new(SystemClock), Activity::default()) {
-                Ok(fetch) => functions::prepare_pod(Arc::new(fetch)).await,
-                Err(error) => Err(ContainerError::Certificates(error)),
-            },
-        }
-    });
+    let ended = runtime.block_on(work);
     runtime.shutdown_background();
     ended.map_or_else(|error| failure::print(&error, None, 1), |()| ExitCode::SUCCESS)
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use ::functions::{
-    ExecutorOptions, Fleet, FunctionExecutor, Functions, Interpreters, Offer, Options, Surroundings,
+    ExecutorOptions, Fleet, FunctionExecutor, Functions, Gateway, Interpreters, Offer, Options,
+    Routes, Surroundings, TriggerMeans, Triggers,
 };
 use api::SharedFetch;
 use apiserver::{ApiServer, ExecutorRegistration};
@@ -16,11 +17,12 @@ use hooks::Webhooks;
 use k8s::{ObjectKey, ServicePort};
 use runtime::Client;
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
 
-use super::{DevError, DevOptions};
+use super::{DevError, DevOptions, GATEWAY};
 
 /// The executor, by the name that pods give.
 const EXECUTOR: &str = "functions";
@@ -28,6 +30,8 @@ const EXECUTOR: &str = "functions";
 /// What runs Functions, until it is dropped.
 pub(super) struct FunctionParts {
     _functions: Functions,
+    _triggers: Triggers,
+    _gateway: Option<Gateway>,
     _executor: ExecutorRegistration,
     _hangups: Hangups,
 }
@@ -43,9 +47,9 @@ impl Drop for Hangups {
 
 pub(super) fn start(
     server: &ApiServer,
-    client: &Client,
+    (client, engine): (&Client, &Engine),
     options: &DevOptions,
-    engine: &Engine,
+    gateway: Option<(TcpListener, String)>,
 ) -> Result<FunctionParts, DevError> {
     let clock = client.clock();
     // Sources may be behind Services of this very server.
@@ -64,6 +68,12 @@ pub(super) fn start(
     };
     let hangups = hangups(Arc::clone(&interpreters)).map_err(DevError::Signals)?;
     let fleet = Fleet::new(Arc::new(server.clone()));
+    let routes = Routes::default();
+    let gateway = gateway.map(|(listener, address)| {
+        let started = Gateway::start(listener, fleet.clone(), routes.clone());
+        started.map_err(|source| DevError::Listen { address, hint: GATEWAY.hint, source })
+    });
+    let triggers = Triggers::start(client, TriggerMeans::Here(fleet.clone(), routes));
     let executor = FunctionExecutor::new(client.clone(), fleet, executor_options);
     let executor = server.register_executor(EXECUTOR, Arc::new(executor));
     let engine = engine.clone();
@@ -76,8 +86,13 @@ pub(super) fn start(
             served: Arc::new(move |function| changed(&engine, function)),
         },
     );
-    let executor = executor.map_err(DevError::Functions)?;
-    Ok(FunctionParts { _functions: functions, _executor: executor, _hangups: hangups })
+    Ok(FunctionParts {
+        _functions: functions,
+        _triggers: triggers,
+        _gateway: gateway.transpose()?,
+        _executor: executor.map_err(DevError::Functions)?,
+        _hangups: hangups,
+    })
 }
 
 fn hangups(interpreters: Arc<Interpreters>) -> io::Result<Hangups> {

@@ -76,6 +76,7 @@ async fn once(manifests: &str, settings: Settings) -> (bool, String) {
 fn options(dir: &Path, page: Page, settings: Settings) -> DevOptions {
     DevOptions {
         console: None,
+        gateway: None,
         paths: vec![dir.to_owned()],
         hook_map: Vec::new(),
         hooks: None,

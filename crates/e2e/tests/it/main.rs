@@ -31,6 +31,7 @@ mod flow_seams;
 mod flow_services;
 mod flow_takeover;
 mod flow_told;
+mod flow_triggers;
 mod flow_trouble;
 mod functions_objects;
 mod judge;
