@@ -1,6 +1,6 @@
 //! The engine as a program of its own, against a cluster: what Metacontroller is.
 
-mod endpoints;
+pub(crate) mod endpoints;
 mod flags;
 
 use std::{
@@ -301,7 +301,7 @@ async fn serve(
 
 /// Asks the API server what it offers, several times if need be: a sidecar that connections lead through may
 /// start later than we do.
-async fn reach(client: &Client) -> Result<(), EngineError> {
+pub(crate) async fn reach(client: &Client) -> Result<(), EngineError> {
     let mut tries = 1;
     loop {
         let Err(error) = client.get_raw("/apis").await else {
@@ -320,13 +320,13 @@ async fn reach(client: &Client) -> Result<(), EngineError> {
 }
 
 /// Returns the namespace of the pod that this process runs in.
-fn own_namespace() -> Option<String> {
+pub(crate) fn own_namespace() -> Option<String> {
     let mounted = fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace");
     mounted.ok().map(|namespace| namespace.trim().to_owned())
 }
 
 /// Returns a name that no other process has.
-fn identity() -> String {
+pub(crate) fn identity() -> String {
     let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
     format!("{}_{}", host.trim(), Uuid::new_v4())
 }

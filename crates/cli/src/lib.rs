@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod programs;
 pub mod reach;
 pub mod render;
+pub mod run;
 pub mod server;
 pub mod steer;
 pub mod views;

@@ -70,7 +70,9 @@ pub(crate) enum Command {
     Apiserver(Box<ApiserverArgs>),
     /// Run the engine against a cluster
     Engine(EngineArgs),
-    /// Print what must be applied to a cluster before the engine can run there
+    /// Run parts of windlass against a cluster
+    Run(Box<RunArgs>),
+    /// Print what must be applied to a cluster before windlass can run there
     Manifests(ManifestsArgs),
     /// Print the children that the engine would create, without any cluster
     Render(RenderArgs),
@@ -106,7 +108,7 @@ impl Command {
     /// engine has flags of its own.
     pub(crate) fn default_level(&self) -> &'static str {
         match self {
-            Self::Httpd(_) | Self::Engine(_) => "info",
+            Self::Httpd(_) | Self::Engine(_) | Self::Run(_) => "info",
             _ => "error",
         }
     }
@@ -211,8 +213,47 @@ pub(crate) struct ManifestsArgs {
     #[arg(long, value_name = "IMAGE", default_value = concat!("windlass:", env!("CARGO_PKG_VERSION")))]
     pub(crate) image: String,
     /// The parts to run
-    #[arg(long, value_name = "LIST", default_value = "engine", value_parser = ["engine"])]
+    #[arg(long, value_name = "LIST", default_value = "engine", value_delimiter = ',')]
+    pub(crate) enable: Vec<PartName>,
+}
+
+/// A part of windlass that works in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartName {
+    Engine,
+    Functions,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  windlass run --enable functions --leader-election-namespace windlass"
+)]
+pub(crate) struct RunArgs {
+    /// The parts to run
+    #[arg(long, value_name = "LIST", default_value = "functions", value_parser = ["functions"])]
     pub(crate) enable: String,
+    /// The kubeconfig of the cluster [default: KUBECONFIG, the pod's account, ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Where metrics are served; 0 is nowhere
+    #[arg(long, value_name = "HOST:PORT", default_value = ":9999")]
+    pub(crate) metrics_address: String,
+    /// Where health and readiness are served; 0 is nowhere
+    #[arg(long, value_name = "HOST:PORT", default_value = ":8081")]
+    pub(crate) health_address: String,
+    /// Let only one of several processes work
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) leader_election: bool,
+    /// The namespace of the leases [default: the pod's own]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) leader_election_namespace: Option<String>,
+    /// The image of windlass that pods of functions have beside them
+    #[arg(long, value_name = "IMAGE", default_value = concat!("windlass:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) functions_image: String,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The commands: each wires parts together and turns how it ended into an exit code.
 
 use std::{
+    env,
     io::{self, Write},
     process::ExitCode,
 };
@@ -9,6 +10,7 @@ use cli::{
     dev::{self, DevOptions},
     engine::{self, EngineFlags, FlagError},
     install,
+    run::{self, RunOptions},
     server::{self, ServerOptions},
 };
 use functions::Launcher;
@@ -17,7 +19,9 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::{
-    args::{ApiserverArgs, DevArgs, EngineArgs, HttpdArgs, ManifestsArgs, Output},
+    args::{
+        ApiserverArgs, DevArgs, EngineArgs, HttpdArgs, ManifestsArgs, Output, PartName, RunArgs,
+    },
     failure, logging,
     views::value,
 };
@@ -118,8 +122,34 @@ fn engine_usage(error: &FlagError) -> ExitCode {
     code
 }
 
+pub(crate) async fn run(args: RunArgs) -> ExitCode {
+    let options = RunOptions {
+        kubeconfig: args.kubeconfig,
+        context: args.context,
+        metrics_address: args.metrics_address,
+        health_address: args.health_address,
+        leader_election: args.leader_election,
+        leader_election_namespace: args.leader_election_namespace,
+        functions_image: args.functions_image,
+        environment: env::vars().collect(),
+    };
+    let signals = match httpd::signals() {
+        Ok(signals) => signals,
+        Err(error) => return failure::print(&error, None, 1),
+    };
+    match run::run(options, signals).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::print(&error, error.hint(), error.exit_code()),
+    }
+}
+
 pub(crate) fn manifests(args: &ManifestsArgs) -> ExitCode {
-    print(&install::to_yaml(&install::engine(&args.image)))
+    let of = |part: &PartName| match part {
+        PartName::Engine => install::engine(&args.image),
+        PartName::Functions => install::functions(&args.image),
+    };
+    let objects: Vec<_> = args.enable.iter().flat_map(of).collect();
+    print(&install::to_yaml(&objects))
 }
 
 pub(crate) fn version(output: Output) -> ExitCode {

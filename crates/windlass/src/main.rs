@@ -82,6 +82,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Httpd(args) => commands::httpd(&args).await,
         Command::Apiserver(args) => commands::apiserver(*args).await,
         Command::Engine(args) => commands::engine(args).await,
+        Command::Run(args) => commands::run(*args).await,
         Command::Manifests(args) => commands::manifests(&args),
         Command::Render(args) => views::render(args).await,
         Command::Status(args) => views::status(args).await,

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 /// # Errors
 ///
 /// What the system says if the address cannot be used.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     servers: &mut JoinSet<()>,
     address: &str,
     (what, routes): (&str, Router),
@@ -37,7 +37,7 @@ pub(super) async fn serve(
 }
 
 /// Returns the route of metrics.
-pub(super) fn metrics(metrics: Metrics) -> Router {
+pub(crate) fn metrics(metrics: Metrics) -> Router {
     let text = |State(metrics): State<Metrics>| async move {
         let kind = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
         (kind, metrics.text())
@@ -46,7 +46,7 @@ pub(super) fn metrics(metrics: Metrics) -> Router {
 }
 
 /// Returns the routes of health and readiness.
-pub(super) fn health(is_ready: Arc<AtomicBool>) -> Router {
+pub(crate) fn health(is_ready: Arc<AtomicBool>) -> Router {
     let readyz = |State(is_ready): State<Arc<AtomicBool>>| async move {
         if is_ready.load(Ordering::Relaxed) {
             return "ok".into_response();
@@ -61,7 +61,7 @@ pub(super) fn health(is_ready: Arc<AtomicBool>) -> Router {
 }
 
 /// Returns the routes of profiles, which a program without Go's runtime does not have.
-pub(super) fn profiles() -> Router {
+pub(crate) fn profiles() -> Router {
     let answer = || async { (StatusCode::NOT_IMPLEMENTED, "profiles are not supported") };
     Router::new().route("/debug/pprof/{*profile}", routing::get(answer))
 }
