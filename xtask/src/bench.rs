@@ -26,6 +26,12 @@ pub(crate) enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Functions, called through the gateway of `dev`.
+    Functions {
+        /// Arguments for the measuring program, after `--`, such as `--seconds 5` or `--only cold`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Measures and says whether all targets were met.
@@ -34,6 +40,7 @@ pub(crate) fn run(places: &Places, command: &Command) -> anyhow::Result<ExitCode
     let mut process = match command {
         Command::Apiserver { arguments } => apiserver(places, &release, arguments),
         Command::Engine { arguments } => engine(places, &release, arguments),
+        Command::Functions { arguments } => functions(&release, arguments),
     };
     let status = process.status().context("failed to start the measuring program")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -80,6 +87,13 @@ fn engine(places: &Places, release: &Path, arguments: &[String]) -> Process {
         None => missing(),
     }
     process.args(arguments);
+    process
+}
+
+fn functions(release: &Path, arguments: &[String]) -> Process {
+    let mut process = Process::new(release.join("bench"));
+    let dev = format!("{} dev", release.join("windlass").display());
+    process.arg("functions").args(["--dev", &dev]).args(arguments);
     process
 }
 

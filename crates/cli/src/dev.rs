@@ -76,7 +76,7 @@ pub struct DevOptions {
     /// Where functions are called from outside; absent means the default port, or the next one that is free.
     pub gateway: Option<SocketAddr>,
     /// Where lines go.
-    pub out: Box<dyn Write + Send>,
+    pub out: Box<dyn Write + Send + Sync>,
     /// How workers are started.
     pub worker: WorkerCommand,
     /// How the workers of functions are started.

@@ -64,7 +64,7 @@ mod tests {
     fn functions_may_do_nothing_that_is_not_named() {
         let all = functions("windlass:test");
         let roles = all.iter().filter(|it| it["rules"].is_array());
-        let text: String = roles.map(|role| role.to_string()).collect();
+        let text: String = roles.map(ToString::to_string).collect();
         assert!(text.contains("functions/status") && !text.contains('*'), "{text}");
         let last =
             all.last().and_then(|it| it.pointer("/spec/template/spec/containers/0")).unwrap();

@@ -7,9 +7,9 @@ use cli::programs::Mapping;
 
 pub(crate) use self::{
     functions::{
-        CallArgs, DeleteArgs, DeployArgs, DescribeArgs, Format, FunctionCommand, FunctionsCommand,
-        KubelessArguments, KubelessCommand, ListFormat, LogsArgs, LsArgs, ReachedArgs, RunArgs,
-        RuntimesArgs, TopArgs,
+        CallArgs, DeleteArgs, DeployArgs, DescribeArgs, Format, FunctionCommand, FunctionRunArgs,
+        FunctionsCommand, KubelessArguments, KubelessCommand, ListFormat, LogsArgs, LsArgs,
+        ReachedArgs, RuntimesArgs, TopArgs,
     },
     httpd::{HttpdArgs, ProgramArgs},
     server::EmbeddedArgs,

@@ -17,14 +17,14 @@ use super::line::{Line, subject};
 pub(super) struct Ledger(Mutex<State>);
 
 struct State {
-    out: Box<dyn Write + Send>,
+    out: Box<dyn Write + Send + Sync>,
     /// The cause of each failing thing, by the thing and by who says so: several controllers may sync one
     /// parent, and what works for one must not hide what fails for another.
     failing: BTreeMap<(String, String), String>,
 }
 
 impl Ledger {
-    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
+    pub(super) fn new(out: Box<dyn Write + Send + Sync>) -> Self {
         Self(Mutex::new(State { out, failing: BTreeMap::new() }))
     }
 

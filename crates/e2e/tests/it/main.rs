@@ -17,6 +17,7 @@ mod flow_decorator;
 mod flow_exchange;
 mod flow_failure;
 mod flow_faults;
+mod flow_functions;
 mod flow_keys;
 mod flow_labels;
 mod flow_lifecycle;

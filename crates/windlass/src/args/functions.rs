@@ -71,7 +71,7 @@ pub(crate) enum FunctionCommand {
     #[command(visible_alias = "stats")]
     Top(TopArgs),
     /// Serve a function from its files, without any API server
-    Run(RunArgs),
+    Run(FunctionRunArgs),
     /// List the runtimes that this machine has
     Runtimes(RuntimesArgs),
 }
@@ -279,7 +279,7 @@ Examples:
   windlass function run hello.py --handler hello.say --runtime python3.11
   windlass function run hello --handler hello.say --runtime nodejs20 --data '{\"name\": \"you\"}'"
 )]
-pub(crate) struct RunArgs {
+pub(crate) struct FunctionRunArgs {
     /// The program, or the directory with all its files
     #[arg(value_name = "DIR|FILE")]
     pub(crate) path: PathBuf,

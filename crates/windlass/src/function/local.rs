@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 
 use super::{FunctionsError, answer, object};
 use crate::{
-    args::{RunArgs, RuntimesArgs},
+    args::{FunctionRunArgs, RuntimesArgs},
     commands::print,
     failure,
 };
@@ -41,7 +41,7 @@ impl Log for Console {
     }
 }
 
-pub(super) async fn run(args: RunArgs) -> Result<ExitCode, FunctionsError> {
+pub(super) async fn run(args: FunctionRunArgs) -> Result<ExitCode, FunctionsError> {
     let dir = args.path.is_dir().then_some(args.path.as_path());
     let name = args.path.display().to_string();
     let source = match dir {

@@ -60,8 +60,8 @@ fn the_commands_of_the_way_from_kubeless_run() {
     let mut dev = Running::start(cluster.path(), &["dev"]);
     dev.until("api https://");
     let kubeconfig = cluster.path().join(".windlass/kubeconfig");
-    let program: String = PROGRAM.lines().map(|line| format!("    {line}\n")).collect();
-    let manifest = HELLO.replace("PROGRAM\n", &program).replace("sha256:CHECKSUM", "''");
+    let program = PROGRAM.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
+    let manifest = HELLO.replace("PROGRAM", &program).replace("sha256:CHECKSUM", "''");
     until("Functions are served", || {
         kubectl(&kubeconfig, &["apply", "-f", "-"], Some(&manifest)).is_ok()
     });

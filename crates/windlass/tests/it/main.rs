@@ -7,6 +7,7 @@ mod cluster;
 mod dev;
 mod engine;
 mod examples;
+mod function_workers;
 mod functions;
 mod guide;
 mod installed;

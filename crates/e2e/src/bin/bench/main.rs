@@ -7,6 +7,7 @@
 mod apiserver;
 mod control;
 mod engine;
+mod functions;
 mod load;
 mod process;
 mod server;
@@ -34,6 +35,8 @@ enum What {
     Apiserver(Sides),
     /// The engine, alternating with the same writes made by hand.
     Engine(Controlled),
+    /// Functions, called through the gateway of `dev`.
+    Functions(Called),
     /// Serves the embedded API server, for a look at the measuring itself.
     Serve {
         #[arg(long)]
@@ -105,6 +108,27 @@ struct Controlled {
     small: bool,
 }
 
+/// What runs Functions, and how much is asked of it.
+#[derive(Debug, Args)]
+struct Called {
+    /// The command that starts `dev`, without the arguments that say where.
+    #[arg(long)]
+    dev: String,
+    /// How many seconds a function is called.
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
+    /// The number of Functions that nobody calls.
+    #[arg(long, default_value_t = 300)]
+    idle: usize,
+    /// Runs only the measurements whose names start with this: `python`, `jsonnet`, `cold` (the first call of a
+    /// function that sleeps), `idle` (many that sleep).
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Asks next to nothing and judges nothing: shows that the measuring works.
+    #[arg(long)]
+    small: bool,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().what) {
         Ok(code) => code,
@@ -121,6 +145,7 @@ fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Apiserver(sides) => runtime.block_on(apiserver(sides)),
         What::Engine(controlled) => runtime.block_on(engine(controlled)),
+        What::Functions(called) => runtime.block_on(functions(called)),
         What::Control { flags } => {
             runtime.block_on(control::run(flags))?;
             Ok(ExitCode::SUCCESS)
@@ -176,6 +201,15 @@ async fn engine(asked: Controlled) -> anyhow::Result<ExitCode> {
     let Controlled { server, engine, only, .. } = asked;
     let sizes = if asked.small { small } else { sizes };
     let bench = engine::Bench { server, engine, reference, sizes, only };
+    Ok(judge(&bench.run().await?, asked.small))
+}
+
+async fn functions(asked: Called) -> anyhow::Result<ExitCode> {
+    let time = Duration::from_secs(asked.seconds);
+    let sizes = functions::Sizes { time, updates: 50, wakes: 10, idle: asked.idle };
+    let small = functions::Sizes { time: Duration::from_secs(1), updates: 1, wakes: 1, idle: 3 };
+    let sizes = if asked.small { small } else { sizes };
+    let bench = functions::Bench { dev: asked.dev, sizes, only: asked.only };
     Ok(judge(&bench.run().await?, asked.small))
 }
 

@@ -151,7 +151,7 @@ pub(crate) async fn serve(bind: SocketAddr, kubeconfig: PathBuf) -> anyhow::Resu
 }
 
 /// Waits until the server at a kubeconfig that is yet to be written says that it is ready.
-async fn ready(kubeconfig: &Path) -> anyhow::Result<Endpoint> {
+pub(crate) async fn ready(kubeconfig: &Path) -> anyhow::Result<Endpoint> {
     let moment = Duration::from_millis(1);
     let text = loop {
         match fs::read_to_string(kubeconfig) {

@@ -84,6 +84,15 @@ impl Endpoint {
     }
 }
 
+/// Opens a connection without TLS to what answers for `host`.
+pub(crate) async fn plain(address: SocketAddr, host: &str) -> anyhow::Result<Connection> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(Connection { sender, host: HeaderValue::from_str(host)?, token: None })
+}
+
 const AUTHORITY: &str = "certificate-authority-data";
 const CERTIFICATE: &str = "client-certificate-data";
 const KEY: &str = "client-key-data";

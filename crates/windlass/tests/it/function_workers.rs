@@ -1,0 +1,184 @@
+//! Functions under `windlass dev` as a process of its own, with kubectl for the rest.
+#![expect(clippy::disallowed_methods, reason = "other processes are watched in real time")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{
+    installed::{has_program, not_run},
+    process::{Running, dir, example, run},
+};
+
+/// How long a function may take for what is not about time; interpreters are slow on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+const SLEEPER: &str = "
+apiVersion: kubeless.io/v1beta1
+kind: Function
+metadata: {name: sleeper}
+spec:
+  runtime: python3
+  handler: sleeper.sleep
+  function: |
+    import time
+    def sleep(event, context):
+        if event['extensions']['request'].path == '/long':
+            time.sleep(600)
+        return 'slept'
+";
+
+/// A running `dev` in a directory of its own.
+struct Dev {
+    dir: TempDir,
+    running: Running,
+}
+
+impl Dev {
+    /// Starts it with a file of manifests; nothing without the programs that a story needs.
+    fn start(story: &str, manifests: &str) -> Option<Self> {
+        let missing: Vec<_> =
+            ["kubectl", "python3"].into_iter().filter(|program| !has_program(program)).collect();
+        if !missing.is_empty() {
+            not_run(story, &format!("no {missing:?}"));
+            return None;
+        }
+        let dir = dir(&[("app/all.yaml", manifests)]);
+        let running = Self::run(dir.path());
+        Some(Self { dir, running })
+    }
+
+    fn run(dir: &Path) -> Running {
+        let mut running = Running::start(dir, &["dev", "app"]);
+        running.until("api https://");
+        running
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command.arg("--kubeconfig").arg(self.dir.path().join(".windlass/kubeconfig"));
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn is_ready(&self, function: &str) -> bool {
+        let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+        self.kubectl(&["get", "function", function, "-o", path]).is_ok_and(|ready| ready == "True")
+    }
+
+    /// Returns the processes that run programs of this `dev`.
+    fn workers(&self) -> Vec<PathBuf> {
+        let programs = fs::canonicalize(self.dir.path()).unwrap().join(".windlass/functions");
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let is_worker = |process: &PathBuf| {
+            fs::read_link(process.join("cwd")).is_ok_and(|dir| dir.starts_with(&programs))
+        };
+        processes.map(|process| process.path()).filter(is_worker).collect()
+    }
+}
+
+/// Asks until something is true.
+fn within(most: Duration, what: &str, mut is_true: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !is_true() {
+        assert!(since.elapsed() < most, "not in {most:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What a function consists of is seen, comes back when it is deleted, and goes with the function.
+///
+/// Breaks when `FunctionExecutor::log` returns nothing; when `follow` leaves Deployments and Services out.
+#[test]
+fn acceptance_15_kubectl_sees_what_a_function_consists_of() {
+    let Some(dev) = Dev::start("functions seen by kubectl", SLEEPER) else { return };
+    within(PATIENCE, "the function is ready", || dev.is_ready("sleeper"));
+    let names = || {
+        let get = ["get", "cm,svc,deploy,pod", "-l", "function=sleeper", "-o", "name"];
+        dev.kubectl(&get).unwrap()
+    };
+    let kinds: Vec<_> =
+        names().lines().filter_map(|it| Some(it.split_once('/')?.0.to_owned())).collect();
+    assert_eq!(kinds, ["configmap", "service", "deployment.apps", "pod"]);
+    let told = dev.kubectl(&["rollout", "status", "deploy/sleeper", "--timeout=30s"]).unwrap();
+    assert!(told.contains("successfully rolled out"), "{told}");
+    let call = ["get", "--raw", "/api/v1/namespaces/default/services/sleeper/proxy/short"];
+    assert_eq!(dev.kubectl(&call).unwrap(), "slept");
+    let log = dev.kubectl(&["logs", "-l", "function=sleeper"]).unwrap();
+    assert!(log.contains("\"GET /short HTTP/1.1\" 200 5"), "{log}");
+
+    let uid = |object: &str| dev.kubectl(&["get", object, "-o", "jsonpath={.metadata.uid}"]).ok();
+    for object in ["service/sleeper", "deployment/sleeper"] {
+        let before = uid(object);
+        dev.kubectl(&["delete", object]).unwrap();
+        within(PATIENCE, &format!("{object} is back"), || {
+            uid(object).is_some_and(|after| Some(after) != before)
+        });
+    }
+    within(PATIENCE, "it answers again", || dev.kubectl(&call).is_ok());
+    // In `dev` the file goes, not the object alone.
+    fs::remove_file(dev.dir.path().join("app/all.yaml")).unwrap();
+    within(PATIENCE, "all is gone", || names().is_empty() && dev.workers().is_empty());
+}
+
+/// Workers end with windlass however it ends, and the next one serves the same functions.
+///
+/// Breaks when `launch_main` asks for no signal at its parent's death and no shim looks for the end of its input.
+#[test]
+fn acceptance_25_kill_9_leaves_no_worker_and_the_next_one_serves_again() {
+    let Some(mut dev) = Dev::start("functions after kill -9", SLEEPER) else { return };
+    within(PATIENCE, "the function is ready", || dev.is_ready("sleeper"));
+    let call = ["get", "--raw", "/api/v1/namespaces/default/services/sleeper/proxy/long"];
+    let mut caller =
+        dev.command(&call).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    within(PATIENCE, "a call is under way", || {
+        caller.try_wait().unwrap().is_none() && !dev.workers().is_empty()
+    });
+    dev.running.signal(Signal::KILL);
+    within(Duration::from_secs(5), "no worker is left", || dev.workers().is_empty());
+    caller.wait().unwrap();
+    dev.running = Dev::run(dev.dir.path());
+    within(PATIENCE, "the function is ready again", || dev.is_ready("sleeper"));
+    let short = call.map(|word| {
+        if word.starts_with('/') { word.replace("long", "short") } else { word.to_owned() }
+    });
+    let short: Vec<_> = short.iter().map(String::as_str).collect();
+    assert_eq!(dev.kubectl(&short).unwrap(), "slept");
+}
+
+/// The same controller in three languages does the same.
+///
+/// Breaks when the hook of one of the examples counts from one.
+#[test]
+fn the_examples_of_functions_do_the_same() {
+    for (name, program) in [
+        ("function-controller", "python3"),
+        ("function-controller-nodejs", "node"),
+        ("function-controller-jsonnet", "true"),
+    ] {
+        if !has_program(program) {
+            not_run(&format!("the example {name}"), &format!("no {program}"));
+            continue;
+        }
+        let here = dir(&[]);
+        let ended = run(here.path(), &["dev", &example(name), "--once"]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{name}: {}", ended.stdout);
+        for pod in
+            ["Pod default/your-name-0", "Pod default/your-name-1", "1 parent synced, 2 children"]
+        {
+            assert!(ended.stdout.contains(pod), "{name}: {}", ended.stdout);
+        }
+    }
+}
