@@ -3,8 +3,10 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    num::NonZero,
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
 };
 
 use anyhow::Context;
@@ -17,6 +19,8 @@ use crate::{
 
 /// Names the kubeconfig of the real API server for the tests.
 const KUBECONFIG: &str = "WINDLASS_E2E_KUBECONFIG";
+/// Says how many tests of a program run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
 /// With the value `required`, a real part that is missing is a failure.
 const REAL: &str = "WINDLASS_REAL";
 
@@ -42,9 +46,17 @@ pub(crate) fn run(places: &Places, arguments: &[String]) -> anyhow::Result<ExitC
     if let Some(kubectl) = &parts.kubectl {
         command.env("PATH", path_with(kubectl, env::var_os("PATH").as_deref())?);
     }
+    if env::var_os(THREADS).is_none() {
+        command.env(THREADS, threads().to_string());
+    }
     let status = command.status().context("failed to start `cargo test`")?;
     eprintln!("{}", report(&parts));
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns more threads than there are cores: most stories wait for a server, not for a core.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get) * 2
 }
 
 /// Returns whether a missing real part is a failure: in automation, or because someone says so.
