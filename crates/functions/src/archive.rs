@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// How many entries an archive may have.
+/// How many entries an archive may have, with the directories that their names imply.
 pub(crate) const MOST_ENTRIES: usize = 50_000;
 /// How many bytes the files of an archive may have.
 pub(crate) const MOST_BYTES: u64 = 1 << 30;
+/// How many bytes one part of a path may have, and all of it: what file systems take, and less than they do.
+const LONGEST_NAMES: (usize, usize) = (255, 2048);
 
 /// What a tar file is compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,9 @@ pub(crate) enum ArchiveError {
     /// Its bytes mean nothing.
     #[error("the archive cannot be read: {0}")]
     Unreadable(String),
+    /// No file can have such a name.
+    #[error("the name or target of entry `{0:.60}` of the archive is none that a file can have")]
+    Name(String),
     /// The name of an entry leads elsewhere.
     #[error("entry `{0}` of the archive leads outside of it")]
     Outside(String),
@@ -119,11 +124,26 @@ pub(crate) enum ArchiveError {
     TooLarge,
 }
 
+/// How much may be unpacked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many entries there may be.
+    pub entries: usize,
+    /// How many bytes their files may have.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: MOST_ENTRIES, bytes: MOST_BYTES }
+    }
+}
+
 /// What was unpacked so far. The directory is empty at first, so this is all there is in it.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    entries: usize,
-    bytes: u64,
+    /// What may still be unpacked.
+    left: Limits,
     seen: BTreeMap<String, Kind>,
 }
 
@@ -149,6 +169,11 @@ impl Compression {
 }
 
 impl Ledger {
+    /// Returns the ledger of an empty directory.
+    pub(crate) fn new(left: Limits) -> Self {
+        Self { left, seen: BTreeMap::new() }
+    }
+
     /// Takes note of an entry and says what is to be done for it.
     ///
     /// # Errors
@@ -156,43 +181,23 @@ impl Ledger {
     /// [`ArchiveError`] if the archive must not be unpacked.
     pub(crate) fn admit(&mut self, entry: &Entry) -> Result<Step, ArchiveError> {
         let name = &entry.name;
-        self.entries += 1;
-        if MOST_ENTRIES < self.entries {
-            return Err(ArchiveError::TooMany);
+        self.count()?;
+        if !can_be_named(entry) {
+            return Err(ArchiveError::Name(name.clone()));
         }
         let parts = inside(name).ok_or_else(|| ArchiveError::Outside(name.clone()))?;
+        let blocked = || ArchiveError::Blocked(name.clone());
         let Some((_, parents)) = parts.split_last() else {
             // `./` is the directory itself, which is there.
             let is_directory = entry.kind == EntryKind::Directory;
-            let blocked = || ArchiveError::Blocked(name.clone());
             return is_directory.then_some(Step::Nothing).ok_or_else(blocked);
         };
-        self.open(parents).ok_or_else(|| ArchiveError::Blocked(name.clone()))?;
+        self.open(parents, name)?;
         let path = parts.join("/");
-        let (kind, step) = match &entry.kind {
-            EntryKind::Directory => (Kind::Directory, Step::Directory(path.clone())),
-            EntryKind::File => (Kind::File, Step::File(path.clone())),
-            EntryKind::Link(target) => {
-                if !stays_inside(target, parents.len()) {
-                    let (name, target) = (name.clone(), target.clone());
-                    return Err(ArchiveError::LinkOutside { name, target });
-                }
-                (Kind::Link, Step::Link { path: path.clone(), target: target.clone() })
-            }
-            EntryKind::Same(target) => {
-                let no_file =
-                    || ArchiveError::NoFile { name: name.clone(), target: target.clone() };
-                let from = inside(target).ok_or_else(no_file)?.join("/");
-                if self.seen.get(&from) != Some(&Kind::File) || from == path {
-                    return Err(no_file());
-                }
-                (Kind::File, Step::Copy { path: path.clone(), from })
-            }
-            EntryKind::Special => return Err(ArchiveError::Special(name.clone())),
-        };
+        let (kind, step) = self.step(entry, &path, parents.len())?;
         let before = self.seen.get(&path);
         if before.is_some_and(|it| (*it == Kind::Directory) != (kind == Kind::Directory)) {
-            return Err(ArchiveError::Blocked(name.clone()));
+            return Err(blocked());
         }
         self.seen.insert(path, kind);
         Ok(step)
@@ -204,24 +209,77 @@ impl Ledger {
     ///
     /// [`ArchiveError::TooLarge`] if they are too many by now.
     pub(crate) fn charge(&mut self, bytes: u64) -> Result<(), ArchiveError> {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if MOST_BYTES < self.bytes { Err(ArchiveError::TooLarge) } else { Ok(()) }
+        self.left.bytes = self.left.bytes.checked_sub(bytes).ok_or(ArchiveError::TooLarge)?;
+        Ok(())
     }
 
-    /// Takes note of the directories that a path leads through; nothing if it does not lead through directories.
+    fn count(&mut self) -> Result<(), ArchiveError> {
+        self.left.entries = self.left.entries.checked_sub(1).ok_or(ArchiveError::TooMany)?;
+        Ok(())
+    }
+
+    /// Says what is to be done for an entry at a path that lies so many directories deep.
+    fn step(&self, entry: &Entry, path: &str, depth: usize) -> Result<(Kind, Step), ArchiveError> {
+        let (name, own) = (&entry.name, path.to_owned());
+        Ok(match &entry.kind {
+            EntryKind::Directory => (Kind::Directory, Step::Directory(own)),
+            EntryKind::File => (Kind::File, Step::File(own)),
+            EntryKind::Link(target) => {
+                let (name, target) = (name.clone(), target.clone());
+                if !stays_inside(&target, depth) {
+                    return Err(ArchiveError::LinkOutside { name, target });
+                }
+                (Kind::Link, Step::Link { path: own, target })
+            }
+            EntryKind::Same(target) => {
+                let from = inside(target).map(|parts| parts.join("/"));
+                let is_file =
+                    |from: &String| from != path && self.seen.get(from) == Some(&Kind::File);
+                let from = from.filter(is_file).ok_or_else(|| ArchiveError::NoFile {
+                    name: name.clone(),
+                    target: target.clone(),
+                })?;
+                (Kind::File, Step::Copy { path: own, from })
+            }
+            EntryKind::Special => return Err(ArchiveError::Special(name.clone())),
+        })
+    }
+
+    /// Takes note of the directories that the path of an entry leads through.
     ///
-    /// A path through a link would be written to where the link leads.
-    fn open(&mut self, parents: &[&str]) -> Option<()> {
+    /// A path through a link would be written to where the link leads. Directories that come into being by the way
+    /// count like any other: deep paths would cost more than all else.
+    fn open(&mut self, parents: &[&str], name: &str) -> Result<(), ArchiveError> {
         let mut path = String::new();
         for part in parents {
-            path = if path.is_empty() { (*part).to_owned() } else { format!("{path}/{part}") };
-            let kind = self.seen.entry(path.clone()).or_insert(Kind::Directory);
-            if *kind != Kind::Directory {
-                return None;
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(part);
+            match self.seen.get(&path) {
+                Some(Kind::Directory) => {}
+                Some(_) => return Err(ArchiveError::Blocked(name.to_owned())),
+                None => {
+                    self.count()?;
+                    self.seen.insert(path.clone(), Kind::Directory);
+                }
             }
         }
-        Some(())
+        Ok(())
     }
+}
+
+/// Returns whether a file can have the name of an entry, and lead to where it does.
+fn can_be_named(entry: &Entry) -> bool {
+    let (part, whole) = LONGEST_NAMES;
+    let is_usual = |path: &str| {
+        path.len() <= whole && !path.contains('\0') && path.split('/').all(|it| it.len() <= part)
+    };
+    let target = match &entry.kind {
+        EntryKind::Link(target) | EntryKind::Same(target) => target.as_str(),
+        EntryKind::Directory | EntryKind::File | EntryKind::Special => "",
+    };
+    is_usual(&entry.name) && is_usual(target)
 }
 
 /// Returns the parts of a path that has no way out of where it begins.
@@ -316,11 +374,32 @@ mod tests {
     }
 
     #[test]
+    fn names_that_no_file_can_have_are_told() {
+        use EntryKind::File;
+        let (part, whole) = ("x".repeat(256), "x/".repeat(1025));
+        for (name, kind) in [
+            (part.as_str(), File),
+            (whole.as_str(), File),
+            ("a\0b", File),
+            ("a", link("b\0c")),
+            ("a", link(&part)),
+        ] {
+            let error = admit(&[(name, kind)]).unwrap_err();
+            assert_eq!(error, ArchiveError::Name(name.to_owned()));
+            assert!(error.to_string().len() < 200, "{error}");
+        }
+    }
+
+    #[test]
     fn archives_have_their_limits() {
-        let mut ledger = Ledger { entries: MOST_ENTRIES, ..Ledger::default() };
-        let entry = Entry { name: "x".to_owned(), kind: EntryKind::File };
-        assert_eq!(ledger.admit(&entry), Err(ArchiveError::TooMany));
-        assert_eq!(ledger.charge(MOST_BYTES), Ok(()));
+        let limited = |entries, bytes| Ledger::new(Limits { entries, bytes });
+        let file = |name: &str| Entry { name: name.to_owned(), kind: EntryKind::File };
+        let mut ledger = limited(4, 9);
+        assert!(ledger.admit(&file("a/b/x")).is_ok());
+        assert!(ledger.admit(&file("a/b/y")).is_ok());
+        assert_eq!(ledger.admit(&file("x")), Err(ArchiveError::TooMany));
+        assert_eq!(limited(3, 9).admit(&file("a/b/c/x")), Err(ArchiveError::TooMany));
+        assert_eq!(ledger.charge(9), Ok(()));
         assert_eq!(ledger.charge(1), Err(ArchiveError::TooLarge));
         assert_eq!(ledger.charge(u64::MAX), Err(ArchiveError::TooLarge));
     }

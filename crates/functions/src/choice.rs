@@ -3,7 +3,7 @@
 use crate::{
     function::Function,
     interpreters::Interpreter,
-    runtimes::{Language, Policy, Resolved, resolve},
+    runtimes::{Language, Policy, Resolved, Version, resolve},
     table::Runtime,
 };
 
@@ -70,28 +70,31 @@ pub(crate) fn choose(
     };
     let known: Vec<_> = table.iter().filter(|runtime| runtime.id == wanted.id).collect();
     if known.is_empty() {
-        return Err(Unfit::Unknown(format!("runtime `{text}` is unknown")));
+        let why = if wanted.is_for_later() { "not supported yet" } else { "unknown" };
+        return Err(Unfit::Unknown(format!("runtime `{text}` is {why}")));
     }
-    let missing =
-        || format!("runtime `{text}` is not there, and no other version is to be used instead");
+    let resolved = |versions: Vec<&Version>| {
+        resolve(&wanted.version, &versions, policy).ok_or_else(|| {
+            let why = match policy {
+                Policy::Exact => "no other version is to be used instead",
+                Policy::Nearest => "no version of it is",
+            };
+            Unfit::Unavailable(format!("runtime `{text}` is not there, and {why}"))
+        })
+    };
     match offered {
         Offered::Images => {
-            let versions: Vec<_> = known.iter().map(|runtime| runtime.version.clone()).collect();
-            let resolved = resolve(&wanted.version, &versions, policy)
-                .ok_or_else(|| Unfit::Unavailable(missing()))?;
-            let runtime = known.into_iter().find(|runtime| runtime.version == resolved.version);
-            let runtime = runtime.ok_or_else(|| Unfit::Unavailable(missing()))?;
-            Ok(Choice::Runtime(Box::new(runtime.clone()), resolved))
+            let resolved = resolved(known.iter().map(|it| &it.version).collect())?;
+            let runtime = known.into_iter().find(|it| it.version == resolved.version);
+            let runtime = runtime.expect("a version was chosen among those of the table").clone();
+            Ok(Choice::Runtime(Box::new(runtime), resolved))
         }
         Offered::Machine(found) => {
-            let language = Language::of_id(&wanted.id);
-            let language = language.ok_or_else(|| {
+            let language = Language::of_id(&wanted.id).ok_or_else(|| {
                 Unfit::Container(format!("`{text}` is an image, and nothing here runs it"))
             })?;
-            let found = found.iter().filter(|interpreter| interpreter.language == language);
-            let versions: Vec<_> = found.map(|interpreter| interpreter.version.clone()).collect();
-            let resolved = resolve(&wanted.version, &versions, policy)
-                .ok_or_else(|| Unfit::Unavailable(missing()))?;
+            let found = found.iter().filter(|it| it.language == language);
+            let resolved = resolved(found.map(|it| &it.version).collect())?;
             let runtime = Runtime::built_in(language, &resolved.version);
             Ok(Choice::Runtime(Box::new(runtime), resolved))
         }
@@ -106,7 +109,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{runtimes::Version, table::table};
+    use crate::table::table;
 
     fn function(spec: &Value) -> Function {
         let object = json!({"apiVersion": "kubeless.io/v1beta1", "kind": "Function",
@@ -146,6 +149,7 @@ mod tests {
             (of("ballerina1.2"), Offered::Images, Policy::Exact, "ballerina1.2"),
             (of("jsonnet"), Offered::Images, Policy::Exact, "jsonnet"),
             (of("cobol85"), Offered::Images, Policy::Nearest, "UnknownRuntime"),
+            (of("python3.12"), machine, Policy::Exact, "RuntimeUnavailable"),
             (image(), Offered::Images, Policy::Nearest, "image"),
             (of("python3.9"), machine, Policy::Nearest, "python3.11!"),
             (of("nodejs20"), machine, Policy::Nearest, "RuntimeUnavailable"),
@@ -161,6 +165,21 @@ mod tests {
                 Err(unfit) => unfit.told().0.to_owned(),
             };
             assert_eq!(told, expected, "{}", function.texts.runtime);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_in_words() {
+        let table = table(&[], &BTreeMap::new());
+        for (runtime, offered, policy, expected) in [
+            ("cobol85", Offered::Images, Policy::Nearest, "`cobol85` is unknown"),
+            ("ruby3.2", Offered::Images, Policy::Nearest, "`ruby3.2` is not supported yet"),
+            ("js", Offered::Machine(&[]), Policy::Nearest, "`js` is not supported yet"),
+            ("go1.26", Offered::Machine(&[]), Policy::Nearest, "and no version of it is"),
+            ("go1.9", Offered::Images, Policy::Exact, "and no other version is to be used"),
+        ] {
+            let unfit = choose(&of(runtime), &table, offered, policy).unwrap_err();
+            assert!(unfit.told().1.contains(expected), "{unfit:?}");
         }
     }
 

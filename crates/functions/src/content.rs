@@ -75,7 +75,6 @@ impl ContentType {
     /// Reads tokens joined by `+`, in any order; a text without tokens means `text`.
     pub(crate) fn parse(text: &str) -> Result<Self, ContentTypeError> {
         let (mut source, mut archive, mut deps) = (None, None, false);
-        let twice = || ContentTypeError::Twice(text.to_owned());
         let tokens = text.split('+').map(str::trim);
         for token in tokens.filter(|_| !text.trim().is_empty()) {
             let is_new = match token {
@@ -91,7 +90,7 @@ impl ContentType {
                 }
             };
             if !is_new {
-                return Err(twice());
+                return Err(ContentTypeError::Twice(text.to_owned()));
             }
         }
         Ok(Self { source: source.unwrap_or_default(), archive, deps })
@@ -154,6 +153,8 @@ pub(crate) fn hash(texts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -201,4 +202,46 @@ mod tests {
         assert_eq!(decode_base64("aGVs\n bG8=").unwrap(), b"hello");
         assert!(decode_base64("a!").is_err());
     }
+    proptest! {
+        /// Breaks when a token counts that contradicts another, or when their order does.
+        #[test]
+        fn a_content_type_is_what_its_tokens_say(
+            tokens in proptest::collection::vec(prop::sample::select(&TOKENS[..]), 1..5),
+            blanks in " {0,2}",
+        ) {
+            let count = |of: &[&str]| tokens.iter().filter(|token| of.contains(*token)).count();
+            let all = [&TOKENS[..3], &TOKENS[3..5], &TOKENS[5..6]].map(count);
+            let is_one = count(&TOKENS[6..]) == 0 && all.iter().all(|count| *count <= 1);
+            let parsed = ContentType::parse(&tokens.join(&format!("{blanks}+{blanks}")));
+            prop_assert_eq!(parsed.is_ok(), is_one, "{:?}", tokens);
+            let turned: Vec<_> = tokens.iter().rev().copied().collect();
+            let turned = ContentType::parse(&turned.join("+"));
+            if let Ok(parsed) = parsed {
+                prop_assert_eq!(Ok(parsed), turned);
+                prop_assert_eq!(parsed.archive.is_some(), all[1] == 1);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_from_base64(bytes in any::<Vec<u8>>(), at in any::<prop::sample::Index>()) {
+            let mut text = STANDARD.encode(&bytes);
+            text.insert_str(at.index(text.len() + 1), " \r\n\t");
+            prop_assert_eq!(decode_base64(&text), Ok(bytes));
+        }
+
+        /// Breaks when `parse` takes other letters for digits.
+        #[test]
+        fn a_checksum_is_read_or_refused(text in "(sha256:)?[0-9a-fA-F+é]{62,66}") {
+            let digits = text.strip_prefix("sha256:").unwrap_or_default();
+            let is_one = digits.len() == 64 && digits.bytes().all(|it| it.is_ascii_hexdigit());
+            let parsed = Digest::parse(&text);
+            prop_assert_eq!(parsed.is_ok(), is_one);
+            let again = parsed.map(|digest| digest.to_string());
+            prop_assert!(again.is_err() || again == Ok(text.to_lowercase()));
+        }
+    }
+
+    /// Three sources, two archives, one more, and what means nothing.
+    const TOKENS: [&str; 8] =
+        ["text", "base64", "url", "zip", "compressedtar", "deps", "rar", "Zip"];
 }

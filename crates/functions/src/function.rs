@@ -130,8 +130,7 @@ impl Function {
         }
         let annotations = object.annotations();
         let policy = annotations.get(api::function::RUNTIME_POLICY);
-        let policy =
-            policy.map(|policy| if policy == "Exact" { Policy::Exact } else { Policy::Nearest });
+        let policy = policy.and_then(|policy| Policy::of(policy));
         let texts = Texts {
             runtime: spec.runtime.unwrap_or_default(),
             handler: spec.handler.unwrap_or_default(),

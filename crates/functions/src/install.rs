@@ -338,7 +338,8 @@ mod tests {
         assert!(file("hello.Hello").unwrap().ends_with(" = kubeless.Hello\n"));
         assert!(file("a/b/hello.Hello").unwrap().contains("kubeless \"m/a/b\"\n"));
         assert_eq!(file("hello.Hello()"), None);
-        assert_eq!(file("a\"b/hello.Hello"), None);
+        let hello = Handler::parse("hello.Hello").unwrap();
+        assert_eq!(go_handler("module m\"n\n", &hello), None);
     }
 
     #[test]

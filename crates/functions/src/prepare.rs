@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::task;
 
 use crate::{
+    archive::Limits,
     handler::Handler,
     install::{self, COMPILED, Command, Dependencies, GO_SERVER_DIR, GO_TYPES_DIR, Installer},
     launch::Launcher,
@@ -85,7 +86,9 @@ pub(crate) async fn place(
     match work.archive {
         Some(archive) => {
             let dir = dir.to_owned();
-            let unpacked = task::spawn_blocking(move || unpack(archive, &bytes, &dir)).await;
+            let unpacked =
+                task::spawn_blocking(move || unpack(archive, &bytes, &dir, Limits::default()))
+                    .await;
             unpacked.map_err(|error| failed("the archive", &error))?.map_err(
                 |error| match error {
                     UnpackError::Archive(error) => PrepareError::Archive(error.to_string()),
@@ -104,6 +107,11 @@ pub(crate) async fn place(
     Ok(())
 }
 
+/// Returns whether a program must be compiled, or its dependencies installed.
+pub(crate) fn is_to_be_equipped(work: &Work, language: Language) -> bool {
+    language == Language::Go || (language.facts().deps.is_some() && work.has_deps())
+}
+
 impl Tools {
     /// Installs what a program in its place needs, or compiles it.
     ///
@@ -117,11 +125,11 @@ impl Tools {
         means: &Means<'_>,
     ) -> Result<(), PrepareError> {
         match means.language {
+            language if !is_to_be_equipped(work, language) => Ok(()),
             Language::Go => self.compile(dir, means).await,
-            Language::Python | Language::Nodejs if work.has_deps() => {
+            Language::Python | Language::Nodejs | Language::Jsonnet => {
                 self.install(work, dir, means).await
             }
-            Language::Python | Language::Nodejs | Language::Jsonnet => Ok(()),
         }
     }
 

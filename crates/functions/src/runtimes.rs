@@ -28,6 +28,9 @@ pub struct Facts {
     pub suffix: &'static str,
 }
 
+/// What runtimes are called that Kubeless or a later release knows.
+const LATER: [&str; 6] = ["js", "ruby", "php", "java", "wasm", "exec"];
+
 /// The name of a runtime: a language and perhaps a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RuntimeName {
@@ -106,6 +109,17 @@ pub fn built_in_runtimes() -> Vec<String> {
     Language::ALL.into_iter().flat_map(names).collect()
 }
 
+impl Policy {
+    /// Returns the policy of a name; nothing if there is none of that name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        match name {
+            "Nearest" => Some(Self::Nearest),
+            "Exact" => Some(Self::Exact),
+            _ => None,
+        }
+    }
+}
+
 impl RuntimeName {
     /// Parts a runtime's name from its version: `python3.11`, `nodejs20`, `jsonnet`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -115,13 +129,21 @@ impl RuntimeName {
         let version = Version::parse(version)?;
         (!id.is_empty()).then(|| Self { id: id.to_owned(), version })
     }
+
+    /// Returns whether windlass is to serve it one day.
+    pub(crate) fn is_for_later(&self) -> bool {
+        LATER.contains(&self.id.as_str())
+    }
 }
 
 impl Version {
     /// Reads numbers between dots; an empty text matches any version.
     pub fn parse(text: &str) -> Option<Self> {
-        let parts = text.split('.').filter(|part| !part.is_empty());
-        parts.map(|part| part.parse().ok()).collect::<Option<_>>().map(Self)
+        // A sign would be taken for part of the number.
+        let is_plain = text.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
+        let parts = text.split('.').filter(|part| is_plain && !part.is_empty());
+        let parts = parts.map(|part| part.parse().ok()).collect::<Option<_>>().map(Self);
+        parts.filter(|_| is_plain)
     }
 
     /// Returns of how many numbers it is.
@@ -153,8 +175,8 @@ impl fmt::Display for Version {
 
 /// Chooses among the offered versions: the one that was asked for, else the smallest above it, else the
 /// greatest. Manifests name versions that nobody offers any more, and their programs mostly still run.
-pub(crate) fn resolve(wanted: &Version, offered: &[Version], policy: Policy) -> Option<Resolved> {
-    let mut offered: Vec<_> = offered.iter().collect();
+pub(crate) fn resolve(wanted: &Version, offered: &[&Version], policy: Policy) -> Option<Resolved> {
+    let mut offered = offered.to_vec();
     offered.sort_by(|one, other| one.0.cmp(&other.0));
     // Of several that match a version without a minor number, the newest.
     let exact = offered.iter().rev().find(|version| wanted.matches(version));
@@ -172,12 +194,14 @@ pub(crate) fn resolve(wanted: &Version, offered: &[Version], policy: Policy) -> 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn chosen(wanted: &str, offered: &[&str], policy: Policy) -> String {
         let wanted = RuntimeName::parse(wanted).unwrap().version;
         let offered: Vec<_> = offered.iter().filter_map(|text| Version::parse(text)).collect();
-        let resolved = resolve(&wanted, &offered, policy);
+        let resolved = resolve(&wanted, &offered.iter().collect::<Vec<_>>(), policy);
         resolved.map_or_else(
             || "none".to_owned(),
             |it| format!("{}{}", it.version, if it.is_substitute { "!" } else { "" }),
@@ -217,5 +241,56 @@ mod tests {
         assert_eq!(parsed("3.11"), None);
         assert_eq!(parsed("python3.x"), None);
         assert_eq!(parsed("python99999999999"), None);
+        assert_eq!(parsed("python3.+11"), None);
+    }
+
+    fn version() -> impl Strategy<Value = Version> {
+        proptest::collection::vec(0u32..4, 0..4).prop_map(Version)
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_read_as_they_are_written(id in "[A-Za-z_-]{1,9}", version in version()) {
+            let name = RuntimeName::parse(&format!("{id}{version}"));
+            prop_assert_eq!(name, Some(RuntimeName { id, version }));
+        }
+
+        /// Breaks when `parse` takes signs for parts of numbers.
+        #[test]
+        fn what_is_no_name_is_refused(text in "[a-z]{0,2}[-+0-9. a_é]{0,4}") {
+            let end = text.trim_start_matches(|it: char| it.is_ascii_alphabetic() || "_-".contains(it));
+            let is_name = end.len() < text.len()
+                && end.chars().all(|it| it == '.' || it.is_ascii_digit());
+            prop_assert_eq!(RuntimeName::parse(&text).is_some(), is_name);
+        }
+
+        /// Breaks when `resolve` takes the greatest version above instead of the smallest.
+        #[test]
+        fn no_other_version_would_be_nearer(
+            wanted in version(),
+            offered in proptest::collection::vec(version(), 0..6),
+        ) {
+            let offered: Vec<_> = offered.iter().collect();
+            let exact = resolve(&wanted, &offered, Policy::Exact);
+            prop_assert!(exact.iter().all(|it| !it.is_substitute && wanted.matches(&it.version)));
+            prop_assert_eq!(exact.is_some(), offered.iter().any(|it| wanted.matches(it)));
+            let Some(nearest) = resolve(&wanted, &offered, Policy::Nearest) else {
+                prop_assert!(offered.is_empty());
+                return Ok(());
+            };
+            prop_assert!(offered.contains(&&nearest.version));
+            if let Some(exact) = exact {
+                prop_assert_eq!(nearest, exact);
+                return Ok(());
+            }
+            prop_assert!(nearest.is_substitute);
+            let found = nearest.version.compare(&wanted);
+            for other in &offered {
+                let (is_above, is_nearer) =
+                    (other.compare(&wanted).is_gt(), other.0 < nearest.version.0);
+                let is_better = is_above && (is_nearer || !found.is_gt());
+                prop_assert!(!is_better, "{} for {}", nearest.version, wanted);
+            }
+        }
     }
 }

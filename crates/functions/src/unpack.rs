@@ -1,6 +1,7 @@
 //! Unpacks archives into directories.
 
 use std::{
+    cell::Cell,
     fs, io,
     io::{Cursor, Read, Write},
     os::unix::fs::{OpenOptionsExt, symlink},
@@ -12,16 +13,16 @@ use thiserror::Error;
 use zip::ZipArchive;
 
 use crate::{
-    archive::{
-        ArchiveError, Compression, Entry, EntryKind, Ledger, MOST_BYTES, MOST_ENTRIES, Step,
-    },
+    archive::{ArchiveError, Compression, Entry, EntryKind, Ledger, Limits, MOST_ENTRIES, Step},
     content::Archive,
 };
 
 /// How many bytes are unpacked at a time.
 const PIECE: usize = 64 * 1024;
-/// How many bytes a tar file may have: its files, and for each entry its head and what fills it up.
-const LARGEST_TAR: u64 = MOST_BYTES + MOST_ENTRIES as u64 * 2048;
+/// How many bytes of a tar file may stand before the bytes of a file: its name may be long, and is kept in memory.
+const LARGEST_HEAD: u64 = 1 << 20;
+/// How the record begins by which a zip file may have more entries than 16 bits can count, and where it counts them.
+const MANY: (&[u8], usize) = (b"PK\x06\x06", 32);
 /// How much memory a decompressor may use, in KiB: what the strongest level of `xz` needs, and more.
 const DECOMPRESSOR_KIB: u32 = 256 * 1024;
 
@@ -54,14 +55,16 @@ pub(crate) enum UnpackError {
 /// # Errors
 ///
 /// [`UnpackError`] if not all of it was unpacked; what was remains.
-pub(crate) fn unpack(archive: Archive, bytes: &Bytes, dir: &Path) -> Result<(), UnpackError> {
-    let unpacking = Unpacking { dir, ledger: Ledger::default() };
+pub(crate) fn unpack(
+    archive: Archive,
+    bytes: &Bytes,
+    dir: &Path,
+    limits: Limits,
+) -> Result<(), UnpackError> {
+    let unpacking = Unpacking { dir, ledger: Ledger::new(limits) };
     match archive {
         Archive::Zip => unpacking.zip(bytes),
-        Archive::CompressedTar => {
-            // What is not read cannot fill the disk, nor take for ever.
-            unpacking.tar(decompressed(bytes)?.take(LARGEST_TAR))
-        }
+        Archive::CompressedTar => unpacking.tar(decompressed(bytes)?),
     }
 }
 
@@ -80,6 +83,32 @@ fn decompressed(bytes: &Bytes) -> Result<Box<dyn Read + '_>, UnpackError> {
     })
 }
 
+/// Returns whether a zip file says of itself that it has too many entries: all of them would be read into memory
+/// before the first is seen.
+fn is_crowded(bytes: &[u8]) -> bool {
+    let (magic, at) = MANY;
+    let records = bytes.windows(magic.len()).enumerate().filter(|(_, window)| *window == magic);
+    let mut counts = records.filter_map(|(start, _)| {
+        bytes.get(start + at..)?.first_chunk().map(|count| u64::from_le_bytes(*count))
+    });
+    counts.any(|count| (MOST_ENTRIES as u64) < count)
+}
+
+/// Reads as much as is allowed between two looks at what was read.
+struct Metered<'a, R> {
+    inner: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let left = self.left.get().checked_sub(read as u64);
+        self.left.set(left.ok_or_else(|| io::Error::other("the head of an entry is too long"))?);
+        Ok(read)
+    }
+}
+
 /// A directory that is being filled.
 struct Unpacking<'a> {
     dir: &'a Path,
@@ -88,6 +117,9 @@ struct Unpacking<'a> {
 
 impl Unpacking<'_> {
     fn zip(mut self, bytes: &Bytes) -> Result<(), UnpackError> {
+        if is_crowded(bytes) {
+            return Err(ArchiveError::TooMany.into());
+        }
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(unreadable)?;
         for index in 0..archive.len() {
             let mut file = archive.by_index(index).map_err(unreadable)?;
@@ -112,7 +144,8 @@ impl Unpacking<'_> {
     }
 
     fn tar(mut self, bytes: impl Read) -> Result<(), UnpackError> {
-        let mut archive = tar::Archive::new(bytes);
+        let left = Cell::new(LARGEST_HEAD);
+        let mut archive = tar::Archive::new(Metered { inner: bytes, left: &left });
         for entry in archive.entries().map_err(unreadable)? {
             let mut entry = entry.map_err(unreadable)?;
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(unreadable);
@@ -130,7 +163,10 @@ impl Unpacking<'_> {
             };
             let mode = entry.header().mode().map_err(unreadable)?;
             let name = text(&entry.path_bytes())?;
+            // The bytes of files have a limit of their own.
+            left.set(u64::MAX);
             self.put(&Entry { name, kind }, mode, &mut entry)?;
+            left.set(LARGEST_HEAD);
         }
         Ok(())
     }
@@ -198,3 +234,6 @@ impl Unpacking<'_> {
 fn unreadable(error: impl std::error::Error) -> UnpackError {
     ArchiveError::Unreadable(k8s::in_one_line(&error)).into()
 }
+
+#[cfg(test)]
+mod tests;
