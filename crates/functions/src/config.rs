@@ -78,13 +78,14 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Reads the ConfigMap unless it is the one read last, and tells whether it is another.
-    pub(crate) fn read(&mut self, object: Option<&Object>) -> bool {
-        let seen = object.map(|it| (it.meta().uid.clone(), it.meta().resource_version.clone()));
-        if self.is_read && self.seen == seen {
-            return false;
-        }
-        (self.is_read, self.seen) = (true, seen);
+    /// Returns whether a ConfigMap, or that there is none, was read last.
+    pub(crate) fn is_of(&self, object: Option<&Object>) -> bool {
+        self.is_read && self.seen == seen(object)
+    }
+
+    /// Reads the ConfigMap.
+    pub(crate) fn read(&mut self, object: Option<&Object>) {
+        (self.is_read, self.seen) = (true, seen(object));
         let texts = object.map(Object::texts).unwrap_or_default();
         let text = |key: &str| texts.get(key).map_or("", |text| text.trim());
         self.faults.clear();
@@ -100,7 +101,6 @@ impl Watched {
         let only = text("functions-namespace").to_owned();
         self.config.namespace = Some(only).filter(|only| !only.is_empty());
         self.config.builds = text("enable-build-step") == "true";
-        true
     }
 
     /// Returns what applies: of what means nothing, what was good last.
@@ -137,6 +137,11 @@ impl Watched {
     }
 }
 
+/// Returns what tells a version of an object from others.
+fn seen(object: Option<&Object>) -> Option<(String, String)> {
+    object.map(|it| (it.meta().uid.clone(), it.meta().resource_version.clone()))
+}
+
 /// Returns where the configuration is: the environment says so, or annotations of the definition of Functions.
 pub(crate) fn place(
     environment: &BTreeMap<String, String>,
@@ -154,10 +159,9 @@ pub(crate) fn place(
 }
 
 fn policy(text: &str) -> Result<Policy, ConfigError> {
-    match text {
-        "" | "Nearest" => Ok(Policy::Nearest),
-        "Exact" => Ok(Policy::Exact),
-        other => Err(ConfigError::Policy(other.to_owned())),
+    match Policy::of(text) {
+        None if !text.is_empty() => Err(ConfigError::Policy(text.to_owned())),
+        policy => Ok(policy.unwrap_or_default()),
     }
 }
 

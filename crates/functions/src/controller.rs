@@ -25,7 +25,7 @@ use crate::{
     plan::{Live, Plan, Seen, plan},
     runtimes::{Language, RuntimeName},
     status::{self, Observed},
-    table::table,
+    table::{Runtime, table},
     writes::{self, WriteError},
 };
 
@@ -83,9 +83,16 @@ struct Shared {
     events: Events,
     meter: Meter,
     queue: Queue<ObjectKey>,
-    watched: Mutex<Watched>,
+    known: Mutex<Arc<Known>>,
     /// The version of each Function that answers.
     versions: Mutex<HashMap<ObjectKey, String>>,
+}
+
+/// The configuration, and all runtimes that there are under it.
+#[derive(Clone, Default)]
+struct Known {
+    watched: Watched,
+    table: Vec<Runtime>,
 }
 
 /// The objects of all Functions, and others of their types.
@@ -120,7 +127,7 @@ impl Functions {
             events,
             meter: Meter::new(client.metrics().clone()),
             queue: queue.with_gaps(GAPS.0, GAPS.1).measured(client.metrics(), "functions"),
-            watched: Mutex::default(),
+            known: Mutex::default(),
             versions: Mutex::default(),
         });
         Self { task: tokio::spawn(shared.run()) }
@@ -242,22 +249,22 @@ impl Shared {
                 .await
                 .map(|()| false);
         }
-        let watched = self.watched();
-        let only = watched.config().namespace.as_ref();
+        let known = self.known();
+        let only = known.watched.config().namespace.as_ref();
         if only.is_some_and(|only| *only != key.namespace) {
             return Ok(false);
         }
         let live = self.made.live(key);
-        let plan = self.plan(&object, &watched, &live).await;
+        let plan = self.plan(&object, &known, &live).await;
         if let Plan::Make(make) = &plan {
             self.writer.write(&make.function, &make.objects, &live).await?;
         }
         self.tell(&object, &plan, &live).await.map(|()| true)
     }
 
-    async fn plan(&self, object: &Object, watched: &Watched, live: &Live) -> Plan {
-        let Options { offer, environment, surroundings, .. } = &self.options;
-        let table = table(&watched.config().runtimes, environment);
+    async fn plan(&self, object: &Object, known: &Known, live: &Live) -> Plan {
+        let Options { offer, surroundings, .. } = &self.options;
+        let Known { watched, table } = known;
         let mut found = Vec::new();
         let offered = match offer {
             Offer::Images => Offered::Images,
@@ -272,7 +279,7 @@ impl Shared {
                 Offered::Machine(&found)
             }
         };
-        plan(object, Seen { watched, table: &table, offered, surroundings, live })
+        plan(object, Seen { watched, table, offered, surroundings, live })
     }
 
     /// Returns where the configuration is.
@@ -282,23 +289,27 @@ impl Shared {
     }
 
     /// Returns the configuration as it is now, and tells of what means nothing there.
-    fn watched(&self) -> Watched {
+    fn known(&self) -> Arc<Known> {
         let object = self.made.config_maps.get(&self.place());
-        let mut watched =
-            self.watched.lock().expect("the lock of the configuration is never poisoned");
-        if watched.read(object.as_deref())
-            && let Some(object) = &object
-        {
-            for fault in watched.faults() {
+        let mut known = self.known.lock().expect("the lock of the configuration is never poisoned");
+        if known.watched.is_of(object.as_deref()) {
+            return Arc::clone(&known);
+        }
+        let mut watched = known.watched.clone();
+        watched.read(object.as_deref());
+        let table = table(&watched.config().runtimes, &self.options.environment);
+        *known = Arc::new(Known { watched, table });
+        if let Some(object) = &object {
+            for fault in known.watched.faults() {
                 let message = format!("`{}`: {}", fault.key, fault.error);
                 self.events.tell(object, EventKind::Warning, "ConfigInvalid", message);
             }
-            if watched.config().builds {
+            if known.watched.config().builds {
                 let message = "images are not built; Functions run without";
                 self.events.tell(object, EventKind::Warning, "BuildStepUnsupported", message);
             }
         }
-        watched.clone()
+        Arc::clone(&known)
     }
 
     /// Writes the status if it says something new, and tells of it by events.
@@ -315,13 +326,11 @@ impl Shared {
         {
             self.note_version(&key, make.function.hash());
         }
-        let before = object.to_value()["status"].take();
         let after = status::status(object, plan, &observed, self.client.clock().now());
         let means = (&self.client, &self.events);
-        writes::tell(means, &function::resource(), object, &after).await?;
-        let news = status::news(&before, &after).into_iter();
-        news.filter(|(is_trouble, ..)| *is_trouble)
-            .for_each(|(_, reason, _)| self.meter.failed(&reason));
+        let news = writes::tell(means, &function::resource(), object, &after).await?;
+        let troubles = news.iter().filter(|news| news.is_trouble);
+        troubles.for_each(|news| self.meter.failed(&news.reason));
         Ok(())
     }
 

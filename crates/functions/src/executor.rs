@@ -344,6 +344,10 @@ impl Run {
         })?;
         let work = preparation.plan(&config_map.texts())?;
         place(&work, new.path(), &shared.options.fetch).await?;
+        // While it is tried again, what went wrong the last time is worth more.
+        if self.restarts == 0 && prepare::is_to_be_equipped(&work, language) {
+            shared.tell(&self.pod, Stage::Equipping, 0);
+        }
         let means = prepare::Means { language, version: &version, interpreter: &interpreter, env };
         shared.tools.equip(&work, new.path(), &means).await?;
         new.keep().map_err(failed)

@@ -95,8 +95,11 @@ pub(crate) fn source_key(function: &Function, runtime: Option<&Runtime>) -> Stri
         (Some(_), Some(handler)) => handler.module.clone(),
         _ => file,
     };
-    // A key of a ConfigMap has no directories.
-    file.replace('/', ".")
+    // A key of a ConfigMap has no directories, and one of them is taken.
+    match file.replace('/', ".").as_str() {
+        "handler" => "handler.program".to_owned(),
+        key => key.to_owned(),
+    }
 }
 
 /// Returns the labels that a Function's own objects are found by.

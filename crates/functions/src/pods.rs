@@ -1,12 +1,16 @@
 //! Pure: what a pod of a Function asks for, and the status that tells how it fares.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use api::function;
 use k8s::{Object, ObjectKey, Timestamp};
 use serde_json::{Value, json};
 
-use crate::preparation::{PREPARE, Preparation};
+use crate::{
+    objects::{COMPILE, INSTALL},
+    preparation::{PREPARE, Preparation},
+    status::{STEPS, since, stamp, status_of},
+};
 
 /// What a pod of a Function asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +28,8 @@ pub(crate) struct Wanted {
 pub(crate) enum Stage {
     /// The program is put in its place.
     Preparing,
+    /// What it needs is installed, or it is compiled.
+    Equipping,
     /// That failed; what its container left behind.
     NotPrepared(String),
     /// The workers start.
@@ -63,22 +69,21 @@ pub(crate) fn wanted(pod: &Object) -> Option<Wanted> {
 pub(crate) fn status(pod: &Object, standing: &Standing, now: Timestamp) -> Value {
     let value = pod.to_value();
     let (is_prepared, is_ready) = match &standing.stage {
-        Stage::Preparing | Stage::NotPrepared(_) => (false, false),
+        Stage::Preparing | Stage::Equipping | Stage::NotPrepared(_) => (false, false),
         Stage::Starting | Stage::Failing(_) => (true, false),
         Stage::Ready => (true, true),
     };
-    let stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let since = |kind: &str, status: &str| {
-        let before = value.pointer("/status/conditions").and_then(Value::as_array);
-        let before =
-            before.into_iter().flatten().find(|it| it["type"] == kind && it["status"] == status);
-        before.map_or_else(|| json!(stamp), |it| it["lastTransitionTime"].clone())
-    };
     let condition = |kind: &str, holds: bool| {
-        let status = if holds { "True" } else { "False" };
-        json!({"type": kind, "status": status, "lastTransitionTime": since(kind, status)})
+        let status = status_of(holds);
+        json!({"type": kind, "status": status,
+            "lastTransitionTime": since(&value["status"], (kind, status), now)})
     };
-    let started = value.pointer("/status/startTime").cloned().unwrap_or_else(|| json!(stamp));
+    let started = value.pointer("/status/startTime").cloned().unwrap_or_else(|| json!(stamp(now)));
+    let containers = |list: &str| value["spec"][list].as_array().cloned().unwrap_or_default();
+    let main = |container: &Value| {
+        let state = main_state(standing, is_prepared, &started);
+        told(container, &state, is_ready, standing.restarts * u32::from(is_prepared))
+    };
     json!({
         "phase": if is_prepared { "Running" } else { "Pending" },
         "startTime": started, "hostIP": "127.0.0.1", "podIP": "127.0.0.1",
@@ -86,13 +91,8 @@ pub(crate) fn status(pod: &Object, standing: &Standing, now: Timestamp) -> Value
         "conditions": [
             condition("PodScheduled", true), condition("Initialized", is_prepared),
             condition("ContainersReady", is_ready), condition("Ready", is_ready)],
-        "initContainerStatuses": statuses(&value, "initContainers", |container| {
-            let is_prepare = container["name"] == PREPARE;
-            (init_state(standing, is_prepare && !is_prepared, &started), is_prepared)
-        }, standing.restarts * u32::from(!is_prepared)),
-        "containerStatuses": statuses(&value, "containers", |_| {
-            (main_state(standing, is_prepared, &started), is_ready)
-        }, standing.restarts * u32::from(is_prepared)),
+        "initContainerStatuses": steps(&containers("initContainers"), standing, &started),
+        "containerStatuses": containers("containers").iter().map(main).collect::<Vec<_>>(),
     })
 }
 
@@ -105,46 +105,67 @@ fn variables(container: &Value) -> BTreeMap<String, String> {
     all.filter_map(pair).collect()
 }
 
-fn statuses(
-    pod: &Value,
-    list: &str,
-    state: impl Fn(&Value) -> (Value, bool),
-    restarts: u32,
-) -> Value {
-    let containers = pod["spec"][list].as_array().into_iter().flatten();
-    let status = |container: &Value| {
-        let (state, is_ready) = state(container);
-        let is_started = !state["running"].is_null();
-        json!({
-            "name": container["name"], "image": container["image"], "imageID": container["image"],
-            "ready": is_ready, "started": is_started, "restartCount": restarts,
-            "state": state, "lastState": {}})
+/// Returns the statuses of the containers that prepare a pod: those before the one that is at it are done, those
+/// after it wait.
+fn steps(containers: &[Value], standing: &Standing, started: &Value) -> Vec<Value> {
+    let is_at = |names: &[&str]| {
+        containers.iter().position(|it| names.iter().any(|name| it["name"] == *name)).unwrap_or(0)
     };
-    containers.map(status).collect()
+    let (at, end) = match &standing.stage {
+        Stage::Preparing => (is_at(&[PREPARE]), None),
+        Stage::Equipping => (is_at(&[INSTALL, COMPILE]), None),
+        Stage::NotPrepared(words) => {
+            let usual = STEPS.iter().find(|(_, reason)| words.starts_with(reason));
+            (is_at(&[usual.map_or(PREPARE, |(name, _)| name)]), Some(words.as_str()))
+        }
+        Stage::Starting | Stage::Ready | Stage::Failing(_) => (containers.len(), None),
+    };
+    let step = |(place, container): (usize, &Value)| match (place.cmp(&at), end) {
+        (Ordering::Less, _) => told(container, &ended(0, "", started), true, 0),
+        (Ordering::Equal, None) => told(container, &running(started), false, standing.restarts),
+        (Ordering::Equal, Some(words)) => {
+            told(container, &ended(1, words, started), false, standing.restarts)
+        }
+        (Ordering::Greater, _) => told(container, &initializing(), false, 0),
+    };
+    containers.iter().enumerate().map(step).collect()
 }
 
-fn init_state(standing: &Standing, is_under_way: bool, started: &Value) -> Value {
-    match &standing.stage {
-        Stage::NotPrepared(words) if is_under_way => json!({"terminated": {
-            "exitCode": 1, "reason": "Error", "message": words, "startedAt": started, "finishedAt": started}}),
-        _ if is_under_way => json!({"running": {"startedAt": started}}),
-        Stage::Preparing | Stage::NotPrepared(_) => {
-            json!({"waiting": {"reason": "PodInitializing"}})
-        }
-        _ => json!({"terminated": {
-            "exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": started}}),
+/// Returns the status of a container.
+fn told(container: &Value, state: &Value, is_ready: bool, restarts: u32) -> Value {
+    let is_started = !state["running"].is_null();
+    json!({
+        "name": container["name"], "image": container["image"], "imageID": container["image"],
+        "ready": is_ready, "started": is_started, "restartCount": restarts,
+        "state": state, "lastState": {}})
+}
+
+fn initializing() -> Value {
+    json!({"waiting": {"reason": "PodInitializing"}})
+}
+
+fn running(since: &Value) -> Value {
+    json!({"running": {"startedAt": since}})
+}
+
+fn ended(code: i32, words: &str, since: &Value) -> Value {
+    let reason = if code == 0 { "Completed" } else { "Error" };
+    let mut end = json!({
+        "exitCode": code, "reason": reason, "startedAt": since, "finishedAt": since});
+    if !words.is_empty() {
+        end["message"] = json!(words);
     }
+    json!({"terminated": end})
 }
 
 fn main_state(standing: &Standing, is_prepared: bool, started: &Value) -> Value {
     match &standing.stage {
-        _ if !is_prepared => json!({"waiting": {"reason": "PodInitializing"}}),
+        _ if !is_prepared => initializing(),
         Stage::Failing(words) if standing.is_looping => {
             json!({"waiting": {"reason": "CrashLoopBackOff", "message": words}})
         }
-        Stage::Failing(words) => json!({"terminated": {
-            "exitCode": 1, "reason": "Error", "message": words, "startedAt": started, "finishedAt": started}}),
-        _ => json!({"running": {"startedAt": started}}),
+        Stage::Failing(words) => ended(1, words, started),
+        _ => running(started),
     }
 }
 
@@ -155,7 +176,7 @@ mod tests {
     fn pod() -> Object {
         let preparation = Preparation {
             hash: "h".to_owned(),
-            runtime: "python3".to_owned(),
+            sources: String::new(),
             content_type: String::new(),
             checksum: String::new(),
             key: "a.py".to_owned(),
@@ -165,13 +186,15 @@ mod tests {
         Object::from_value(&json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "f-1", "namespace": "ops", "labels": {"function": "f"}},
             "spec": {
-                "initContainers": [{"name": "prepare", "image": "windlass",
-                    "env": [{"name": Preparation::VARIABLE, "value": preparation.to_string()}]}],
+                "initContainers": [
+                    {"name": "prepare", "image": "windlass",
+                        "env": [{"name": Preparation::VARIABLE, "value": preparation.to_string()}]},
+                    {"name": "install", "image": "python"}, {"name": "own", "image": "busybox"}],
                 "containers": [{"name": "f", "image": "python", "env": [{"name": "A", "value": "b"}]}]}}))
         .unwrap()
     }
 
-    fn told(stage: Stage) -> Value {
+    fn at(stage: Stage) -> Value {
         status(&pod(), &Standing { stage, restarts: 2, is_looping: false }, Timestamp::UNIX_EPOCH)
     }
 
@@ -184,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_failed_preparation_leaves_its_words_behind() {
-        let status = told(Stage::NotPrepared("BadArchive: no".to_owned()));
+        let status = at(Stage::NotPrepared("BadArchive: no".to_owned()));
         assert_eq!(status["phase"], "Pending");
         assert_eq!(
             status.pointer("/initContainerStatuses/0/state/terminated/message").unwrap(),
@@ -194,15 +217,39 @@ mod tests {
         assert_eq!(status.pointer("/containerStatuses/0/restartCount").unwrap(), 0);
     }
 
+    /// Breaks when a failure is told of another container than the one that has it to do.
+    #[test]
+    fn each_step_is_told_of_its_container() {
+        let failed = |words: &str| Stage::NotPrepared(words.to_owned());
+        for (stage, expected) in [
+            (Stage::Preparing, ["running", "waiting", "waiting"]),
+            (Stage::Equipping, ["0", "running", "waiting"]),
+            (failed("FetchFailed: no"), ["1", "waiting", "waiting"]),
+            (failed("RuntimeUnavailable: no"), ["1", "waiting", "waiting"]),
+            (failed("DependencyInstallFailed: no"), ["0", "1", "waiting"]),
+            (Stage::Starting, ["0", "0", "0"]),
+            (Stage::Ready, ["0", "0", "0"]),
+        ] {
+            let status = at(stage);
+            let state = |step: &Value| match step.pointer("/state/terminated/exitCode") {
+                Some(code) => code.to_string(),
+                None => step["state"].as_object().unwrap().keys().next().unwrap().clone(),
+            };
+            let steps = status["initContainerStatuses"].as_array().unwrap();
+            assert_eq!(steps.iter().map(state).collect::<Vec<_>>(), expected, "{status}");
+        }
+    }
+
     #[test]
     fn only_what_answers_is_ready() {
         for (stage, phase, ready) in [
             (Stage::Preparing, "Pending", "False"),
+            (Stage::Equipping, "Pending", "False"),
             (Stage::Starting, "Running", "False"),
             (Stage::Ready, "Running", "True"),
             (Stage::Failing("x".to_owned()), "Running", "False"),
         ] {
-            let status = told(stage);
+            let status = at(stage);
             assert_eq!(status["phase"], phase);
             assert_eq!(status["conditions"][3]["status"], ready);
         }

@@ -20,10 +20,10 @@ const LONGEST: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Preparation {
-    /// What the ConfigMap must hold: a kubelet may show an old one for a while.
+    /// The version of the program.
     pub hash: String,
-    /// The runtime, as it was asked for.
-    pub runtime: String,
+    /// The [`sources`] that the ConfigMap must hold: a kubelet may show old ones for a while.
+    pub sources: String,
     /// What the source holds.
     pub content_type: String,
     /// The digest that the source must have; empty if it may have any.
@@ -154,16 +154,7 @@ impl Preparation {
         let text = |key: &str| data.get(key).map_or("", String::as_str);
         let (handler, function) = (text("handler"), text(&self.key));
         let deps = self.deps.as_ref().map_or("", |name| text(name));
-        let hash = content::hash(&[
-            &self.runtime,
-            handler,
-            &self.content_type,
-            function,
-            &self.checksum,
-            deps,
-        ]);
-        // Without a file of dependencies their text is not in the ConfigMap, but counts.
-        if hash != self.hash && self.deps.is_some() {
+        if sources(handler, function, deps) != self.sources {
             return Err(PrepareError::Stale);
         }
         let unreadable = |error: &dyn fmt::Display| PrepareError::Fetch(error.to_string());
@@ -190,6 +181,12 @@ impl Preparation {
             deps_packed: content.deps,
         })
     }
+}
+
+/// Returns what tells the texts of a ConfigMap from others. Those of dependencies are empty where the runtime has
+/// no file for them.
+pub(crate) fn sources(handler: &str, function: &str, deps: &str) -> String {
+    content::hash(&[handler, function, deps])
 }
 
 impl fmt::Display for Preparation {
@@ -231,8 +228,8 @@ mod tests {
 
     fn python(content_type: &str, function: &str, checksum: &str, deps: &str) -> Preparation {
         Preparation {
-            hash: content::hash(&["python3", "a.b", content_type, function, checksum, deps]),
-            runtime: "python3".to_owned(),
+            hash: "h".to_owned(),
+            sources: sources("a.b", function, deps),
             content_type: content_type.to_owned(),
             checksum: checksum.to_owned(),
             key: "a.py".to_owned(),
@@ -251,6 +248,10 @@ mod tests {
         assert_eq!(work.bytes, Origin::Given(b"new".to_vec()));
         assert_eq!(work.deps, None);
         assert!(!work.has_deps());
+        // The text of what a runtime has no file for is in no ConfigMap.
+        let jsonnet = Preparation { deps: None, ..preparation };
+        assert_eq!(jsonnet.plan(&texts("old")), Err(PrepareError::Stale));
+        assert_eq!(jsonnet.plan(&texts("new")).unwrap().deps, None);
     }
 
     #[test]

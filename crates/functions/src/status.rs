@@ -18,7 +18,7 @@ use crate::{
 const LONGEST: usize = 1024;
 
 /// The containers that put a program in its place, and what it means that one of them fails and does not say why.
-const STEPS: &[(&str, &str)] =
+pub(crate) const STEPS: &[(&str, &str)] =
     &[(PREPARE, "FetchFailed"), (INSTALL, "DependencyInstallFailed"), (COMPILE, "CompileFailed")];
 /// The reasons that such a container may give itself.
 const REASONS: &[&str] = &[
@@ -93,14 +93,24 @@ pub(crate) fn waits(object: &Object) -> bool {
     waiting.next().is_some()
 }
 
-/// Returns the conditions that newly tell of trouble, and whether the Function became ready: what events are
-/// about. Each has its reason and message.
-pub(crate) fn news(before: &Value, after: &Value) -> Vec<(bool, String, String)> {
+/// What is told by an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Whether it is trouble.
+    pub is_trouble: bool,
+    /// The reason of the condition that tells it.
+    pub reason: String,
+    /// The message of that condition.
+    pub message: String,
+}
+
+/// Returns the conditions that newly tell of trouble, and whether the Function became ready.
+pub(crate) fn news(before: &Value, after: &Value) -> Vec<News> {
     let all = |status: &Value| status["conditions"].as_array().cloned().unwrap_or_default();
     let was = all(before);
     let text =
         |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
-    let mut news = Vec::new();
+    let mut news: Vec<News> = Vec::new();
     for condition in all(after) {
         let old = was.iter().find(|old| old["type"] == condition["type"]);
         let is_same = old.is_some_and(|old| {
@@ -109,17 +119,17 @@ pub(crate) fn news(before: &Value, after: &Value) -> Vec<(bool, String, String)>
         let (kind, holds) = (text(&condition, "type"), condition["status"] == "True");
         let (reason, message) = (text(&condition, "reason"), text(&condition, "message"));
         let is_trouble = holds == (kind == "RuntimeSubstituted");
-        // On the way to something there is nothing to warn of.
-        let is_passing = matches!(
-            reason.as_str(),
-            "Fetching" | "InstallingDependencies" | "RollingOut" | "NoWorkers"
-        );
-        if is_same || (is_trouble && is_passing) || (!is_trouble && kind != "Ready") {
-            continue;
-        }
-        let is_known = news.iter().any(|(_, told, _)| *told == reason);
-        if !is_known {
-            news.push((is_trouble, reason, message));
+        let is_passing = match reason.as_str() {
+            // On the way to something there is nothing to warn of.
+            "Fetching" | "InstallingDependencies" | "RollingOut" => true,
+            // Before the first worker is there, nobody misses it.
+            "NoWorkers" => old.is_none_or(|old| old["status"] != "True"),
+            _ => false,
+        };
+        let is_told = if is_trouble { !is_passing } else { kind == "Ready" };
+        // Several conditions may tell of one cause.
+        if !is_same && is_told && !news.iter().any(|told| told.reason == reason) {
+            news.push(News { is_trouble, reason, message });
         }
     }
     news
@@ -287,13 +297,23 @@ pub(crate) fn condition(
     generation: i64,
     now: Timestamp,
 ) -> Value {
-    let status = if finding.holds { "True" } else { "False" };
-    let old = before["conditions"].as_array().into_iter().flatten();
-    let old = old.into_iter().find(|old| old["type"] == finding.kind && old["status"] == status);
-    let since = old.map_or_else(|| json!(stamp(now)), |old| old["lastTransitionTime"].clone());
+    let status = status_of(finding.holds);
     json!({
         "type": finding.kind, "status": status, "reason": finding.reason, "message": finding.message,
-        "lastTransitionTime": since, "observedGeneration": generation})
+        "lastTransitionTime": since(before, (finding.kind, status), now),
+        "observedGeneration": generation})
+}
+
+/// Returns since when a condition has its status: one that had it before keeps the moment.
+pub(crate) fn since(before: &Value, (kind, status): (&str, &str), now: Timestamp) -> Value {
+    let mut old = before["conditions"].as_array().into_iter().flatten();
+    let old = old.find(|old| old["type"] == kind && old["status"] == status);
+    old.map_or_else(|| json!(stamp(now)), |old| old["lastTransitionTime"].clone())
+}
+
+/// Returns the status of a condition that holds or does not.
+pub(crate) fn status_of(holds: bool) -> &'static str {
+    if holds { "True" } else { "False" }
 }
 
 /// Returns the error that counts: the first condition that does not hold, unless work goes on.

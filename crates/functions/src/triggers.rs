@@ -526,7 +526,7 @@ impl Shared {
     ) -> Result<(), WriteError> {
         let after = status::status(object, trouble, own, self.client.clock().now());
         let means = (&self.client, &self.events);
-        writes::tell(means, &kind.resource(), object, &after).await
+        writes::tell(means, &kind.resource(), object, &after).await.map(drop)
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<ObjectKey, Runs>> {

@@ -6,7 +6,7 @@ use runtime::{ApiError, Client, EventKind, Events, Part};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::status;
+use crate::status::{self, News};
 
 /// Something was not written.
 #[derive(Debug, Error)]
@@ -25,28 +25,29 @@ impl WriteError {
     }
 }
 
-/// Writes a status if it says something new, and tells of it by events.
+/// Writes a status if it says something new, tells of it by events, and returns what they are about.
 pub(crate) async fn tell(
     (client, events): (&Client, &Events),
     resource: &Resource,
     object: &Object,
     after: &Value,
-) -> Result<(), WriteError> {
+) -> Result<Vec<News>, WriteError> {
     let mut value = object.to_value();
     let before = std::mem::replace(&mut value["status"], after.clone());
     if k8s::json::same(&before, after) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     match client.update(resource, &object.key(), Part::Status, value.to_string()).await {
         // The change that was in the way brings the object here again.
-        Err(error) if error.is_conflict() || error.is_not_found() => return Ok(()),
+        Err(error) if error.is_conflict() || error.is_not_found() => return Ok(Vec::new()),
         other => other.map_err(|source| WriteError { what: "the status", source })?,
     };
-    for (is_trouble, reason, message) in status::news(&before, after) {
-        let kind = if is_trouble { EventKind::Warning } else { EventKind::Normal };
-        events.tell(object, kind, &reason, message);
+    let news = status::news(&before, after);
+    for News { is_trouble, reason, message } in &news {
+        let kind = if *is_trouble { EventKind::Warning } else { EventKind::Normal };
+        events.tell(object, kind, reason, message.clone());
     }
-    Ok(())
+    Ok(news)
 }
 
 /// Takes off the finalizer that Kubeless left, so that an object can go; what it owns goes by itself.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     function::Function,
-    preparation::{PREPARE, Preparation},
+    preparation::{PREPARE, Preparation, sources},
     table::{Image, Runtime},
 };
 
@@ -77,11 +77,13 @@ pub(super) fn mounted_secrets(image: &Image) -> Vec<Value> {
 
 fn preparation(function: &Function, runtime: &Runtime) -> Preparation {
     let (file, deps) = file_names(function, Some(runtime));
+    let texts = &function.texts;
+    let named = if deps.is_some() { texts.deps.as_str() } else { "" };
     Preparation {
         hash: function.hash(),
-        runtime: function.texts.runtime.clone(),
-        content_type: function.texts.content_type.clone(),
-        checksum: function.texts.checksum.clone(),
+        sources: sources(&texts.handler, &texts.function, named),
+        content_type: texts.content_type.clone(),
+        checksum: texts.checksum.clone(),
         key: source_key(function, Some(runtime)),
         file,
         deps: deps.map(ToOwned::to_owned),

@@ -19,12 +19,12 @@ use tempfile::TempDir;
 
 use super::{Means, Tools, place};
 use crate::{
-    content::{self, Digest},
+    content::Digest,
     host::{Host, Log, Settings},
     install::COMPILED,
     interpreters::Interpreters,
     launch::{LAUNCH_ARGUMENT, Launcher},
-    preparation::{Preparation, PrepareError},
+    preparation::{Preparation, PrepareError, sources},
     runtimes::{Language, Version},
     store::Store,
 };
@@ -101,8 +101,8 @@ impl Machine {
         let interpreter = found.first().unwrap();
         let version = interpreter.version.to_string();
         let preparation = Preparation {
-            hash: content::hash(&[facts.id, handler, content_type, function, checksum, deps]),
-            runtime: facts.id.to_owned(),
+            hash: String::new(),
+            sources: sources(handler, function, facts.deps.map_or("", |_| deps)),
             content_type: content_type.to_owned(),
             checksum: checksum.to_owned(),
             key: "key".to_owned(),

@@ -218,12 +218,20 @@ fn only_what_is_new_is_told_by_events() {
         status(object, &planned(object), &observed, Timestamp::UNIX_EPOCH)
     };
     let failing = status_of(&object, vec![pod(&hash, &[], &failed("install", "no"), &json!({}))]);
-    let trouble = (true, "DependencyInstallFailed".to_owned(), "no".to_owned());
-    assert_eq!(news(&json!({}), &failing), [trouble]);
+    let told = |is_trouble, reason: &str, message: &str| News {
+        is_trouble,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    assert_eq!(news(&json!({}), &failing), [told(true, "DependencyInstallFailed", "no")]);
     assert_eq!(news(&failing, &failing), []);
     let ready =
         status_of(&object, vec![pod(&hash, &["Initialized", "Ready"], &json!([]), &json!({}))]);
-    assert_eq!(news(&failing, &ready), [(false, "FunctionReady".to_owned(), String::new())]);
+    assert_eq!(news(&failing, &ready), [told(false, "FunctionReady", "")]);
+    // Who has answered is missed; who is still to come is not.
+    let gone = status_of(&function(&python(), &ready), vec![]);
+    assert_eq!(news(&ready, &gone), [told(true, "NoWorkers", "")]);
+    assert_eq!(news(&json!({}), &gone), []);
     // The same once more: nothing moves, not even a time.
     let again = function(&python(), &ready);
     let later = Timestamp::UNIX_EPOCH + k8s::SignedDuration::from_hours(1);
