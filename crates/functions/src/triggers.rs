@@ -11,27 +11,22 @@ use std::{
 
 use api::{function, trigger};
 use futures::future::join_all;
-use k8s::{Object, ObjectKey, Resource, TimerKind, Timestamp, in_one_line};
+use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp, in_one_line};
 use runtime::{Cache, Caches, Change, Client, EventKind, EventLimits, Events, Queue, Subscription};
 use serde_json::{Map, Value, json};
-use tokio::task::{AbortHandle, JoinHandle};
+use thiserror::Error;
+use tokio::task::JoinHandle;
 use tracing::warn;
 
-use self::{
-    caller::Caller,
-    cron::{Call, CronJobTrigger, cron_jobs},
-    firing::{Past, decide},
-    http::{Guard, HttpTrigger},
-    status::{Calls, Trouble},
-};
 pub use self::{
     caller::{CallError, call_function},
     cron::CALL_ARGUMENT,
 };
+use self::{cron::cron_jobs, status::Trouble, ticks::Runs};
 use crate::{
     fleet::Fleet,
     function::Function,
-    gateway::{Routes, Rule, Users},
+    gateway::Routes,
     objects::Ports,
     writes::{self, WriteError},
 };
@@ -40,13 +35,17 @@ mod caller;
 mod cron;
 mod firing;
 mod http;
+mod routing;
 mod schedule;
 mod status;
+mod ticks;
 
 /// The manager of the fields that are written here.
 const MANAGER: &str = "windlass-functions";
 /// How many triggers are worked on at once.
 const WORKERS: usize = 2;
+/// After how long a trigger is looked at again, as what routes by it may have changed unseen.
+const RESYNC: SignedDuration = SignedDuration::from_mins(10);
 
 /// Who does what triggers ask for.
 #[derive(Clone, Debug)]
@@ -100,14 +99,15 @@ struct Shared {
     runs: Mutex<HashMap<ObjectKey, Runs>>,
 }
 
-/// The calls that were made for one trigger.
-#[derive(Debug, Default)]
-struct Runs {
-    uid: String,
-    last: Option<Timestamp>,
-    number: u64,
-    active: Vec<(u64, AbortHandle)>,
-    ended: Option<Result<(), String>>,
+/// Why a trigger does not do what it is for.
+#[derive(Debug, Error)]
+enum Halt {
+    /// Nothing helps before something else changes.
+    #[error("{}", .0.1)]
+    Trouble(Trouble),
+    /// It may go better the next time.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl Triggers {
@@ -243,17 +243,19 @@ impl Shared {
                 None => Ok(()),
             };
         };
+        let again = self.client.clock().now().checked_add(RESYNC).unwrap_or(Timestamp::MAX);
+        self.queue.add_at(Work(*kind, key.clone()), again, TimerKind::Periodic);
         match kind {
             Kind::Http => self.sync_http(&object).await,
             Kind::CronJob => self.sync_cron(&object).await,
             Kind::Kinesis => {
                 let trouble = ("Unsupported", "calls by Kinesis are not supported".to_owned());
-                self.tell(*kind, &object, Some(&trouble), Map::new()).await
+                self.tell(*kind, &object, Err(&trouble), Map::new()).await
             }
             Kind::Kafka | Kind::Nats | Kind::Function => {
                 let trouble =
                     ("NotImplemented", "calls by messages are not supported yet".to_owned());
-                self.tell(*kind, &object, Some(&trouble), Map::new()).await
+                self.tell(*kind, &object, Err(&trouble), Map::new()).await
             }
         }
     }
@@ -292,213 +294,6 @@ impl Shared {
         Ok(())
     }
 
-    async fn sync_http(&self, object: &Object) -> Result<(), WriteError> {
-        let key = object.key();
-        let guard = match &self.means {
-            Means::Here(..) => Guard::Own,
-            Means::Cluster { .. } => Guard::Cluster,
-        };
-        let found = HttpTrigger::check(object, guard)
-            .map_err(|refusal| (refusal.reason(), refusal.to_string()))
-            .and_then(|trigger| {
-                let (_, port) = self.function(&key.namespace, &trigger.function)?;
-                Ok((trigger, port))
-            });
-        let (trigger, port) = match found {
-            Ok(found) => found,
-            Err(trouble) => {
-                self.forget(Kind::Http, &key);
-                return self.tell(Kind::Http, object, Some(&trouble), routed_by(object)).await;
-            }
-        };
-        let unlocked = self.route(&key, &trigger);
-        let (resource, wanted) = trigger.made(port);
-        let is_ingress = resource == http::ingresses();
-        let made = is_ingress.then(|| self.ingresses.get(&key)).flatten();
-        if let Some(trouble) = conflict(object, made.as_deref()) {
-            return self.tell(Kind::Http, object, Some(&trouble), routed_by(object)).await;
-        }
-        let written = self.client.apply(&resource, &key, MANAGER, wanted.to_string()).await;
-        if !is_ingress && written.as_ref().is_err_and(runtime::ApiError::is_not_found) {
-            let trouble = ("Unsupported", "the cluster does not serve HTTPRoutes".to_owned());
-            return self.tell(Kind::Http, object, Some(&trouble), routed_by(object)).await;
-        }
-        written.map_err(|source| WriteError { what: "the object that routes", source })?;
-        self.remove_other(object, &resource).await?;
-        let own = Map::from_iter([("routedBy".to_owned(), json!(resource.gvk.kind))]);
-        self.tell(Kind::Http, object, unlocked.as_ref(), own).await
-    }
-
-    /// Has the gateway of this process go by a trigger; without the Secret that it names nobody is let in.
-    fn route(&self, key: &ObjectKey, trigger: &HttpTrigger) -> Option<Trouble> {
-        let (Means::Here(_, routes), Some(secrets)) = (&self.means, &self.secrets) else {
-            return None;
-        };
-        let file = trigger.users.as_ref().map(|name| {
-            let secret = secrets.get(&ObjectKey::new(&key.namespace, name));
-            secret.and_then(|secret| auth_file(&secret)).ok_or(name)
-        });
-        let trouble = file.as_ref().and_then(|file| file.as_ref().err()).map(|name| {
-            ("SecretNotFound", format!("there is no Secret `{name}` with a key `auth`"))
-        });
-        let rule = Rule {
-            host: trigger.host.clone(),
-            path: trigger.path.clone(),
-            function: ObjectKey::new(&key.namespace, &trigger.function),
-            users: file.map(|file| Arc::new(Users::parse(&file.unwrap_or_default()))),
-            cors: trigger.cors,
-        };
-        routes.set_rule(key, Some(rule));
-        trouble
-    }
-
-    /// Removes the object that routed before, if it was one of another kind.
-    async fn remove_other(&self, object: &Object, now: &Resource) -> Result<(), WriteError> {
-        let before = routed_by(object);
-        let other = [http::ingresses(), http::routes()].into_iter().find(|resource| {
-            resource != now && before.get("routedBy") == Some(&json!(resource.gvk.kind))
-        });
-        let Some(other) = other else { return Ok(()) };
-        match self.client.get(&other, &object.key()).await {
-            Ok(old) if is_owned(object, &old) => self.delete(&other, &old).await,
-            Err(error) if !error.is_not_found() => {
-                Err(WriteError { what: "the object that routed", source: error })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn sync_cron(self: &Arc<Self>, object: &Object) -> Result<(), WriteError> {
-        let namespace = &object.meta().namespace;
-        let found = CronJobTrigger::check(object)
-            .map_err(|refusal| (refusal.reason(), refusal.to_string()))
-            .and_then(|trigger| {
-                let (function, port) = self.function(namespace, &trigger.function)?;
-                Ok((trigger, function, port))
-            });
-        let (trigger, function, port) = match found {
-            Ok(found) => found,
-            Err(trouble) => {
-                let last = Calls::last_of(object);
-                let calls = Calls { last, ..Calls::default() };
-                return self
-                    .tell(Kind::CronJob, object, Some(&trouble), calls.fields(object))
-                    .await;
-            }
-        };
-        let call = trigger.call(&function, port);
-        match &self.means {
-            Means::Here(fleet, _) => {
-                self.fire(object, &trigger, (&Caller::Fleet(fleet.clone()), call)).await
-            }
-            Means::Cluster { .. } if trigger.is_direct => {
-                self.remove_cron_job(object, &trigger.name()).await?;
-                self.fire(object, &trigger, (&Caller::Network, call)).await
-            }
-            Means::Cluster { image } => {
-                let wanted = trigger.cron_job(&function, port, image);
-                self.apply_cron_job(object, &trigger, &wanted).await
-            }
-        }
-    }
-
-    /// Makes the call that is due, if any, and looks again when the next one is.
-    async fn fire(
-        self: &Arc<Self>,
-        object: &Object,
-        trigger: &CronJobTrigger,
-        (caller, call): (&Caller, Call),
-    ) -> Result<(), WriteError> {
-        let (key, now) = (object.key(), self.client.clock().now());
-        let created = object.meta().creation_timestamp.as_deref();
-        let created = created.and_then(|text| text.parse().ok()).unwrap_or(now);
-        let calls = {
-            let mut all = self.runs();
-            let runs = all.entry(key.clone()).or_default();
-            if runs.uid != object.meta().uid {
-                *runs = Runs { uid: object.meta().uid.clone(), ..Runs::default() };
-            }
-            // What the cache says may be older than the last call.
-            runs.last = runs.last.max(Calls::last_of(object));
-            let past = Past { created, last: runs.last, is_busy: !runs.active.is_empty() };
-            let firing = decide(trigger, past, now);
-            if firing.replaces {
-                runs.active.drain(..).for_each(|(_, task)| task.abort());
-            }
-            if let Some(due) = firing.due {
-                runs.last = Some(due);
-                let function = ObjectKey::new(&key.namespace, &trigger.function);
-                self.start(runs, &key, (caller.clone(), function, call));
-            }
-            if let Some(next) = firing.next {
-                self.queue.add_at(Work(Kind::CronJob, key.clone()), next, TimerKind::Periodic);
-            }
-            Calls { last: runs.last, ended: runs.ended.clone(), next: firing.next }
-        };
-        self.tell(Kind::CronJob, object, None, calls.fields(object)).await
-    }
-
-    fn start(
-        self: &Arc<Self>,
-        runs: &mut Runs,
-        key: &ObjectKey,
-        (caller, function, call): (Caller, ObjectKey, Call),
-    ) {
-        runs.number += 1;
-        let (shared, key, number) = (Arc::clone(self), key.clone(), runs.number);
-        let token = self.client.activity().hold(format!("call of {function} by the clock"));
-        let task = tokio::spawn(async move {
-            let outcome = caller.call(&function, &call, shared.client.clock().as_ref()).await;
-            let outcome = outcome.map_err(|error| in_one_line(&error));
-            if let Some(runs) = shared.runs().get_mut(&key) {
-                let before = runs.active.len();
-                runs.active.retain(|(active, _)| *active != number);
-                // One that was replaced has nothing to say any more.
-                if runs.active.len() < before {
-                    runs.ended = Some(outcome.clone());
-                }
-            }
-            if let (Err(why), Some(trigger)) = (outcome, shared.triggers[1].get(&key)) {
-                shared.events.tell(&trigger, EventKind::Warning, "CallFailed", why);
-            }
-            shared.queue.add(Work(Kind::CronJob, key));
-            drop(token);
-        });
-        runs.active.push((number, task.abort_handle()));
-    }
-
-    async fn apply_cron_job(
-        &self,
-        object: &Object,
-        trigger: &CronJobTrigger,
-        wanted: &Value,
-    ) -> Result<(), WriteError> {
-        let key = ObjectKey::new(&object.meta().namespace, &trigger.name());
-        let made = self.cron_jobs.as_ref().and_then(|cache| cache.get(&key));
-        if let Some(trouble) = conflict(object, made.as_deref()) {
-            return self.tell(Kind::CronJob, object, Some(&trouble), Map::new()).await;
-        }
-        let written = self.client.apply(&cron_jobs(), &key, MANAGER, wanted.to_string()).await;
-        written.map_err(|source| WriteError { what: "the CronJob", source })?;
-        if trigger.old_name() != trigger.name() {
-            self.remove_cron_job(object, &trigger.old_name()).await?;
-        }
-        let now = self.client.clock().now();
-        let next = Some(trigger).filter(|trigger| !trigger.suspend);
-        let next = next.and_then(|trigger| trigger.schedule.next(now, now));
-        let calls = Calls::of_cron_job(made.as_deref(), next);
-        self.tell(Kind::CronJob, object, None, calls.fields(object)).await
-    }
-
-    /// Removes a CronJob that was made for this trigger and is not needed any more.
-    async fn remove_cron_job(&self, object: &Object, name: &str) -> Result<(), WriteError> {
-        let key = ObjectKey::new(&object.meta().namespace, name);
-        match self.cron_jobs.as_ref().and_then(|cache| cache.get(&key)) {
-            Some(old) if is_owned(object, &old) => self.delete(&cron_jobs(), &old).await,
-            _ => Ok(()),
-        }
-    }
-
     /// Returns a Function and the port of its Service, or why there is none that could be called.
     fn function(&self, namespace: &str, name: &str) -> Result<(Function, u16), Trouble> {
         let object = self.functions.get(&ObjectKey::new(namespace, name));
@@ -510,6 +305,26 @@ impl Shared {
         Ok((function, ports.service))
     }
 
+    /// Writes what is made of a trigger, unless others made an object of that name.
+    async fn make(
+        &self,
+        trigger: &Object,
+        (resource, wanted): (&Resource, &Value),
+        made: Option<&Object>,
+    ) -> Result<(), Halt> {
+        if let Some(trouble) = conflict(trigger, made) {
+            return Err(Halt::Trouble(trouble));
+        }
+        let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let key = ObjectKey::new(&trigger.meta().namespace, name);
+        let written = self.client.apply(resource, &key, MANAGER, wanted.to_string()).await;
+        written.map(|_| ()).map_err(|source| match source.code() {
+            // Hosts, paths and schedules that the server, or a webhook of the gateway, does not take.
+            Some(400 | 422) => Halt::Trouble(("InvalidSpec", source.to_string())),
+            _ => WriteError { what: "what is made of a trigger", source }.into(),
+        })
+    }
+
     async fn delete(&self, resource: &Resource, object: &Object) -> Result<(), WriteError> {
         match self.client.delete(resource, &object.key(), &object.meta().uid).await {
             Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
@@ -517,14 +332,15 @@ impl Shared {
         }
     }
 
+    /// Writes the status of a trigger: it is ready, with a remark, or in trouble.
     async fn tell(
         &self,
         kind: Kind,
         object: &Object,
-        trouble: Option<&Trouble>,
+        outcome: Result<&str, &Trouble>,
         own: Map<String, Value>,
     ) -> Result<(), WriteError> {
-        let after = status::status(object, trouble, own, self.client.clock().now());
+        let after = status::status(object, outcome, own, self.client.clock().now());
         let means = (&self.client, &self.events);
         writes::tell(means, &kind.resource(), object, &after).await.map(drop)
     }
@@ -545,17 +361,4 @@ fn conflict(trigger: &Object, made: Option<&Object>) -> Option<Trouble> {
 
 fn is_owned(trigger: &Object, made: &Object) -> bool {
     made.meta().owner_references.iter().any(|owner| owner.uid == trigger.meta().uid)
-}
-
-/// Returns the kind of object that routes, as the status says.
-fn routed_by(object: &Object) -> Map<String, Value> {
-    let kind = object.to_value().pointer("/status/routedBy").cloned();
-    kind.map(|kind| ("routedBy".to_owned(), kind)).into_iter().collect()
-}
-
-/// Returns the file of passwords that a Secret holds.
-fn auth_file(secret: &Object) -> Option<String> {
-    let value = secret.to_value();
-    let bytes = crate::content::decode_base64(value.pointer("/data/auth")?.as_str()?).ok()?;
-    String::from_utf8(bytes).ok()
 }

@@ -331,6 +331,11 @@ mod tests {
         assert_eq!(check("t", &json!({})).unwrap().name(), "trigger-t");
         let long = check(&"a".repeat(60), &json!({})).unwrap().name();
         assert_eq!(long.len(), LONGEST_NAME);
+        let fits = "a".repeat(LONGEST_NAME - 8);
+        assert_eq!(check(&fits, &json!({})).unwrap().name(), format!("trigger-{fits}"));
+        // A name may not end in a dot before the hash either.
+        let dotted = check(&format!("{}.{}", "a".repeat(32), "b".repeat(20)), &json!({})).unwrap();
+        assert!(dotted.name().starts_with(&format!("trigger-{}-", "a".repeat(32))));
         assert_ne!(long, check(&"a".repeat(61), &json!({})).unwrap().name());
     }
 
@@ -348,6 +353,9 @@ mod tests {
             ("/spec/timeZone", json!("Europe/Berlin")),
             ("/spec/startingDeadlineSeconds", json!(5)),
             ("/spec/concurrencyPolicy", json!("Allow")),
+            ("/spec/suspend", json!(false)),
+            ("/spec/successfulJobsHistoryLimit", json!(3)),
+            ("/spec/failedJobsHistoryLimit", json!(1)),
             ("/spec/jobTemplate/spec/activeDeadlineSeconds", json!(7)),
             ("/spec/jobTemplate/spec/backoffLimit", json!(0)),
             ("/spec/jobTemplate/spec/template/spec/restartPolicy", json!("Never")),

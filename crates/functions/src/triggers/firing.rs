@@ -95,4 +95,37 @@ mod tests {
             assert_eq!(told(&spec, past, now), expected, "{spec} {past:?} {now}");
         }
     }
+
+    #[test]
+    fn calls_follow_the_clocks_of_a_time_zone() {
+        // In Berlin clocks go from 02:00 to 03:00 on the 29th of March, and back on the 25th of October.
+        let daily = json!({"schedule": "30 2 * * *", "timeZone": "Europe/Berlin"});
+        let in_time = json!({"schedule": "30 2 * * *", "timeZone": "Europe/Berlin",
+            "startingDeadlineSeconds": 3600});
+        for (spec, last, now, expected) in [
+            (&daily, "2026-03-28T01:30:00Z", "2026-03-29T12:00:00Z", "due -, next 00:30"),
+            (&daily, "2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z", "due 00:30, next 00:30"),
+            (&daily, "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "due -, next 01:30"),
+            (&daily, "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "due 01:30, next 01:30"),
+            (&in_time, "2026-10-24T00:30:00Z", "2026-10-25T02:30:00Z", "due 01:30, next 01:30"),
+            (&in_time, "2026-10-24T00:30:00Z", "2026-10-25T02:30:01Z", "due -, next 01:30"),
+        ] {
+            assert_eq!(told(spec, (Some(last), false), now), expected, "{spec} {last} {now}");
+        }
+    }
+
+    #[test]
+    fn what_was_missed_is_made_up_for_once_within_its_deadline() {
+        let every =
+            |seconds: i64| json!({"schedule": "@every 600s", "startingDeadlineSeconds": seconds});
+        let last = "2026-01-01T00:10:00Z";
+        for (deadline, now, expected) in [
+            // Five were missed.
+            (120, "2026-01-01T01:02:00Z", "due 01:00, next 01:10"),
+            (119, "2026-01-01T01:02:00Z", "due -, next 01:10"),
+            (0, "2026-01-01T01:00:00Z", "due 01:00, next 01:10"),
+        ] {
+            assert_eq!(told(&every(deadline), (Some(last), false), now), expected, "{now}");
+        }
+    }
 }

@@ -143,6 +143,11 @@ impl HttpTrigger {
         }
     }
 
+    /// Returns whether calls should come in encrypted.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls != Tls::None
+    }
+
     /// Returns what routes without asking for a password, if that is so.
     fn unguarded(&self, guard: Guard) -> Option<String> {
         match self.gateway.as_str() {

@@ -22,15 +22,15 @@ pub(crate) struct Calls {
 /// Returns the status of a trigger with fields of its own; equal to the one it has if nothing is new.
 pub(crate) fn status(
     object: &Object,
-    trouble: Option<&Trouble>,
+    outcome: Result<&str, &Trouble>,
     own: Map<String, Value>,
     now: Timestamp,
 ) -> Value {
     let before = object.to_value()["status"].take();
     let generation = object.meta().generation;
-    let ready = match trouble {
-        None => finding("Ready", true, "TriggerReady", ""),
-        Some((reason, message)) => finding("Ready", false, reason, message),
+    let ready = match outcome {
+        Ok(remark) => finding("Ready", true, "TriggerReady", remark),
+        Err((reason, message)) => finding("Ready", false, reason, message),
     };
     let conditions = [condition(&ready, &before, generation, now)];
     let mut status = json!({"observedGeneration": generation, "conditions": conditions});
@@ -102,11 +102,11 @@ mod tests {
     fn what_is_said_again_is_said_in_the_same_way() {
         let trouble = ("FunctionNotFound", "there is no Function `f`".to_owned());
         let now = Timestamp::UNIX_EPOCH;
-        let first = status(&trigger(&json!({})), Some(&trouble), Map::new(), now);
+        let first = status(&trigger(&json!({})), Err(&trouble), Map::new(), now);
         assert_eq!(first["conditions"][0]["reason"], "FunctionNotFound");
         let later = now + k8s::SignedDuration::from_secs(9);
-        assert_eq!(status(&trigger(&first), Some(&trouble), Map::new(), later), first);
-        let healed = status(&trigger(&first), None, Map::new(), later);
+        assert_eq!(status(&trigger(&first), Err(&trouble), Map::new(), later), first);
+        let healed = status(&trigger(&first), Ok(""), Map::new(), later);
         assert_eq!(healed["conditions"][0]["lastTransitionTime"], "1970-01-01T00:00:09Z");
     }
 
