@@ -104,7 +104,7 @@ async fn told(world: &World, resource: &Resource, name: &str, reason: &str) {
     world.eventually(&format!("{name} tells {reason}"), is_told).await;
 }
 
-/// Breaks when calls are routed to the port of the pods.
+/// Breaks when calls are routed to the port of the pods, and when a Function that appears heals no trigger.
 async fn acceptance_19_an_ingress_leads_to_the_port_of_the_service(world: &World) {
     let _triggers = in_a_cluster(world).await;
     let spec = json!({"host-name": "f.test", "path": "x", "gateway": "nginx"});
@@ -182,7 +182,7 @@ async fn triggers_go_with_their_function(world: &World) {
 }
 story!(triggers_go_with_their_function);
 
-/// Breaks when a CronJob is named after the function.
+/// Breaks when a CronJob is named after the function, and when the payload is quoted as a shell would.
 async fn acceptance_20_each_trigger_has_its_own_cron_job(world: &World) {
     let _triggers = in_a_cluster(world).await;
     function(world).await;
