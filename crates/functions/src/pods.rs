@@ -87,7 +87,7 @@ pub(crate) fn status(pod: &Object, standing: &Standing, now: Timestamp) -> Value
     json!({
         "phase": if is_prepared { "Running" } else { "Pending" },
         "startTime": started, "hostIP": "127.0.0.1", "podIP": "127.0.0.1",
-        "podIPs": [{"ip": "127.0.0.1"}], "qosClass": "BestEffort",
+        "podIPs": [{"ip": "127.0.0.1"}],
         "conditions": [
             condition("PodScheduled", true), condition("Initialized", is_prepared),
             condition("ContainersReady", is_ready), condition("Ready", is_ready)],

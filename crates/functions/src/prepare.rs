@@ -312,10 +312,21 @@ fn path(interpreter: &Path) -> std::ffi::OsString {
 
 /// Returns the variables of a function, over what this process knows of networks and where packages come from.
 fn with_surroundings(own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    const SHOWN: [&str; 9] = [
+        "GOCACHE",
+        "GOMODCACHE",
+        "GONOSUMDB",
+        "GOSUMDB",
+        // A proxy of a company signs what comes from registries with an authority of its own.
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "NODE_EXTRA_CA_CERTS",
+        "LANG",
+        "TZ",
+    ];
     let is_shown = |name: &str| {
         install::is_about_registries(name)
-            || ["GOCACHE", "GOMODCACHE", "GONOSUMDB", "GOSUMDB", "SSL_CERT_FILE", "LANG", "TZ"]
-                .contains(&name)
+            || SHOWN.contains(&name)
             || name.to_ascii_lowercase().ends_with("_proxy")
     };
     let mut all: BTreeMap<_, _> = env::vars().filter(|(name, _)| is_shown(name)).collect();

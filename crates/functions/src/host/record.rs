@@ -95,8 +95,9 @@ fn caller(headers: &HeaderMap) -> String {
     first.filter(is_address).unwrap_or("-").to_owned()
 }
 
+/// Returns a header as it stands between quotes: nothing for none, as Kubeless wrote it and scripts look for it.
 fn quoted(headers: &HeaderMap, name: &header::HeaderName) -> String {
-    let value = headers.get(name).map_or("-".into(), |it| String::from_utf8_lossy(it.as_bytes()));
+    let value = headers.get(name).map_or("".into(), |it| String::from_utf8_lossy(it.as_bytes()));
     value.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
@@ -120,7 +121,7 @@ mod tests {
         let line = |headers: &[(&str, &str)]| record("PUT", headers).line(now, StatusCode::OK, 12);
         assert_eq!(
             line(&[]),
-            r#"- - - [09/Sep/2001:01:46:40 +0000] "PUT /a?b=c HTTP/1.1" 200 12 "-" "-""#
+            r#"- - - [09/Sep/2001:01:46:40 +0000] "PUT /a?b=c HTTP/1.1" 200 12 "" """#
         );
         let headers =
             [("x-forwarded-for", "10.0.0.1, 10.0.0.2"), ("user-agent", "a\"b"), ("referer", "r")];

@@ -387,6 +387,61 @@ async fn acceptance_22_a_jsonnet_function_needs_no_interpreter() {
     assert_eq!(call(&host, r#""text""#).await, (StatusCode::OK, "a text".to_owned()));
 }
 
+/// Breaks when a field of an event has another name in one of the languages, or time is a number in both.
+#[tokio::test]
+async fn an_event_is_the_same_in_each_language() {
+    let machine = Machine::new();
+    let go = "package kubeless
+
+import (
+\t\"strings\"
+
+\t\"github.com/kubeless/kubeless/pkg/functions\"
+)
+
+func Answer(event functions.Event, context functions.Context) (string, error) {
+\tresponse := event.Extensions.Response
+\tresponse.Header().Set(\"X-A\", \"b\")
+\tresponse.WriteHeader(418)
+\t_, hasEnd := event.Extensions.Context.Deadline()
+\tif !hasEnd || event.Extensions.Request.URL.Path != \"/a\" {
+\t\tpanic(\"no end, or another path\")
+\t}
+\treturn strings.Join([]string{event.Data, event.EventID, event.EventType, event.EventTime, event.EventNamespace,
+\t\tcontext.FunctionName, context.Timeout, context.Runtime, context.MemoryLimit}, \" \"), nil
+}
+";
+    let jsonnet = "function(event, context)
+  assert event.extensions.request.path == '/a';
+  local fields = ['id', 'type', 'time', 'namespace'];
+  std.join(' ', [std.manifestJsonMinified(event.data)] + [event['event-' + field] for field in fields]
+    + [context[field] for field in ['function-name', 'timeout', 'runtime', 'memory-limit']])";
+    for (language, handler, function, expected) in [
+        (Language::Go, "hello.Answer", go, "[1] 7 shop.paid now shop Answer 2 go1 1Gi"),
+        (Language::Jsonnet, "hello.answer", jsonnet, "[1] 7 shop.paid now shop answer 2 go1 1Gi"),
+    ] {
+        let program = Program { language, handler, function, ..python("") };
+        let (dir, mut env) = machine.prepare(program, Files::default()).await.unwrap();
+        for (name, value) in [("FUNC_RUNTIME", "go1"), ("FUNC_MEMORY_LIMIT", "1Gi")] {
+            env.insert(name.to_owned(), value.to_owned());
+        }
+        let host = machine.serve(&dir, &env).await;
+        let mut request = Request::post("/a").header("content-type", "application/json");
+        for (name, value) in
+            [("id", "7"), ("type", "shop.paid"), ("time", "now"), ("source", "shop")]
+        {
+            request = request.header(format!("ce-{name}"), value);
+        }
+        let response = host.handle(request.body(Full::from("[1]")).unwrap()).await;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        assert_eq!(String::from_utf8_lossy(&body), expected, "{language:?}");
+        let own = (418, Some("b"));
+        let told = (head.status.as_u16(), head.headers.get("x-a").map(|it| it.to_str().unwrap()));
+        assert_eq!(told, if language == Language::Go { own } else { (200, None) });
+    }
+}
+
 const GO: &str = "package kubeless
 
 import \"github.com/kubeless/kubeless/pkg/functions\"

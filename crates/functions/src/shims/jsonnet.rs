@@ -104,9 +104,9 @@ struct Worker {
 impl About {
     fn read() -> Self {
         let function = variable("FUNC_HANDLER");
-        let timeout = variable("FUNC_TIMEOUT").parse().unwrap_or(180_u32);
         let context = json!({
-            "function-name": function, "timeout": timeout, "runtime": variable("FUNC_RUNTIME"),
+            "function-name": function, "timeout": variable("FUNC_TIMEOUT"),
+            "runtime": variable("FUNC_RUNTIME"),
             "memory-limit": variable("FUNC_MEMORY_LIMIT")});
         let exposes =
             ["true", "1"].contains(&variable("FUNC_EXPOSE_ERRORS").to_lowercase().as_str());

@@ -138,6 +138,28 @@ async fn a_program_that_does_not_load_says_why() {
     }
 }
 
+/// Breaks when a host says that it is healthy before its program is loaded.
+#[tokio::test]
+async fn a_host_is_healthy_once_its_program_is_loaded() {
+    let source = r"
+import os, time
+while not os.path.exists('go'):
+    time.sleep(0.01)
+
+def f(event, context):
+    return 'x'
+";
+    let clock = Arc::new(SystemClock);
+    let Some(served) = serve_by(clock, &PYTHON, source, &[]) else { return };
+    let health = served.get("/healthz").await;
+    assert_eq!((health.status, health.text().as_str()), (503, "not ready"));
+    fs::write(served.path("go"), "").unwrap();
+    served.health(|health| health.is_ready).await;
+    let health = served.get("/healthz").await;
+    assert_eq!((health.status, health.text().as_str()), (200, "OK"));
+    assert_eq!(served.send("POST", "/healthz", &[], "").await.text(), "x");
+}
+
 /// Breaks when a program that fails again and again is started at once each time.
 #[tokio::test]
 async fn a_program_that_never_loads_is_a_crash_loop() {

@@ -187,6 +187,26 @@ async fn the_request_is_all_there() {
     }
 }
 
+/// Breaks when all languages read the limit of one.
+#[tokio::test]
+async fn large_requests_and_pages_of_other_origins_are_turned_away_unless_they_are_wanted() {
+    let source = "def f(event, context):\n    return str(len(event['data']))\n";
+    let asked = [("access-control-request-method", "PUT"), ("access-control-request-headers", "a")];
+    let own = [("FUNC_MAX_BODY_MB", "1"), ("FUNC_CORS", "https://a.test")];
+    let Some(served) = serve(&PYTHON, source, &own).await else { return };
+    let body = "x".repeat((1 << 20) + 1);
+    assert_eq!(served.post("text/plain", body.clone()).await.status, 413);
+    assert_eq!(served.post("text/plain", body[1..].to_owned()).await.status, 200);
+    let origin = "access-control-allow-origin";
+    assert_eq!(served.get("/").await.header(origin), "https://a.test");
+    let told = served.send("OPTIONS", "/", &asked, "").await;
+    assert_eq!((told.status, told.header(origin)), (200, "https://a.test"));
+    let Some(served) = serve(&PYTHON, source, &[("REQ_MB_LIMIT", "1")]).await else { return };
+    assert_eq!(served.post("text/plain", body).await.status, 200);
+    let told = served.send("OPTIONS", "/", &asked, "").await;
+    assert_eq!((told.text().as_str(), told.header(origin)), ("0", ""));
+}
+
 #[tokio::test]
 async fn forms_are_read() {
     let source = r#"

@@ -87,8 +87,31 @@ async fn each_call_is_written_down_once() {
     let lines = served.lines.with("HTTP/1.1");
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("10.0.0.1 - - ["), "{lines:?}");
-    assert!(lines[0].ends_with("] \"PUT /a?b=c HTTP/1.1\" 200 5 \"-\" \"test\""), "{lines:?}");
+    assert!(lines[0].ends_with("] \"PUT /a?b=c HTTP/1.1\" 200 5 \"\" \"test\""), "{lines:?}");
     assert!(lines[1].contains("\"POST / HTTP/1.1\" 400 12"), "{lines:?}");
+}
+
+/// Breaks when a metric has another name than dashboards and `function top` know.
+#[tokio::test]
+async fn what_is_counted_is_called_as_before() {
+    let source = "def f(event, context):\n    return 1 // len(event['data'])\n";
+    let Some(served) = serve(&PYTHON, source, &[]).await else { return };
+    served.post("text/plain", "").await;
+    let answer = served.get("/metrics").await;
+    assert_eq!(answer.parts().1, "text/plain; charset=utf-8");
+    let text = answer.text();
+    for line in [
+        "# TYPE function_calls_total counter",
+        "function_calls_total{method=\"POST\"} 1.0",
+        "# TYPE function_failures_total counter",
+        "function_failures_total{method=\"POST\"} 1.0",
+        "# TYPE function_duration_seconds histogram",
+        "function_duration_seconds_bucket{le=\"+Inf\",method=\"POST\"} 1",
+        "function_duration_seconds_count{method=\"POST\"} 1",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+    }
+    assert!(text.contains("\nfunction_duration_seconds_sum{method=\"POST\"} "), "{text}");
 }
 
 /// Breaks when the endpoint of windlass does not tell functions apart.
