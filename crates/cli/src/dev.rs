@@ -23,7 +23,6 @@ use tokio::{net::TcpListener, sync::mpsc::UnboundedReceiver};
 pub(crate) use self::tree::state;
 use self::{
     applied::Applied,
-    files::Files,
     functions::FunctionParts,
     ledger::Ledger,
     line::Line,
@@ -35,10 +34,10 @@ use crate::{
     programs::{self, Mapping, ProgramsError},
     reach,
     server::{self, ServerError, ServerOptions},
+    watched::Files,
 };
 
 mod applied;
-mod files;
 mod functions;
 mod ledger;
 mod line;

@@ -9,6 +9,7 @@ pub mod listing;
 pub mod logs;
 pub mod metrics;
 pub mod pairs;
+pub mod parts;
 pub mod runtimes;
 pub mod server;
 pub mod source;

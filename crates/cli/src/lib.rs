@@ -17,3 +17,4 @@ pub mod run;
 pub mod server;
 pub mod steer;
 pub mod views;
+mod watched;

@@ -12,6 +12,7 @@ use cli::{
         listing::{self, Width},
         metrics::{self, Calls},
         pairs::{self, pairs, words},
+        parts::{Names, Parts},
         runtimes::{self, RuntimeError},
         server::{self, FunctionError},
         trigger::{self, CronjobWish, Kind, TriggerError},
@@ -70,12 +71,16 @@ pub(crate) enum FunctionsError {
     /// Something is missing on the command line.
     #[error("{0}")]
     Usage(String),
+    /// It is for a later release.
+    #[error(transparent)]
+    NotSupported(#[from] NotSupported),
 }
 
 impl FunctionsError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
+            | Self::NotSupported(_)
             | Self::Trigger(_)
             | Self::File(FileError::Read { .. })
             | Self::Server(FunctionError::Function(CallError::Header(_) | CallError::Path(_))) => 2,
@@ -109,7 +114,8 @@ impl FunctionsError {
             | Self::Trigger(_)
             | Self::Runtime(_)
             | Self::Local(_)
-            | Self::Usage(_) => None,
+            | Self::Usage(_)
+            | Self::NotSupported(_) => None,
         }
     }
 }
@@ -183,8 +189,10 @@ async fn deploy(args: DeployArgs) -> Result<ExitCode, FunctionsError> {
     if args.runtime.is_some() && args.handler.is_none() {
         return Err(FunctionsError::Usage("a runtime needs a --handler".to_owned()));
     }
+    check_watched(&args)?;
     let key = key(&args.reach, &args.name);
-    let made = wish::create(&key, &wish(&args).await?);
+    let parts = names(&args).read().await?;
+    let made = wish::create(&key, &wish(&args, &parts));
     if args.dryrun {
         return Ok(print(&object(&made, args.output)));
     }
@@ -195,13 +203,15 @@ async fn deploy(args: DeployArgs) -> Result<ExitCode, FunctionsError> {
         let (resource, trigger) = (Kind::Cronjob.resource(), scheduled(&key, schedule));
         server::create(&client, &resource, &key, &trigger).await?;
     }
-    finish(&client, &args, &key, "deployed").await
+    finish(&client, &args, &key, ("deployed", parts)).await
 }
 
 async fn update(args: DeployArgs) -> Result<ExitCode, FunctionsError> {
     let key = key(&args.reach, &args.name);
     let resource = api::function::resource();
-    let wish = wish(&args).await?;
+    check_watched(&args)?;
+    let parts = names(&args).read().await?;
+    let wish = wish(&args, &parts);
     let client = connect(&args.reach, !args.dryrun).await?;
     if args.dryrun {
         let mut there = server::get(&client, &resource, &key).await?;
@@ -222,22 +232,72 @@ async fn update(args: DeployArgs) -> Result<ExitCode, FunctionsError> {
             changed => changed?,
         }
     }
-    finish(&client, &args, &key, "updated").await
+    finish(&client, &args, &key, ("updated", parts)).await
 }
 
-/// Says what was done, and waits for what comes of it if that is wanted.
+/// Says what was done, waits for what comes of it, and does it again whenever files are saved, as it is wanted.
 async fn finish(
+    client: &Client,
+    args: &DeployArgs,
+    key: &ObjectKey,
+    (verb, parts): (&str, Parts),
+) -> Result<ExitCode, FunctionsError> {
+    let ended = settle(client, args, key, verb).await;
+    if !args.watch {
+        return ended;
+    }
+    tell(ended);
+    let mut saved = names(args).watch(parts)?;
+    loop {
+        match saved.next(client).await {
+            Ok(parts) => tell(deploy_again(client, args, key, parts).await),
+            // It may be about to be replaced.
+            Err(error) => tell(Err(error.into())),
+        }
+    }
+}
+
+/// Says what was done, and waits until it answers calls if that is wanted.
+async fn settle(
     client: &Client,
     args: &DeployArgs,
     key: &ObjectKey,
     verb: &str,
 ) -> Result<ExitCode, FunctionsError> {
     let printed = print(&format!("{verb:<8} Function {key}\n"));
-    if args.wait {
-        server::ready(client, key).await?;
-        return Ok(print(&format!("{:<8} Function {key}\n", "ready")));
+    if !args.wait {
+        return Ok(printed);
     }
-    Ok(printed)
+    server::ready(client, key).await?;
+    Ok(print(&format!("{:<8} Function {key}\n", "ready")))
+}
+
+async fn deploy_again(
+    client: &Client,
+    args: &DeployArgs,
+    key: &ObjectKey,
+    Parts { source, deps }: Parts,
+) -> Result<ExitCode, FunctionsError> {
+    let wish = Wish { source, deps, ..Wish::default() };
+    let edit = |function: &mut Value| wish::update(function, &wish);
+    server::change(client, &api::function::resource(), key, edit).await?;
+    settle(client, args, key, "updated").await
+}
+
+/// Says what went wrong, after which files may be saved that are better.
+fn tell(ended: Result<ExitCode, FunctionsError>) {
+    if let Err(error) = ended {
+        failure::print(&error, error.hint().as_deref(), error.exit_code());
+    }
+}
+
+fn check_watched(args: &DeployArgs) -> Result<(), FunctionsError> {
+    if args.watch && names(args).local().is_empty() {
+        return Err(FunctionsError::Usage(
+            "--watch needs a --from-file of this machine".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Returns the trigger that calls a function by time, under its own name.
@@ -249,17 +309,14 @@ fn scheduled(key: &ObjectKey, schedule: &str) -> Value {
     made
 }
 
-async fn wish(args: &DeployArgs) -> Result<Wish, FunctionsError> {
-    let source = match &args.from_file {
-        Some(name) => Some(files::program(name).await?),
-        None => None,
-    };
-    let deps = match &args.dependencies {
-        Some(name) => Some(files::text(name).await?),
-        None => None,
-    };
+fn names(args: &DeployArgs) -> Names {
+    Names { program: args.from_file.clone(), deps: args.dependencies.clone() }
+}
+
+fn wish(args: &DeployArgs, parts: &Parts) -> Wish {
+    let Parts { source, deps } = parts.clone();
     let args = args.clone();
-    Ok(Wish {
+    Wish {
         runtime: args.runtime,
         handler: args.handler,
         source,
@@ -277,7 +334,7 @@ async fn wish(args: &DeployArgs) -> Result<Wish, FunctionsError> {
         port: args.port,
         service_port: args.service_port,
         headless: args.headless,
-    })
+    }
 }
 
 async fn supported(client: &Client) -> Vec<String> {
@@ -332,7 +389,7 @@ async fn call(args: CallArgs) -> Result<ExitCode, FunctionsError> {
 fn answer(status: StatusCode, body: &[u8]) -> Result<ExitCode, FunctionsError> {
     let checked = call::check(status);
     if checked.is_err() {
-        failure::note(String::from_utf8_lossy(body).trim_end());
+        failure::note(call::words(body).trim_end());
     }
     checked.map_err(FunctionError::from)?;
     let end: &[u8] = if body.ends_with(b"\n") { b"" } else { b"\n" };

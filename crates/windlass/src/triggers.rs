@@ -13,7 +13,7 @@ use crate::{
         CronjobArgs, CronjobCommand, DryRunArgs, HttpArgs, HttpCommand, ReachedArgs, TopicArgs,
         TopicCommand, TriggerCommand,
     },
-    commands::print,
+    commands::{NotSupported, print},
     function::{FunctionsError, connect, end, key, missing, object},
 };
 
@@ -109,14 +109,27 @@ async fn topic(kind: Kind, command: TopicCommand) -> Result<ExitCode, FunctionsE
                 }
             }
             let made = Made { kind, name: &args.name, dry: &args.dry, reach: &args.reach };
-            made.create(fields(&args)?, None).await
+            let fields = fields(&args)?;
+            check_served(kind, &args.dry)?;
+            made.create(fields, None).await
         }
         TopicCommand::Update(args) => {
             let made = Made { kind, name: &args.name, dry: &args.dry, reach: &args.reach };
-            made.update(fields(&args)?, None).await
+            let fields = fields(&args)?;
+            check_served(kind, &args.dry)?;
+            made.update(fields, None).await
         }
         TopicCommand::List(args) => list(kind, &args.reach).await,
         TopicCommand::Delete(args) => delete(kind, &args.name, &args.reach).await,
+    }
+}
+
+/// Refuses triggers by which nothing would ever be called; to print one for another cluster is fine.
+fn check_served(kind: Kind, dry: &DryRunArgs) -> Result<(), FunctionsError> {
+    match kind {
+        Kind::Kafka if !dry.dryrun => Err(NotSupported("a trigger by messages of Kafka").into()),
+        Kind::Nats if !dry.dryrun => Err(NotSupported("a trigger by messages of NATS").into()),
+        Kind::Http | Kind::Cronjob | Kind::Kafka | Kind::Nats => Ok(()),
     }
 }
 

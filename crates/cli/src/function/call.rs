@@ -105,6 +105,18 @@ pub fn check(status: StatusCode) -> Result<(), CallError> {
     }
 }
 
+/// Returns what an answer without success says to people: that of an API server which did not reach the function
+/// is in an object.
+pub fn words(body: &[u8]) -> String {
+    let object: Value = serde_json::from_slice(body).unwrap_or_default();
+    match object["message"].as_str() {
+        Some(message) if object["kind"] == "Status" && object["apiVersion"] == "v1" => {
+            message.to_owned()
+        }
+        _ => String::from_utf8_lossy(body).into_owned(),
+    }
+}
+
 /// Returns where the API server passes requests for a path on to a Service.
 ///
 /// # Errors
@@ -196,6 +208,13 @@ mod tests {
         let request = self::request(&Call::default(), &json!({"port": 80})).unwrap();
         assert!(request.uri().path().contains("/f:80/"));
         assert!(matches!(self::request(&Call::default(), &json!({})), Err(CallError::Port(_))));
+    }
+
+    #[test]
+    fn a_server_that_reaches_nobody_is_heard() {
+        let status = br#"{"kind": "Status", "apiVersion": "v1", "message": "no endpoints"}"#;
+        assert_eq!(words(status), "no endpoints");
+        assert_eq!(words(br#"{"message": "own"}"#), r#"{"message": "own"}"#);
     }
 
     #[test]

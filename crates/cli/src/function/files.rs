@@ -34,6 +34,9 @@ pub enum FileError {
     /// URLs cannot be asked.
     #[error("failed to read the system's certificates")]
     Certificates(#[source] io::Error),
+    /// Nobody would tell when it changes.
+    #[error("failed to watch the files")]
+    Watch(#[source] notify::Error),
     /// It should be text.
     #[error("`{0}` is no text")]
     NotText(String),

@@ -113,6 +113,7 @@ pub(crate) enum ListFormat {
 Examples:
   windlass function deploy hello -r python3.11 --handler hello.say -f hello.py --wait
   windlass function deploy hello -r nodejs20 --handler hello.say -f https://example.com/hello.zip
+  windlass function deploy hello -r python3.11 --handler hello.say -f hello.py --watch --wait
   windlass function deploy hello -r python3.11 --handler hello.say -f hello.py --dryrun -o json
   windlass function update hello --env GREETING=Hi"
 )]
@@ -182,6 +183,9 @@ pub(crate) struct DeployArgs {
     /// Wait until the function answers calls; exit 1 if it will not
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Go on, and deploy the files again whenever they are saved
+    #[arg(long, conflicts_with = "dryrun")]
+    pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) reach: ReachedArgs,
 }

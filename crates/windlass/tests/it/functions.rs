@@ -86,14 +86,16 @@ fn until(what: &str, mut is_true: impl FnMut() -> bool) {
     }
 }
 
+/// Breaks when an update writes the usual port, or the pod of a function with bounds is told to have none.
 #[test]
-fn the_verbs_of_kubeless_make_a_round_trip() {
+fn acceptance_26_the_verbs_of_kubeless_make_a_round_trip() {
     if !has_program("python3") {
         return not_run("the verbs of Functions", "no python3");
     }
     let home = Home::start(&[("hello.py", HELLO)]);
     let deploy = ["function", "deploy", "hello", "--runtime", "python3", "--handler", "hello.say"];
     let more = ["-f", "hello.py", "--port", "9000", "--timeout", "20", "-e", "GREETING=Hello"];
+    let more = [&more[..], &["--memory", "256Mi"]].concat();
     let printed = home.done(&[&deploy[..], &more, &["--wait"]].concat());
     assert_eq!(printed, "deployed Function default/hello\nready    Function default/hello\n");
     assert_snapshot!(home.done(&["function", "ls"]), @r"
@@ -110,7 +112,8 @@ fn the_verbs_of_kubeless_make_a_round_trip() {
         rows.map(|row| (row["method"].clone(), row["total_calls"].clone())).collect()
     };
     assert_eq!(counted(&top), [(json!("GET"), json!(1)), (json!("POST"), json!(1))]);
-    home.done(&["function", "logs", "hello"]);
+    let log = home.done(&["function", "logs", "hello"]);
+    assert!(log.contains("called\n") && log.contains("\"POST / HTTP/1.1\" 200 11 "), "{log}");
 
     let function = || home.json(&["function", "describe", "hello", "-o", "json"]);
     let before = function();
@@ -129,8 +132,9 @@ fn the_verbs_of_kubeless_make_a_round_trip() {
     until("it answers no more", || home.kubeless(&["function", "call", "hello"]).is_err());
 }
 
+/// Breaks when what is printed lacks the kind.
 #[test]
-fn what_is_printed_can_be_applied() {
+fn acceptance_26_what_is_printed_can_be_applied() {
     if !has_program("kubectl") {
         return not_run("a printed function", "no kubectl");
     }
@@ -177,6 +181,49 @@ fn what_is_printed_can_be_applied() {
               timeout: "180"
             "#);
         }
+    }
+}
+
+/// Breaks when files are not read again.
+#[test]
+fn files_that_are_saved_are_deployed_again() {
+    if !has_program("python3") {
+        return not_run("`function deploy --watch`", "no python3");
+    }
+    let home = Home::start(&[("hello.py", HELLO)]);
+    let deploy = ["function", "deploy", "hello", "-r", "python3", "--handler", "hello.say"];
+    let watch = ["-f", "hello.py", "--watch", "--wait"];
+    let mut running = Running::start(home.dir.path(), &[&deploy[..], &watch].concat());
+    running.until("ready    Function default/hello");
+    let save = |text: &str| fs::write(home.dir.path().join("hello.py"), text).unwrap();
+    save("def say(:\n");
+    running.until("updated  Function default/hello");
+    until("it is told", || home.done(&["function", "describe", "hello"]).contains("SyntaxError"));
+    assert_eq!(home.done(&["function", "call", "hello"]), "Hello, world!\n");
+    save(&HELLO.replace("Hello", "Servus"));
+    running.until("updated  Function default/hello");
+    running.until("ready    Function default/hello");
+    assert_eq!(home.done(&["function", "call", "hello"]), "Servus, world!\n");
+    let generation = |home: &Home| {
+        let function = home.json(&["function", "describe", "hello", "-o", "json"]);
+        function["metadata"]["generation"].as_i64()
+    };
+    assert_eq!(generation(&home), Some(3));
+}
+
+/// Breaks when the log ends where it was when it was asked for.
+#[test]
+fn a_log_is_followed() {
+    if !has_program("python3") {
+        return not_run("`function logs --follow`", "no python3");
+    }
+    let home = Home::start(&[("hello.py", HELLO)]);
+    let deploy = ["function", "deploy", "hello", "-r", "python3", "--handler", "hello.say"];
+    home.done(&[&deploy[..], &["-f", "hello.py", "--wait"]].concat());
+    let mut log = Running::start(home.dir.path(), &["function", "logs", "hello", "-f"]);
+    for path in ["/first", "/second"] {
+        home.done(&["function", "call", "hello", "--path", path]);
+        log.until(&format!("\"GET {path} HTTP/1.1\" 200"));
     }
 }
 
@@ -233,6 +280,9 @@ fn what_cannot_be_done_is_told() {
             "trigger http create t --function-name nope",
             "trigger cronjob create t --function there --schedule @daily -f list.json",
             "trigger kafka create t --trigger-topic t --function-selector team!=a",
+            "trigger kafka create t --trigger-topic t --function-selector team=a",
+            "trigger nats update t --trigger-topic t",
+            "function deploy f --runtime-image web --watch",
             "autoscale create there --max 3",
             "topic list",
         ].map(error).join("\n\n"),
@@ -275,6 +325,15 @@ fn what_cannot_be_done_is_told() {
 
     exit 2
     error: `team!=a` is no list of labels such as `team=a,tier=b`
+
+    exit 2
+    error: a trigger by messages of Kafka is not supported yet
+
+    exit 2
+    error: a trigger by messages of NATS is not supported yet
+
+    exit 2
+    error: --watch needs a --from-file of this machine
 
     exit 2
     error: `autoscale` is not supported yet

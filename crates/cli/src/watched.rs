@@ -1,4 +1,4 @@
-//! Tells when files of manifests change.
+//! Tells when files change.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -11,14 +11,14 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// Watches files and directories, as long as it lives.
-pub(super) struct Files {
+pub(crate) struct Files {
     events: UnboundedReceiver<()>,
     _watcher: RecommendedWatcher,
 }
 
 impl Files {
     /// Starts to watch paths; a file is watched by its directory, since editors replace files.
-    pub(super) fn watch(paths: &[PathBuf]) -> Result<Self, notify::Error> {
+    pub(crate) fn watch(paths: &[PathBuf]) -> Result<Self, notify::Error> {
         let (sender, events) = mpsc::unbounded_channel();
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -44,7 +44,7 @@ impl Files {
     }
 
     /// Waits until something has changed and calmed down, for ever if nothing is watched.
-    pub(super) async fn next(files: Option<&mut Self>, client: &Client) {
+    pub(crate) async fn next(files: Option<&mut Self>, client: &Client) {
         let Some(files) = files else { return std::future::pending().await };
         if files.events.recv().await.is_none() {
             return std::future::pending().await;
