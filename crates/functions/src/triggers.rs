@@ -195,10 +195,16 @@ impl Shared {
         let made = made.into_iter().filter_map(|(kind, cache)| Some((kind, cache?)));
         let made = made.map(|(kind, cache)| {
             let (queue, owner) = (self.queue.clone(), kind.resource().gvk.kind);
+            let triggers = self.triggers_of(kind).cloned();
             cache.subscribe(move |change: &Change| {
                 let meta = change.latest().meta();
                 if let Some(own) = meta.controller().filter(|it| it.kind == owner) {
                     queue.add(Work(kind, ObjectKey::new(&meta.namespace, &own.name)));
+                } else if let Some(triggers) = triggers.as_ref().filter(|_| change.new.is_none()) {
+                    // It may have stood in somebody's way.
+                    for trigger in triggers.in_namespace(&meta.namespace) {
+                        queue.add(Work(kind, trigger.key()));
+                    }
                 }
             })
         });
@@ -228,8 +234,7 @@ impl Shared {
     }
 
     async fn sync(self: &Arc<Self>, Work(kind, key): &Work) -> Result<(), WriteError> {
-        let place = TRIGGERS.iter().position(|own| own == kind);
-        let Some(cache) = place.and_then(|place| self.triggers.get(place)) else {
+        let Some(cache) = self.triggers_of(*kind) else {
             return self.sync_function(key).await;
         };
         let object = cache.get(key);
@@ -258,6 +263,11 @@ impl Shared {
                 self.tell(*kind, &object, Err(&trouble), Map::new()).await
             }
         }
+    }
+
+    fn triggers_of(&self, kind: Kind) -> Option<&Arc<Cache>> {
+        let place = TRIGGERS.iter().position(|own| *own == kind);
+        place.and_then(|place| self.triggers.get(place))
     }
 
     fn forget(&self, kind: Kind, key: &ObjectKey) {

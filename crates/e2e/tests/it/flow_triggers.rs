@@ -161,11 +161,74 @@ async fn an_ingress_follows_its_trigger(world: &World) {
 }
 story!(an_ingress_follows_its_trigger);
 
+async fn what_others_made_stands_in_the_way(world: &World) {
+    let _triggers = in_a_cluster(world).await;
+    function(world).await;
+    let backend = json!({"service": {"name": "else", "port": {"number": 1}}});
+    let ingress = json!({"metadata": {"name": "t"}, "spec": {"defaultBackend": backend}});
+    let pod = json!({"restartPolicy": "Never", "containers": [{"name": "a", "image": "curl"}]});
+    let job = json!({"metadata": {"name": "trigger-t"}, "spec": {"schedule": "@yearly",
+        "jobTemplate": {"spec": {"template": {"spec": pod}}}}});
+    for (made, object, resource, spec) in [
+        (ingresses(), ingress, trigger::http(), json!({})),
+        (cron_jobs(), job, trigger::cron_job(), json!({"schedule": "@daily"})),
+    ] {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let before = world.create(&made, object).await;
+        trigger(world, &resource, "t", spec).await;
+        told(world, &resource, "t", "Conflict").await;
+        assert_eq!(world.get(&made, &name).await, before);
+        world.delete(&made, &name).await;
+        told(world, &resource, "t", "TriggerReady").await;
+    }
+}
+story!(what_others_made_stands_in_the_way);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_is_reached_by_a_route() {
+    let world = World::embedded("a_route").await;
+    let _triggers = in_a_cluster(&world).await;
+    function(&world).await;
+    let reference =
+        |gateway: Value| json!({"metadata": {"annotations": {trigger::GATEWAY_REF: gateway}}});
+    trigger(&world, &trigger::http(), "t", json!({"path": "x"})).await;
+    told(&world, &trigger::http(), "t", "TriggerReady").await;
+    world.patch(&trigger::http(), "t", &reference(json!("infra/edge"))).await;
+    told(&world, &trigger::http(), "t", "Unsupported").await;
+
+    let routes = Resource::namespaced("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes");
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let version = json!({"name": "v1", "served": true, "storage": true,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": any}}}});
+    let definition = json!({
+        "metadata": {"name": "httproutes.gateway.networking.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}},
+        "spec": {"group": routes.gvk.group, "scope": "Namespaced", "versions": [version],
+            "names": {"plural": routes.plural, "singular": "httproute", "kind": routes.gvk.kind,
+                "listKind": "HTTPRouteList"}}});
+    world.create(&definition::definitions(), definition).await;
+    world.patch(&trigger::http(), "t", &reference(json!("infra/edge/web"))).await;
+    told(&world, &trigger::http(), "t", "TriggerReady").await;
+    let route = world.get(&routes, "t").await;
+    assert_eq!(route["spec"]["parentRefs"][0]["sectionName"], "web");
+    assert_eq!(route["spec"]["rules"][0]["backendRefs"], json!([{"name": "f", "port": 80}]));
+    assert!(world.get(&ingresses(), "t").await.is_null(), "one of both routes");
+    world.patch(&trigger::http(), "t", &reference(Value::Null)).await;
+    let is_back = || async { world.get(&ingresses(), "t").await.is_object() };
+    world.eventually("the Ingress is back", is_back).await;
+    world.settle().await;
+    assert!(world.get(&routes, "t").await.is_null(), "one of both routes");
+    world.end().await;
+}
+
 async fn triggers_go_with_their_function(world: &World) {
     let _triggers = in_a_cluster(world).await;
     function(world).await;
     trigger(world, &trigger::http(), "h", json!({})).await;
-    trigger(world, &trigger::cron_job(), "c", json!({"schedule": "@yearly"})).await;
+    // Kubeless is not there any more to take its finalizer off.
+    let old = json!({"metadata": {"name": "c", "finalizers": ["kubeless.io/cronjobtrigger"]},
+        "spec": {"function-name": "f", "schedule": "@yearly"}});
+    world.create(&trigger::cron_job(), old).await;
     trigger(world, &trigger::nats(), "n", json!({"topic": "t"})).await;
     let other = json!({"metadata": {"name": "other"}, "spec": {"function-name": "g"}});
     world.create(&trigger::http(), other).await;
@@ -221,6 +284,11 @@ async fn acceptance_20_each_trigger_has_its_own_cron_job(world: &World) {
     world.delete(&trigger::cron_job(), "one").await;
     let is_alone = || async { names().await == ["trigger-two"] };
     world.eventually("only the CronJob of the trigger goes", is_alone).await;
+
+    let direct = json!({"metadata": {"annotations": {trigger::CRON_MODE: "direct"}}});
+    world.patch(&trigger::cron_job(), "two", &direct).await;
+    let are_none = || async { names().await.is_empty() };
+    world.eventually("what windlass calls itself needs no CronJob", are_none).await;
 }
 story!(acceptance_20_each_trigger_has_its_own_cron_job);
 

@@ -139,6 +139,8 @@ fn below(prefix: &str, path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn table() -> Table {
@@ -205,5 +207,25 @@ mod tests {
         }
         table.set_port(&ObjectKey::new("ops", "f"), None);
         assert_eq!(found(&table, "f.ops", "/"), "-");
+    }
+
+    proptest! {
+        #[test]
+        fn any_host_and_path_are_answered_or_not(
+            host in "(f[.]ops|[*a-z.:\\[\\]0-9]{0,12}|.{0,12})", rule in "(|[*]?[.]?[a-z.]{0,9})",
+            path in "/?[a-z/%0-9.]{0,9}", asked in "/[a-z/.]{0,12}([?][a-z=/]{0,5})?",
+        ) {
+            let mut table = Table::default();
+            let function = ObjectKey::new("ops", "f");
+            table.set_port(&function, Some(80));
+            let rule = Rule { host: rule, path, function: function.clone(), users: None, cors: false };
+            table.set_rule(&function, Some(rule));
+            let asked: Uri = asked.parse().unwrap();
+            if let Some(found) = table.find(&host, &asked, 8080) {
+                prop_assert!(found.path.as_str().starts_with('/'));
+                prop_assert_eq!(found.path.query(), asked.query());
+                prop_assert!(asked.path().ends_with(found.path.path().trim_start_matches('/')));
+            }
+        }
     }
 }

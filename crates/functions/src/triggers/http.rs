@@ -316,6 +316,11 @@ mod tests {
                     "ingress.kubernetes.io/auth-secret": "s", "ingress.kubernetes.io/auth-type": "basic"}),
             ),
             (
+                json!({"gateway": "kong", "cors-enable": true}),
+                json!({"ingress.kubernetes.io/enable-cors": "false"}),
+                json!({"ingress.kubernetes.io/enable-cors": "false"}),
+            ),
+            (
                 json!({"tls": true}),
                 json!({"kubernetes.io/tls-acme": "false"}),
                 json!({"kubernetes.io/tls-acme": "true", format!("{nginx}/ssl-redirect"): "true"}),
@@ -365,6 +370,9 @@ mod tests {
             (auth("traefik"), Guard::Cluster, None),
         ] {
             assert_eq!(refused(json!({}), &spec, guard), reason, "{spec}");
+        }
+        for spec in [json!(null), json!({"tls": "x"}), json!({"host-name": {}}), json!([1])] {
+            assert_eq!(refused(json!({}), &spec, Guard::Own), Some("InvalidSpec"), "{spec}");
         }
         let with_ref = |text: &str| json!({trigger::GATEWAY_REF: text});
         assert_eq!(refused(with_ref("edge"), &auth("nginx"), Guard::Own), Some("InvalidSpec"));

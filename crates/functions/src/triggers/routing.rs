@@ -111,5 +111,6 @@ fn routed_by(object: &Object) -> Map<String, Value> {
 fn auth_file(secret: &Object) -> Option<String> {
     let value = secret.to_value();
     let bytes = crate::content::decode_base64(value.pointer("/data/auth")?.as_str()?).ok()?;
-    String::from_utf8(bytes).ok()
+    // A line in another encoding shuts out its own user alone.
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
