@@ -1,7 +1,7 @@
 //! A hook that the test plays.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -199,11 +199,14 @@ impl Hook for PlayedHook {
     }
 }
 
-/// Returns the command that starts the worker beside this test executable.
-fn worker() -> WorkerCommand {
+/// Returns the executable of processes that stories run programs in, which lies beside the test executable.
+pub fn worker_program() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
-    let program = exe.parent().and_then(Path::parent).unwrap().join("examples/hook_worker");
-    WorkerCommand { program, args: vec![WORKER_ARGUMENT.into()] }
+    exe.parent().and_then(Path::parent).unwrap().join("examples/hook_worker")
+}
+
+fn worker() -> WorkerCommand {
+    WorkerCommand { program: worker_program(), args: vec![WORKER_ARGUMENT.into()] }
 }
 
 /// Returns a reply of these parts.

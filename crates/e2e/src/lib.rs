@@ -11,7 +11,7 @@ pub mod differential;
 mod hook;
 mod world;
 
-pub use hook::PlayedHook;
+pub use hook::{PlayedHook, worker_program};
 pub use world::{Role, Server, World, engine_kubeconfig, not_run, real_kubeconfig};
 
 /// Runs a story on the embedded server alone; why must stand in `tests/one_server.txt`.

@@ -253,18 +253,15 @@ impl Run {
                     self.restarts += 1;
                 }
             }
+            let clock = &self.shared.options.clock;
+            let due = clock.after(gap);
             drop(token);
-            self.wait(gap).await;
+            clock.sleep_until(due).await;
             gap = (gap * 2).min(LONGEST_GAP);
         };
         if let Err(failure) = self.serve(dir, env, token).await {
             self.shared.tell(&self.pod, Stage::Failing(failure), 0);
         }
-    }
-
-    async fn wait(&self, gap: Duration) {
-        let clock = &self.shared.options.clock;
-        clock.sleep_until(clock.after(gap)).await;
     }
 
     /// Returns the directory of the program and the variables of its processes, once all they need is there.

@@ -1,5 +1,8 @@
 //! Functions as `dev` runs them: a source text becomes a hook, and stays one while it changes.
 
+mod broken;
+mod retries;
+
 use std::{
     fs, io,
     net::SocketAddr,
@@ -13,7 +16,7 @@ use std::{
 
 use apiserver::Settings;
 use cli::dev::{self, DevError, DevOptions};
-use functions::Launcher;
+use functions::{LAUNCH_ARGUMENT, Launcher};
 use http::Request;
 use jsonnet::WorkerCommand;
 use k8s::{Activity, Clock, ObjectKey, Resource, SignedDuration, SystemClock};
@@ -123,10 +126,49 @@ impl Dev {
         self.client.create(&resource, "ops", function.to_string()).await.unwrap();
     }
 
-    async fn change_source(&self, name: &str, source: &str) {
-        let patch = json!({"spec": {"function": source}}).to_string();
+    async fn change(&self, name: &str, spec: &Value) {
+        let patch = json!({"spec": spec}).to_string();
         let (resource, how) = (api::function::resource(), (Part::Main, PatchType::Merge));
         self.client.patch(&resource, &ObjectKey::new("ops", name), how, patch).await.unwrap();
+    }
+
+    async fn change_source(&self, name: &str, source: &str) {
+        self.change(name, &json!({"function": source})).await;
+    }
+
+    /// Waits until a condition of a function has a reason for the present version, and returns the function.
+    async fn told(&self, name: &str, kind: &str, reason: &str) -> Value {
+        let resource = api::function::resource();
+        eventually(&format!("{kind} of {name} is {reason}"), || async {
+            let function = self.get(&resource, name).await;
+            let told = condition(&function, kind);
+            told["reason"] == reason
+                && told["observedGeneration"] == function["metadata"]["generation"]
+        })
+        .await;
+        self.get(&resource, name).await
+    }
+
+    /// Waits for an event about a function, and returns the type and the message of the first.
+    async fn event(&self, name: &str, reason: &str) -> String {
+        let events = Resource::namespaced("v1", "Event", "events").collection_path("ops");
+        let found = || async {
+            let list = self.client.get_raw(&events).await.unwrap();
+            let list: Value = serde_json::from_slice(&list).unwrap();
+            let mut all = list["items"].as_array().cloned().unwrap_or_default().into_iter();
+            let is_it = |it: &Value| it["reason"] == reason && it["involvedObject"]["name"] == name;
+            all.find(is_it).map(|it| format!("{} {}", it["type"], it["message"]).replace('"', ""))
+        };
+        eventually(&format!("an event {reason} of {name}"), || async { found().await.is_some() })
+            .await;
+        found().await.unwrap_or_default()
+    }
+
+    /// Calls a function and returns the status of its answer.
+    async fn status(&self, name: &str) -> u16 {
+        let path = format!("/api/v1/namespaces/ops/services/{name}/proxy/");
+        let request = Request::get(path).body(kube::client::Body::empty()).unwrap();
+        self.kube.send(request).await.unwrap().status().as_u16()
     }
 
     /// Calls a function and returns what it answers, or what went wrong.
@@ -182,12 +224,13 @@ fn options(dir: &Path) -> DevOptions {
         api: Some(any),
         out: Box::new(io::sink()),
         worker: WorkerCommand::default(),
-        // This binary is not windlass: a shell takes its place.
-        launcher: Launcher {
-            program: "sh".into(),
-            args: ["-c", "shift; exec \"$@\"", "sh"].map(Into::into).into(),
-        },
+        launcher: launcher(),
     }
+}
+
+/// Returns what starts processes in the place of windlass, which this binary is not.
+fn launcher() -> Launcher {
+    Launcher { program: e2e::worker_program(), args: vec![LAUNCH_ARGUMENT.into()] }
 }
 
 /// Waits until something comes true in real time.

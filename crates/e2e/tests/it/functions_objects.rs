@@ -31,8 +31,8 @@ fn autoscalers() -> Resource {
     Resource::namespaced(version, "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 }
 
-/// Installs the types of functions and works on those of this world alone.
-async fn started(world: &World) -> Functions {
+/// Installs the types of functions.
+pub(crate) async fn define(world: &World) {
     for definition in definition::of_functions() {
         let key = ObjectKey::new("", definition["metadata"]["name"].as_str().unwrap());
         let resource = definition::definitions();
@@ -45,6 +45,11 @@ async fn started(world: &World) -> Functions {
             world.client.get_raw(&collection).await.is_ok()
         })
         .await;
+}
+
+/// Installs the types of functions and works on those of this world alone.
+async fn started(world: &World) -> Functions {
+    define(world).await;
     configure(world, &json!({})).await;
     let environment =
         [("KUBELESS_NAMESPACE", world.id.clone()), ("KUBELESS_CONFIG", "config".into())];

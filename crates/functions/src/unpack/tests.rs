@@ -200,7 +200,7 @@ proptest! {
         }
     }
 
-    /// Breaks when an error of a decoder is a panic, or a piece of an archive is taken for all of it without end.
+    /// Breaks when the mode of an entry is taken for a number without a look.
     #[test]
     fn damaged_archives_do_no_harm(
         number in 0usize..3,
