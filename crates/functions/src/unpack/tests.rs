@@ -67,7 +67,7 @@ fn refused(archive: Archive, bytes: &Bytes) -> String {
     }
 }
 
-/// Breaks when `inside` lets `..` pass; when `step` does not ask `stays_inside`, or takes devices for files.
+/// Breaks when `step` does not ask `stays_inside`.
 #[test]
 fn acceptance_5_archives_that_lead_outside_are_bad() {
     use tar::EntryType as Kind;
@@ -108,7 +108,7 @@ fn names_that_are_no_text_are_refused() {
     assert!(refused(Archive::CompressedTar, &tar.into()).contains("invalid utf-8"));
 }
 
-/// Breaks when `fill` or the copying of files charges nothing; when `open` counts no directories.
+/// Breaks when `fill` charges nothing; when `open` counts no directories.
 #[test]
 fn what_grows_too_large_is_not_unpacked_to_its_end() {
     use tar::EntryType::{Link, Regular};
@@ -140,7 +140,7 @@ fn what_grows_too_large_is_not_unpacked_to_its_end() {
     assert!(unpacked(Archive::CompressedTar, &gzipped(&one), few).1.is_ok());
 }
 
-/// Breaks when nobody meters what is read between files; when `is_crowded` finds no record.
+/// Breaks when nobody meters what is read between files.
 #[test]
 fn what_is_no_file_may_not_fill_the_memory() {
     let name = vec![b'x'; 2 << 20];
@@ -171,7 +171,7 @@ fn kind(number: u8) -> tar::EntryType {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Breaks when `place` does not take away the link that a file replaces.
+    /// Breaks when `step` does not ask `stays_inside`.
     #[test]
     fn whatever_is_unpacked_stays_where_it_belongs(entries in entries()) {
         let all: Vec<Packed<'_>> = entries
