@@ -5,7 +5,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-const NAMES: [&str; 6] = ["a", "d/b", "d/c", "../x", "/x", "l/x"];
+/// Some of them are there, outside.
+const NAMES: [&str; 6] = ["a", "d/b", "d/c", "..", "/etc", "a/x"];
 
 /// An entry of a tar file: its name, its type, where it leads and its bytes.
 type Packed<'a> = (&'a str, tar::EntryType, &'a str, &'a [u8]);
@@ -200,7 +201,6 @@ proptest! {
         }
     }
 
-    /// Breaks when the mode of an entry is taken for a number without a look.
     #[test]
     fn damaged_archives_do_no_harm(
         number in 0usize..3,

@@ -39,8 +39,6 @@ async fn acceptance_4_the_old_program_answers_while_the_new_one_is_another() {
 }
 
 /// Whatever is wrong with an update, it is told by a condition and an event, and the program before it answers.
-///
-/// Breaks when `news` has none of failures.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_failed_update_takes_the_old_program_away() {
     let dev = Dev::start(GREETER).await;
