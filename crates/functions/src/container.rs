@@ -21,10 +21,11 @@ use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
+    sync::watch,
 };
 
 use crate::{
-    host::{Host, Log, Means, Settings, SettingsError},
+    host::{Health, Host, Log, Means, Settings, SettingsError},
     install::COMPILED,
     launch::Launcher,
     objects::{HOME, OWN, SOURCES},
@@ -49,6 +50,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const SHUTDOWN: Duration = Duration::from_secs(10);
 /// Where a container leaves its last words.
 const LAST_WORDS: &str = "/dev/termination-log";
+/// The variable that names the directory that all paths of a pod are in, where a pod is no more than processes.
+const ROOT: &str = "WINDLASS_ROOT";
 
 /// Why a container ended.
 #[derive(Debug, Error)]
@@ -65,6 +68,9 @@ pub enum ContainerError {
     /// This binary did not get to where the other container runs it.
     #[error("failed to copy windlass to `{OWN}`")]
     Copy(#[source] io::Error),
+    /// The program cannot be loaded.
+    #[error("failed to load the program: {0}")]
+    Load(String),
     /// Nobody can call the function.
     #[error("failed to serve port {port}")]
     Serve {
@@ -105,10 +111,13 @@ pub async fn equip_pod() -> Result<(), ContainerError> {
 }
 
 fn remembered(result: Result<(), ContainerError>) -> Result<(), ContainerError> {
-    if let Err(ContainerError::Prepare(error)) = &result {
-        // Without such a file there is no kubelet to read it.
-        let _ = fs::write(LAST_WORDS, error.last_words());
-    }
+    let words = match &result {
+        Err(ContainerError::Prepare(error)) => error.last_words(),
+        Err(ContainerError::Load(message)) => message.clone(),
+        _ => return result,
+    };
+    // Without such a file there is no kubelet to read it.
+    let _ = fs::write(inside(LAST_WORDS), words);
     result
 }
 
@@ -118,6 +127,10 @@ fn remembered(result: Result<(), ContainerError>) -> Result<(), ContainerError> 
 ///
 /// [`ContainerError`] if it cannot be served.
 pub async fn serve_pod() -> Result<(), ContainerError> {
+    remembered(serve_here().await)
+}
+
+async fn serve_here() -> Result<(), ContainerError> {
     let env: BTreeMap<_, _> = env::vars().collect();
     let port = env.get("FUNC_PORT").and_then(|port| port.parse().ok()).unwrap_or(8080);
     let patience = env.get("SHUTDOWN_TIMEOUT").and_then(|seconds| seconds.parse().ok());
@@ -127,7 +140,7 @@ pub async fn serve_pod() -> Result<(), ContainerError> {
         Language::Python => PathBuf::from("python3"),
         Language::Nodejs => PathBuf::from("node"),
         Language::Go => settings.dir.join(COMPILED),
-        Language::Jsonnet => env::current_exe().unwrap_or_else(|_| Path::new(OWN).join("windlass")),
+        Language::Jsonnet => env::current_exe().unwrap_or_else(|_| inside(OWN).join("windlass")),
     };
     let clock: SharedClock = Arc::new(SystemClock);
     let means = Means {
@@ -148,6 +161,7 @@ pub async fn serve_pod() -> Result<(), ContainerError> {
     };
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let connections = GracefulShutdown::new();
+    let mut health = host.health();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -157,6 +171,8 @@ pub async fn serve_pod() -> Result<(), ContainerError> {
                 }
             }
             _ = terminated.recv() => break,
+            // Only who ends leaves words that the API server shows; the kubelet starts anew, later and later.
+            failure = not_loaded(&mut health) => return Err(ContainerError::Load(failure)),
         }
     }
     drop(listener);
@@ -165,6 +181,16 @@ pub async fn serve_pod() -> Result<(), ContainerError> {
         () = clock.sleep_until(clock.after(patience)) => {}
     }
     Ok(())
+}
+
+/// Waits until the program cannot be loaded, and returns why.
+async fn not_loaded(health: &mut watch::Receiver<Health>) -> String {
+    let failed = |health: &Health| !health.is_ready && health.failure.is_some();
+    match health.wait_for(failed).await {
+        Ok(health) => health.failure.clone().unwrap_or_default(),
+        // The host is as good as it was when it was last heard of.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Answers the calls of one connection.
@@ -181,17 +207,17 @@ pub(crate) fn serve(stream: TcpStream, host: &Arc<Host>, connections: &GracefulS
 
 async fn prepare_here(fetch: &SharedFetch) -> Result<(), ContainerError> {
     let own = env::current_exe().map_err(ContainerError::Copy)?;
-    fs::copy(own, Path::new(OWN).join("windlass")).map_err(ContainerError::Copy)?;
+    fs::copy(own, inside(OWN).join("windlass")).map_err(ContainerError::Copy)?;
     let preparation = preparation()?;
     let clock = SystemClock;
-    let mut work = preparation.plan(&texts(Path::new(SOURCES)));
+    let mut work = preparation.plan(&texts(&inside(SOURCES)));
     for _ in 0..LOOKS {
         if work != Err(PrepareError::Stale) {
             break;
         }
         // The kubelet brings changes of a ConfigMap late.
         k8s::Clock::sleep_until(&clock, k8s::Clock::now(&clock) + LOOK).await;
-        work = preparation.plan(&texts(Path::new(SOURCES)));
+        work = preparation.plan(&texts(&inside(SOURCES)));
     }
     Ok(place(&work?, &volume(&env::vars().collect()), fetch).await?)
 }
@@ -200,7 +226,7 @@ async fn equip_here() -> Result<(), ContainerError> {
     let env: BTreeMap<_, _> = env::vars().collect();
     let dir = volume(&env);
     let settings = Settings::read(&env, dir.clone())?;
-    let work = preparation()?.plan(&texts(Path::new(SOURCES)))?;
+    let work = preparation()?.plan(&texts(&inside(SOURCES)))?;
     let own = dir.join(".windlass");
     let tools = Tools {
         launcher: Launcher::default(),
@@ -245,5 +271,11 @@ fn texts(dir: &Path) -> BTreeMap<String, String> {
 }
 
 fn volume(env: &BTreeMap<String, String>) -> PathBuf {
-    PathBuf::from(env.get("KUBELESS_INSTALL_VOLUME").map_or(HOME, String::as_str))
+    env.get("KUBELESS_INSTALL_VOLUME").map_or_else(|| inside(HOME), PathBuf::from)
+}
+
+/// Returns where a path of the pod is.
+fn inside(path: &str) -> PathBuf {
+    let root = env::var_os(ROOT).map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    root.join(path.trim_start_matches('/'))
 }

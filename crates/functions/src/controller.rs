@@ -257,7 +257,15 @@ impl Shared {
         let live = self.made.live(key);
         let plan = self.plan(&object, &known, &live).await;
         if let Plan::Make(make) = &plan {
-            self.writer.write(&make.function, &make.objects, &live).await?;
+            let written = self.writer.write(&make.function, &make.objects, &live).await;
+            if let Err(error) = written {
+                if writer::is_refused(&error.source) {
+                    // Only the API server knows what is wrong there, and only its user can mend it.
+                    let message = in_one_line(&error);
+                    self.events.tell(&object, EventKind::Warning, "WriteFailed", message);
+                }
+                return Err(error);
+            }
         }
         self.tell(&object, &plan, &live).await.map(|()| true)
     }

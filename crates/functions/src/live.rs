@@ -24,6 +24,22 @@ pub(crate) fn holds(wanted: &Value, live: &Value) -> bool {
     }
 }
 
+/// Returns a Service that is wanted with the addresses of the one that is there, which cannot be changed: one refused
+/// write would hold up all others of its Function.
+pub(crate) fn with_addresses(wanted: &Value, live: Option<&Object>) -> Value {
+    let mut wanted = wanted.clone();
+    let live = live.map(Object::to_value).unwrap_or_default();
+    for field in ["clusterIP", "clusterIPs"] {
+        let (given, kept) = (&mut wanted["spec"][field], &live["spec"][field]);
+        if !given.is_null() && !kept.is_null() && kept != "" {
+            *given = kept.clone();
+        } else if given.is_null() {
+            wanted["spec"].as_object_mut().map(|spec| spec.remove(field));
+        }
+    }
+    wanted
+}
+
 /// Returns whether an object was made by Kubeless or windlass, so that it may be changed.
 pub(crate) fn is_ours(object: &Object) -> bool {
     let (label, ours) = function::CREATED_BY;
@@ -86,6 +102,22 @@ mod tests {
             (json!({"e": []}), false),
         ] {
             assert_eq!(holds(&wanted, &live), expected, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn addresses_stay_as_they_are() {
+        let service = |spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {}, "spec": spec});
+        let live = Object::from_value(&service(
+            json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"]}),
+        ));
+        let live = live.unwrap();
+        for (wanted, live, expected) in [
+            (json!({"clusterIP": "None"}), Some(&live), json!({"clusterIP": "10.0.0.1"})),
+            (json!({"clusterIP": "None"}), None, json!({"clusterIP": "None"})),
+            (json!({}), Some(&live), json!({})),
+        ] {
+            assert_eq!(with_addresses(&service(wanted), live), service(expected));
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Surroundings {
 /// What the objects of a Function depend on besides the Function.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
-    /// What runs it, unless it brings an image of its own.
+    /// What runs it; if it brings an image of its own, what its files are called as.
     pub runtime: Option<&'a Runtime>,
     /// What applies to all Functions.
     pub config: &'a Config,

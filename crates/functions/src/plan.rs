@@ -11,7 +11,7 @@ use crate::{
     interpreters::Interpreter,
     live::is_ours,
     objects::{Context, Objects, Surroundings, objects},
-    runtimes::Resolved,
+    runtimes::{Policy, Resolved, resolve},
     table::Runtime,
 };
 
@@ -114,7 +114,7 @@ pub(crate) fn plan(object: &Object, seen: Seen<'_>) -> Plan {
     let live = seen.live.deployment.as_ref().filter(|it| is_ours(it)).map(|it| it.to_value());
     let context = Context {
         runtime: match &choice {
-            Choice::Image => None,
+            Choice::Image => known(&function, seen.table),
             Choice::Runtime(runtime, _) => Some(runtime),
         },
         config,
@@ -137,6 +137,15 @@ pub(crate) fn plan(object: &Object, seen: Seen<'_>) -> Plan {
 
 fn refuse(reason: &'static str, message: String) -> Plan {
     Plan::Refuse { reason, message }
+}
+
+/// Returns the runtime that a Function with an image of its own names: its files are called as there.
+pub(crate) fn known<'a>(function: &Function, table: &'a [Runtime]) -> Option<&'a Runtime> {
+    let wanted = function.runtime.as_ref()?;
+    let named: Vec<_> = table.iter().filter(|runtime| runtime.id == wanted.id).collect();
+    let versions: Vec<_> = named.iter().map(|runtime| &runtime.version).collect();
+    let resolved = resolve(&wanted.version, &versions, Policy::Nearest)?;
+    named.into_iter().find(|runtime| runtime.version == resolved.version)
 }
 
 /// Returns what stands in the way: an object of the Function's name that others made.

@@ -273,10 +273,11 @@ fn is_looping(pod: &Value) -> bool {
 /// Returns what the function's container left behind when it ended last.
 fn last_words(pod: &Value) -> Option<String> {
     let container = pod.pointer("/status/containerStatuses/0")?;
+    // A kubelet that waits before the next start says only that it waits.
     let states = [
         &container["state"]["terminated"],
-        &container["state"]["waiting"],
         &container["lastState"]["terminated"],
+        &container["state"]["waiting"],
     ];
     let messages = states.iter().filter_map(|state| state["message"].as_str());
     messages.filter(|message| !message.is_empty()).map(ToOwned::to_owned).next()

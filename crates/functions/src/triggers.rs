@@ -124,7 +124,8 @@ impl Triggers {
             cron_jobs: (!is_here).then(|| caches.get(&cron_jobs())),
             secrets: is_here.then(|| caches.get(&secrets)),
             events: Events::start(client, MANAGER, EventLimits::default()),
-            queue: Queue::new("trigger", client.clock().clone(), client.activity().clone()),
+            queue: Queue::new("trigger", client.clock().clone(), client.activity().clone())
+                .measured(client.metrics(), "triggers"),
             runs: Mutex::default(),
             means,
         });

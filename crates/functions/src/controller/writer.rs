@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::MANAGER;
 use crate::{
     function::Function,
-    live::{holds, is_of_kubeless, is_ours, is_owned, taken_over},
+    live::{holds, is_of_kubeless, is_ours, is_owned, taken_over, with_addresses},
     objects::{Objects, is_by_calls},
     plan::Live,
     writes::WriteError,
@@ -47,10 +47,11 @@ impl Writer {
         made: &Objects,
         live: &Live,
     ) -> Result<(), WriteError> {
+        let service = with_addresses(&made.service, live.service.as_deref());
         // The program is there before what runs it.
         for (what, resource, wanted, live) in [
             ("the ConfigMap", config_maps(), &made.config_map, &live.config_map),
-            ("the Service", services(), &made.service, &live.service),
+            ("the Service", services(), &service, &live.service),
             ("the Deployment", deployments(), &made.deployment, &live.deployment),
         ] {
             self.apply(function, (what, &resource), wanted, live.as_deref()).await?;
@@ -67,6 +68,10 @@ impl Writer {
     ) -> Result<(), WriteError> {
         let own = live.filter(|live| is_ours(live) && is_owned(live, &function.meta.uid));
         let was_by_calls = own.is_some_and(|live| is_by_calls(&live.to_value()));
+        if made.monitor.is_some() || was_by_calls {
+            // What it is deleted for is deleted after it: a failure in between is made good for.
+            self.monitor(function, made.monitor.as_ref()).await?;
+        }
         if let Some(wanted) = &made.autoscaler {
             let what = ("the HorizontalPodAutoscaler", &autoscalers());
             match self.apply(function, what, wanted, live.map(Arc::as_ref)).await {
@@ -77,9 +82,6 @@ impl Writer {
         } else if let Some(own) = own {
             let deleted = self.client.delete(&autoscalers(), &own.key(), &own.meta().uid).await;
             allow_missing(deleted).map_err(WriteError::of("the HorizontalPodAutoscaler"))?;
-        }
-        if made.monitor.is_some() || was_by_calls {
-            self.monitor(function, made.monitor.as_ref()).await?;
         }
         Ok(())
     }
@@ -123,32 +125,46 @@ impl Writer {
         }
         let body = wanted.to_string();
         let written = match live {
-            Some(live) if is_of_kubeless(live) => match self.take_over(resource, &key).await {
-                Ok(()) => self.client.apply(resource, &key, MANAGER, body).await,
-                Err(error) => Err(error),
-            },
+            Some(live) if is_of_kubeless(live) => self.take_over(resource, &key, body).await,
             // Somebody else may have taken the name since the last look.
             None if before.is_none() => self.client.apply_new(resource, &key, MANAGER, body).await,
-            _ => self.client.apply(resource, &key, MANAGER, body).await,
+            Some(_) => match self.client.apply(resource, &key, MANAGER, body.clone()).await {
+                // What others put there may not go with what is wanted, such as a second port of one name.
+                Err(error) if is_refused(&error) => self.take_over(resource, &key, body).await,
+                applied => applied,
+            },
+            None => self.client.apply(resource, &key, MANAGER, body).await,
         };
         written.map_err(failed)?;
         self.applied().insert(at, now);
         Ok(())
     }
 
-    /// Makes all that Kubeless wanted of an object a wish of ours: what is wanted no more would stay for ever.
-    async fn take_over(&self, resource: &Resource, key: &ObjectKey) -> Result<(), ApiError> {
+    /// Makes all that others wanted of an object a wish of ours before it is applied: what is wanted no more would
+    /// stay for ever.
+    async fn take_over(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        body: String,
+    ) -> Result<Object, ApiError> {
         let live = self.client.get(resource, key).await?;
         let patch = json!([
             {"op": "test", "path": "/metadata/resourceVersion", "value": live.meta().resource_version},
             {"op": "replace", "path": "/metadata/managedFields", "value": taken_over(&live.to_value(), MANAGER)}]);
         let how = (Part::Main, PatchType::Json);
-        self.client.patch(resource, key, how, patch.to_string()).await.map(|_| ())
+        self.client.patch(resource, key, how, patch.to_string()).await?;
+        self.client.apply(resource, key, MANAGER, body).await
     }
 
     fn applied(&self) -> MutexGuard<'_, Applied> {
         self.applied.lock().expect("the lock of what was applied is never poisoned")
     }
+}
+
+/// Returns whether an object cannot be as it was sent.
+pub(super) fn is_refused(error: &ApiError) -> bool {
+    error.code() == Some(422) && !error.is_conflict()
 }
 
 /// What is gone already need not be deleted.

@@ -48,7 +48,8 @@ pub(super) fn container(
     }
     fill(container, &json!({"volumeMounts": [{"name": pod.volume, "mountPath": HOME}]}));
     let limit = container.pointer("/resources/limits/memory").cloned();
-    let own = environment(function, context.runtime, ports, limit.as_ref());
+    let known = (context.runtime, pod.has_known_runtime);
+    let own = environment(function, known, ports, limit.as_ref());
     container["env"] =
         overlaid(container["env"].as_array().map_or(&[], Vec::as_slice), &own).into();
 }
@@ -73,7 +74,7 @@ pub(super) fn variable(name: &str, value: &str) -> Value {
 /// Returns what the program learns of itself, in the order that Kubeless wrote it.
 pub(super) fn environment(
     function: &Function,
-    runtime: Option<&Runtime>,
+    (runtime, is_known): (Option<&Runtime>, bool),
     ports: Ports,
     limit: Option<&Value>,
 ) -> Vec<Value> {
@@ -88,7 +89,7 @@ pub(super) fn environment(
         ]);
     }
     all.push(variable("FUNC_PORT", &ports.function.to_string()));
-    if function.runtime.is_some() {
+    if is_known {
         all.push(variable("KUBELESS_INSTALL_VOLUME", HOME));
     }
     if let Some(runtime) = runtime {

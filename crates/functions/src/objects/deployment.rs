@@ -25,8 +25,6 @@ pub(super) const SOURCES_VOLUME: &str = "windlass-source";
 const LONGEST_NAME: usize = 63;
 
 pub(super) fn deployment(function: &Function, context: Context<'_>, ports: Ports) -> Value {
-    let is_prepared = function.image().is_none() && function.has_program();
-    let context = Context { runtime: context.runtime.filter(|_| is_prepared), ..context };
     let given = without_nulls(&function.deployment);
     let mut spec = given["spec"].clone();
     if !spec.is_object() {
@@ -85,8 +83,14 @@ fn pod(spec: &mut Value, function: &Function, context: Context<'_>, ports: Ports
     if spec["containers"].as_array().is_none_or(Vec::is_empty) {
         spec["containers"] = json!([{}]);
     }
-    // Whoever says as whom a pod runs may need more than is usually left to it.
-    let own = init::Pod { volume: &volume, is_confined: spec["securityContext"].is_null() };
+    let own = init::Pod {
+        volume: &volume,
+        // Whoever says as whom a pod runs may need more than is usually left to it.
+        is_confined: spec["securityContext"].is_null(),
+        has_known_runtime: context.runtime.is_some(),
+    };
+    let is_prepared = function.image().is_none() && function.has_program();
+    let context = Context { runtime: context.runtime.filter(|_| is_prepared), ..context };
     let given: Vec<_> = spec["initContainers"].as_array().cloned().unwrap_or_default();
     if let Some(first) = spec["containers"].get_mut(0) {
         let variables = first["env"].as_array().cloned().unwrap_or_default();

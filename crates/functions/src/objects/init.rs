@@ -26,6 +26,8 @@ pub(super) struct Pod<'a> {
     pub volume: &'a str,
     /// Whether its containers may do no more than usual.
     pub is_confined: bool,
+    /// Whether its runtime is known, even if an image of its own runs it.
+    pub has_known_runtime: bool,
 }
 
 /// Returns the containers that prepare the pod of a Function whose own container is `main`. They get the variables
@@ -46,7 +48,13 @@ pub(super) fn containers(
     let known = main["env"].as_array().map_or(&[][..], Vec::as_slice);
     // What is to be called is known to the steps as it is to the program, and comes after what the user says.
     let known = overlaid(variables, known);
-    all.extend(steps.map(|step| self::step(step, context, &known, (&preparation, pod.volume))));
+    all.extend(steps.map(|step| {
+        let mut step = self::step(step, context, &known, (&preparation, pod.volume));
+        if !main["envFrom"].is_null() {
+            step["envFrom"] = main["envFrom"].clone();
+        }
+        step
+    }));
     for container in &mut all {
         if pod.is_confined {
             container["securityContext"] = confined();

@@ -87,7 +87,9 @@ fn drop_repeated(items: &mut Vec<Value>, fields: &[&str]) {
 
 fn fill_fields(fields: &mut Map<String, Value>, defaults: &Map<String, Value>) {
     for (key, default) in defaults {
-        let is_there = fields.get(key).is_some_and(Value::is_object);
+        // Tools of old write an empty one for none.
+        let given = fields.get(key).and_then(Value::as_object);
+        let is_there = given.is_some_and(|given| !given.is_empty());
         if is_there && WHOLE.contains(&key.as_str()) {
             continue;
         }
@@ -182,6 +184,14 @@ mod tests {
             ),
             json!({"livenessProbe": {"httpGet": {"port": 1}}, "volumes": [{"name": "a", "emptyDir": {}}]})
         );
+    }
+
+    #[test]
+    fn an_empty_form_is_none() {
+        let strategy = json!({"strategy": {"type": "Recreate"}});
+        assert_eq!(filled(&json!({"strategy": {}}), &strategy), strategy);
+        let given = json!({"strategy": {"type": "RollingUpdate"}});
+        assert_eq!(filled(&given, &strategy), given);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     choice::{Choice, Offered, choose},
     config::Watched,
+    plan::known,
     runtimes::Policy,
     table::table,
 };
@@ -47,7 +48,7 @@ fn made(name: &str, spec: &Value, config: &Value, selector: Option<&Value>) -> O
     let table = table(&watched.config().runtimes, &BTreeMap::new());
     let choice = choose(&function, &table, Offered::Images, Policy::Nearest).unwrap();
     let runtime = match &choice {
-        Choice::Image => None,
+        Choice::Image => known(&function, &table),
         Choice::Runtime(runtime, _) => Some(&**runtime),
     };
     let surroundings = Surroundings { image: "windlass:1".to_owned(), executor: None };
@@ -278,6 +279,38 @@ fn a_selector_of_old_is_kept_and_found_by() {
     let deployment = made("f", &python(), &json!({}), Some(&selector)).deployment;
     assert_eq!(deployment["spec"]["selector"]["matchLabels"], selector);
     assert_eq!(deployment["spec"]["template"]["metadata"]["labels"], selector);
+}
+
+/// Breaks when what an image is given does not depend on whether its runtime is known.
+#[test]
+fn an_image_is_told_of_the_program_as_a_runtime_is() {
+    let of = |runtime: &str| {
+        let mut spec = python();
+        spec["runtime"] = json!(runtime);
+        spec["deployment"] =
+            json!({"spec": {"template": {"spec": {"containers": [{"image": "web"}]}}}});
+        let Objects { config_map, deployment, .. } = made("f", &spec, &json!({}), None);
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["initContainers"], Value::Null);
+        let data = config_map["data"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        (data, names(&pod["containers"][0]["env"]).contains(&"KUBELESS_INSTALL_VOLUME"))
+    };
+    let files = |names: [&str; 3]| names.map(ToOwned::to_owned).to_vec();
+    assert_eq!(of("python2.7"), (files(["handler", "hooks.py", "requirements.txt"]), true));
+    assert_eq!(of("cobol85").0, ["handler", "hooks"]);
+    assert!(!of("cobol85").1);
+}
+
+#[test]
+fn variables_from_elsewhere_reach_what_installs() {
+    let mut spec = python();
+    let from = json!([{"secretRef": {"name": "registry"}}]);
+    spec["deps"] = json!("requests");
+    spec["deployment"] =
+        json!({"spec": {"template": {"spec": {"containers": [{"envFrom": from}]}}}});
+    let pod = made("f", &spec, &json!({}), None).deployment["spec"]["template"]["spec"].take();
+    assert_eq!(pod["initContainers"][1]["envFrom"], from);
+    assert_eq!(pod["initContainers"][0]["envFrom"], Value::Null);
 }
 
 #[test]

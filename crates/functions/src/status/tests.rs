@@ -153,6 +153,17 @@ fn every_reason_is_told_from_what_pods_say() {
     }
 }
 
+/// Breaks when what waits is asked for its words before what ended.
+#[test]
+fn a_kubelet_that_waits_to_start_a_program_again_does_not_hide_why_it_ended() {
+    let object = function(&python(), &json!({}));
+    let looping = json!({
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}},
+        "lastState": {"terminated": {"exitCode": 1, "message": "no module"}}});
+    let told = told(&object, vec![pod(&hash_of(&object), &["Initialized"], &json!([]), &looping)]);
+    assert_eq!(told["Ready"], ("False CrashLoop".to_owned(), "no module".to_owned()));
+}
+
 #[test]
 fn a_refused_function_says_why_and_goes_on_answering() {
     let mut spec = python();
