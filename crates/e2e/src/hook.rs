@@ -1,6 +1,8 @@
 //! A hook that the test plays.
 
 use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -10,7 +12,7 @@ use api::{Hook, HookError, HookProgram, HookReply, HookRequest, ProgramError};
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use hooks::{Router, Webhooks};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -34,8 +36,10 @@ struct State {
     open: (usize, usize),
     clock: SharedClock,
     pause: Option<Pause>,
-    /// What runs the programs that controllers bring along.
+    /// What runs the programs that controllers bring along, and calls Services.
     programs: Router,
+    /// Where Services lead to, by their host and port.
+    services: BTreeMap<String, SocketAddr>,
 }
 
 /// How long an answer takes, and by which clock.
@@ -70,7 +74,13 @@ impl PlayedHook {
             clock,
             pause: None,
             programs,
+            services: BTreeMap::new(),
         })))
+    }
+
+    /// Has hooks whose URLs name these hosts and ports called where they lead to; the test plays all others.
+    pub fn lead(&self, services: BTreeMap<String, SocketAddr>) {
+        self.state().services = services;
     }
 
     /// Answers with the value that `play` makes of each request.
@@ -150,6 +160,14 @@ impl PlayedHook {
         self.state().asked.len()
     }
 
+    /// Returns the URL that a Service of this URL leads to.
+    fn led(&self, url: &str) -> Option<String> {
+        let uri: Uri = url.parse().ok()?;
+        let host = uri.authority()?.as_str();
+        let address = self.state().services.get(host).copied()?;
+        Some(url.replacen(host, &address.to_string(), 1))
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
@@ -169,6 +187,10 @@ impl Hook for PlayedHook {
         if request.url.starts_with("jsonnet:") {
             let programs = self.state().programs.clone();
             return async move { programs.call(request).await }.boxed();
+        }
+        if let Some(url) = self.led(&request.url) {
+            let programs = self.state().programs.clone();
+            return async move { programs.call(HookRequest { url, ..request }).await }.boxed();
         }
         let (headers, timeout) = (request.headers, request.timeout);
         let request: Value = serde_json::from_slice(&request.body).unwrap();

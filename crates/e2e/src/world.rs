@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use api::{composite, decorator, definition, names};
+use api::{composite, decorator, definition, function, names};
 use apiserver::{ApiServer, RequestRecord};
 use engine::{ApplyStrategy, Engine, EngineOptions, Workers};
 use k8s::{
@@ -402,6 +402,35 @@ impl World {
             real::grant(&self.client, &self.id, &role).await;
         }
         *self.role.lock().unwrap() = role;
+    }
+
+    /// Returns a client under the account that functions have in production, whose types are served then.
+    pub async fn functions_client(&self) -> Client {
+        let client = match &self.api {
+            Some(api) => embedded::functions(api, &self.client).await,
+            None => real::client(real::functions_kubeconfig(&self.client).await).await,
+        };
+        self.functions_are_served().await;
+        client
+    }
+
+    /// Returns a kubeconfig with the account that functions have in production, for what connects by itself.
+    pub async fn functions_kubeconfig(&self) -> Kubeconfig {
+        let kubeconfig = match &self.api {
+            Some(api) => embedded::functions_kubeconfig(api, &self.client).await,
+            None => real::functions_kubeconfig(&self.client).await,
+        };
+        self.functions_are_served().await;
+        kubeconfig
+    }
+
+    async fn functions_are_served(&self) {
+        for definition in definition::of_functions() {
+            let plural = definition["spec"]["names"]["plural"].as_str().unwrap();
+            let path = format!("/apis/{}/namespaces/{}/{plural}", function::API_VERSION, self.id);
+            let is_served = || async { self.client.get_raw(&path).await.is_ok() };
+            self.eventually(&format!("{plural} are served"), is_served).await;
+        }
     }
 
     /// Stops the engine for good and returns what engines in other processes need instead: a kubeconfig with

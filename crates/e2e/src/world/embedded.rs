@@ -44,6 +44,15 @@ pub(super) async fn clients(clock: SharedClock) -> Clients {
     Clients { server: Server::Embedded, admin: client, engine, api: Some(server) }
 }
 
+/// Returns the client of an account that may do what `windlass manifests --enable functions` says.
+pub(super) async fn functions(api: &ApiServer, admin: &Client) -> Client {
+    // Types and accounts are as in a cluster, but the server goes by no roles.
+    real::install_functions(admin).await;
+    let roles = cli::install::functions("windlass:test");
+    let rules = roles.iter().filter_map(|role| role["rules"].as_array()).flatten();
+    narrow(api, admin, Arc::new(Mutex::new(Role::of_rules(rules))))
+}
+
 /// Returns a client that asks for no more than a role allows: the embedded server itself allows everything.
 pub(super) fn narrow(api: &ApiServer, like: &Client, role: Arc<Mutex<Role>>) -> Client {
     let service = api.service_as(User::new(ENGINE, &[]));
@@ -78,8 +87,16 @@ fn forbidden(path: &str) -> Response<Answer> {
 
 /// Has a server listen, gives the engine's account what it needs there and returns its credentials.
 pub(super) async fn engine_kubeconfig(server: &ApiServer, admin: &Client) -> Kubeconfig {
+    real::with_token(listening(server).await, &real::install(admin).await)
+}
+
+/// Has a server listen, gives the account of functions what it needs there and returns its credentials.
+pub(super) async fn functions_kubeconfig(server: &ApiServer, admin: &Client) -> Kubeconfig {
+    real::with_token(listening(server).await, &real::install_functions(admin).await)
+}
+
+async fn listening(server: &ApiServer) -> Kubeconfig {
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let endpoint = server.listen(&Listen { bind, ..Listen::default() }).await.unwrap();
-    let kubeconfig = Kubeconfig::from_yaml(&endpoint.kubeconfig).unwrap();
-    real::with_token(kubeconfig, &real::install(admin).await)
+    Kubeconfig::from_yaml(&endpoint.kubeconfig).unwrap()
 }

@@ -16,8 +16,9 @@ use super::{Clients, Role, Server, remote};
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
-/// The token of the engine's account, once for all stories of the process.
+/// The tokens of the accounts of the engine and of functions, once for all stories of the process.
 static TOKEN: OnceCell<String> = OnceCell::const_new();
+static FUNCTIONS_TOKEN: OnceCell<String> = OnceCell::const_new();
 
 /// Returns clients of the real server.
 pub(super) async fn clients(kubeconfig: &Path) -> Clients {
@@ -42,6 +43,12 @@ pub async fn engine_kubeconfig(kubeconfig: &Path) -> Kubeconfig {
 async fn restricted(kubeconfig: Kubeconfig, admin: &Client) -> Kubeconfig {
     let token = TOKEN.get_or_init(|| install(admin)).await;
     with_token(kubeconfig, token)
+}
+
+/// Returns the kubeconfig of the account that functions have in production.
+pub(super) async fn functions_kubeconfig(admin: &Client) -> Kubeconfig {
+    let token = FUNCTIONS_TOKEN.get_or_init(|| install_functions(admin)).await;
+    with_token(Kubeconfig::read_from(kubeconfig().unwrap()).unwrap(), token)
 }
 
 /// Returns a client of an account of this story alone, which may do what [`grant`] says.
@@ -97,18 +104,20 @@ pub(super) fn kubeconfig() -> Option<PathBuf> {
     Some(PathBuf::from(written)).filter(|path| path.exists())
 }
 
-/// Fails if the engine asked for something that its account may not do.
+/// Fails if the engine or functions asked for something that their accounts may not do.
 ///
 /// `cargo xtask cluster up` keeps an audit log beside the kubeconfig; a server of somebody else's may not.
 pub(super) fn assert_nothing_was_forbidden() {
     let log = kubeconfig().and_then(|kubeconfig| Some(kubeconfig.parent()?.join("audit.log")));
     let log = log.and_then(|log| std::fs::read_to_string(log).ok()).unwrap_or_default();
+    let accounts = ["metacontroller:metacontroller", "windlass:windlass-functions"];
+    let accounts = accounts.map(|account| format!("\"system:serviceaccount:{account}\""));
     let is_forbidden = |line: &&str| {
         line.contains(r#""authorization.k8s.io/decision":"forbid""#)
-            && line.contains("system:serviceaccount:metacontroller:metacontroller")
+            && accounts.iter().any(|account| line.contains(account))
     };
     let forbidden: Vec<_> = log.lines().filter(is_forbidden).collect();
-    assert!(forbidden.is_empty(), "forbidden to the engine:\n{}", forbidden.join("\n"));
+    assert!(forbidden.is_empty(), "forbidden to windlass:\n{}", forbidden.join("\n"));
 }
 
 /// Returns how often the engine's account asked for objects whose path names this story, but for watches and
@@ -126,7 +135,8 @@ pub(super) fn engine_requests(story: &str) -> usize {
     log.lines().filter(counts).count()
 }
 
-async fn client(kubeconfig: Kubeconfig) -> Client {
+/// Returns a client that acts as a kubeconfig says.
+pub(super) async fn client(kubeconfig: Kubeconfig) -> Client {
     let options = KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
     config.default_retry = false;
@@ -138,11 +148,23 @@ async fn client(kubeconfig: Kubeconfig) -> Client {
 
 /// Applies what `windlass manifests` prints and returns a token of the engine's account.
 pub(super) async fn install(admin: &Client) -> String {
+    apply(admin, cli::install::engine("windlass:test"), "StatefulSet").await;
+    token(admin, "metacontroller", "metacontroller").await
+}
+
+/// Applies what `windlass manifests --enable functions` prints and returns a token of the account of functions.
+pub(super) async fn install_functions(admin: &Client) -> String {
+    apply(admin, cli::install::functions("windlass:test"), "Deployment").await;
+    token(admin, "windlass", "windlass-functions").await
+}
+
+/// Applies objects but for the workload: here a test runs it.
+async fn apply(admin: &Client, objects: Vec<Value>, workload: &str) {
     let discovery = Discovery::new(admin.clone());
-    for object in cli::install::engine("windlass:test") {
+    for object in objects {
         let text = |field: &str| object[field].as_str().unwrap_or_default();
         let gvk = GroupVersionKind::new(text("apiVersion"), text("kind"));
-        if gvk.kind == "StatefulSet" {
+        if gvk.kind == workload {
             continue;
         }
         let resource = discovery.by_kind(&gvk).await.unwrap().resource;
@@ -151,7 +173,6 @@ pub(super) async fn install(admin: &Client) -> String {
         let key = ObjectKey::new(namespace, object["metadata"]["name"].as_str().unwrap());
         admin.apply(&resource, &key, "windlass-test", object.to_string()).await.unwrap();
     }
-    token(admin, "metacontroller", "metacontroller").await
 }
 
 async fn token(admin: &Client, namespace: &str, account: &str) -> String {

@@ -26,6 +26,26 @@ impl Role {
         Self(rules.iter().map(rule).collect())
     }
 
+    /// Returns a role from rules as a ClusterRole has them, each of one group; the names of objects do not count.
+    pub(super) fn of_rules<'a>(rules: impl Iterator<Item = &'a Value>) -> Self {
+        let words = |list: &Value| {
+            list.as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let rules: Vec<_> = rules
+            .map(|rule| ["apiGroups", "resources", "verbs"].map(|field| words(&rule[field])))
+            .collect();
+        let rules: Vec<_> = rules
+            .iter()
+            .map(|[group, resources, verbs]| (group.as_str(), resources.as_str(), verbs.as_str()))
+            .collect();
+        Self::new(&rules)
+    }
+
     /// Returns the rules of a ClusterRole.
     pub(super) fn rules(&self) -> Value {
         let rule = |rule: &Rule| json!({"apiGroups": [rule.group], "resources": rule.resources, "verbs": rule.verbs});

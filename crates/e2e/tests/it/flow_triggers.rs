@@ -64,10 +64,10 @@ async fn install(world: &World) {
     }
 }
 
-/// Works on triggers as in a cluster.
+/// Works on triggers as in a cluster, with the account that functions have in production.
 async fn in_a_cluster(world: &World) -> Triggers {
-    install(world).await;
-    Triggers::start(&world.client, TriggerMeans::Cluster { image: "windlass".to_owned() })
+    let client = world.functions_client().await;
+    Triggers::start(&client, TriggerMeans::Cluster { image: "windlass".to_owned() })
 }
 
 /// Returns the UID of the only owner of an object.

@@ -1,17 +1,19 @@
 //! What becomes of a Function in a cluster: its objects, as far as no node is needed for them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api::{definition, function};
-use e2e::{World, story};
+use e2e::{World, embedded_story, story};
 use functions::{Functions, Offer, Options, Surroundings};
 use k8s::{ObjectKey, Resource};
-use runtime::{Part, PatchType};
+use runtime::{Client, Part, PatchType};
 use serde_json::{Value, json};
 
+story!(acceptance_6_a_function_that_cannot_run_disturbs_no_other);
 story!(acceptance_16_what_others_made_is_not_touched);
 story!(acceptance_17_applying_twice_changes_nothing);
 story!(acceptance_27_old_finalizers_hold_nothing_up);
+story!(what_is_made_is_kept_as_it_is_wanted);
 story!(what_kubeless_made_is_taken_over);
 
 mod acceptance_18_an_autoscaler_comes_in_the_form_of_today_and_goes {
@@ -47,9 +49,12 @@ pub(crate) async fn define(world: &World) {
         .await;
 }
 
-/// Installs the types of functions and works on those of this world alone.
+/// Works on the Functions of this world alone, with the account that functions have in production.
 async fn started(world: &World) -> Functions {
-    define(world).await;
+    started_with(world, &world.functions_client().await).await
+}
+
+async fn started_with(world: &World, client: &Client) -> Functions {
     configure(world, &json!({})).await;
     let environment =
         [("KUBELESS_NAMESPACE", world.id.clone()), ("KUBELESS_CONFIG", "config".into())];
@@ -60,7 +65,7 @@ async fn started(world: &World) -> Functions {
         environment: BTreeMap::from(environment),
         served: Arc::new(|_| {}),
     };
-    Functions::start(&world.client, options)
+    Functions::start(client, options)
 }
 
 /// Says what applies to all Functions of this world.
@@ -98,6 +103,37 @@ async fn condition(world: &World, kind: &str) -> String {
 async fn until_condition(world: &World, kind: &str, expected: &str) {
     let is_told = || async { condition(world, kind).await == expected };
     world.eventually(&format!("{kind} is {expected}"), is_told).await;
+}
+
+async fn acceptance_6_a_function_that_cannot_run_disturbs_no_other(world: &World) {
+    let functions = started(world).await;
+    for (name, field, value, reason) in [
+        ("module-only", "handler", json!("a"), "InvalidHandler"),
+        ("function-only", "handler", json!(".b"), "InvalidHandler"),
+        ("late", "timeout", json!("soon"), "InvalidTimeout"),
+    ] {
+        let mut bad = dumped();
+        bad["metadata"]["name"] = json!(name);
+        bad["spec"][field] = value;
+        world.create(&function::resource(), bad).await;
+        let is_told = || async {
+            let status = world.get(&function::resource(), name).await["status"].take();
+            status.pointer("/conditions/0/type") == Some(&json!("Accepted"))
+                && status.pointer("/conditions/0/reason") == Some(&json!(reason))
+        };
+        world.eventually(&format!("{name} is refused"), is_told).await;
+        assert_eq!(world.get(&deployments(), name).await, Value::Null);
+    }
+    let mut good = dumped();
+    good["spec"]["timeout"] = json!(5);
+    world.create(&function::resource(), good).await;
+    until_condition(world, "Accepted", "True Accepted").await;
+    let is_made = || async { !world.get(&deployments(), "f").await.is_null() };
+    world.eventually("it has a Deployment", is_made).await;
+    let made = world.get(&deployments(), "f").await;
+    let env = made["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned().unwrap();
+    assert!(env.contains(&json!({"name": "FUNC_TIMEOUT", "value": "5"})), "{env:?}");
+    drop(functions);
 }
 
 async fn acceptance_16_what_others_made_is_not_touched(world: &World) {
@@ -225,13 +261,110 @@ async fn acceptance_18_an_autoscaler_comes_in_the_form_of_today_and_goes(world: 
     assert_eq!(made["spec"]["scaleTargetRef"]["apiVersion"], "apps/v1");
     let target = json!({"type": "Utilization", "averageUtilization": 70});
     assert_eq!(made["spec"]["metrics"][0]["resource"]["target"], target);
-    world
-        .patch(&function::resource(), "f", &json!({"spec": {"horizontalPodAutoscaler": null}}))
-        .await;
-    world
-        .eventually("it is gone", || async { world.get(&autoscalers(), "f").await.is_null() })
-        .await;
+    let monitors = monitors(world).await;
+    let change = |autoscaler: Value| async move {
+        let patch = json!({"spec": {"horizontalPodAutoscaler": autoscaler}});
+        world.patch(&function::resource(), "f", &patch).await;
+    };
+    change(by_calls()).await;
+    let is_counted = || async { !world.get(&monitors, "f").await.is_null() };
+    world.eventually("calls are counted for it", is_counted).await;
+    let metrics = &world.get(&autoscalers(), "f").await["spec"]["metrics"];
+    assert_eq!(metrics[0]["object"]["target"], json!({"type": "Value", "value": "5"}));
+    change(Value::Null).await;
+    let is_gone = || async {
+        world.get(&autoscalers(), "f").await.is_null() && world.get(&monitors, "f").await.is_null()
+    };
+    world.eventually("both are gone", is_gone).await;
     drop(functions);
+}
+
+/// Breaks when a Service that is changed by another is left so; when the monitor is not deleted with what it counts
+/// for; when a Function is not looked at again without a cause.
+async fn what_is_made_is_kept_as_it_is_wanted(world: &World) {
+    let client = world.functions_client().await;
+    let functions = started_with(world, &client).await;
+    configure(world, &json!({"enable-build-step": "true"})).await;
+    world.create(&function::resource(), dumped()).await;
+    let port = || async { world.get(&services(), "f").await["spec"]["ports"][0]["port"].clone() };
+    world.eventually("the Service is there", || async { port().await == 80 }).await;
+    let other = json!([{"op": "replace", "path": "/spec/ports/0/port", "value": 81}]);
+    world.patch_json(&services(), "f", &other).await;
+    world.eventually("its port is as before", || async { port().await == 80 }).await;
+    world.delete(&deployments(), "f").await;
+    let is_back = || async { !world.get(&deployments(), "f").await.is_null() };
+    world.eventually("the Deployment is back", is_back).await;
+    // Addresses cannot be changed; all else still is.
+    let service = json!({"clusterIP": "None", "ports": [{"port": 82, "targetPort": 9000}]});
+    world.patch(&function::resource(), "f", &json!({"spec": {"service": service}})).await;
+    world.eventually("the port has changed", || async { port().await == 82 }).await;
+    let told = || async { world.events("BuildStepUnsupported").await.len() == 1 };
+    world.eventually("an event tells of builds", told).await;
+    let variable = json!([{"env": [{"name": "A=", "value": "1"}]}]);
+    let deployment = json!({"spec": {"template": {"spec": {"containers": variable}}}});
+    world.patch(&function::resource(), "f", &json!({"spec": {"deployment": deployment}})).await;
+    let told = || async {
+        world.events("WriteFailed").await.iter().any(|it| it.contains("containers[0].env[0].name"))
+    };
+    world.eventually("an event tells what the server refuses", told).await;
+    let metrics = client.metrics().text();
+    for part in [
+        r#"windlass_functions_sync_total{result="success"}"#,
+        "windlass_functions_sync_duration_seconds_count",
+    ] {
+        assert!(metrics.contains(part), "{metrics}");
+    }
+    drop(functions);
+}
+
+/// Breaks when a Function is not looked at again without a cause.
+async fn what_nobody_watches_is_put_right_after_ten_minutes(world: &World) {
+    let monitors = monitors(world).await;
+    let functions = started(world).await;
+    let mut wanted = dumped();
+    wanted["spec"]["horizontalPodAutoscaler"] = by_calls();
+    world.create(&function::resource(), wanted).await;
+    let is_there = || async { !world.get(&monitors, "f").await.is_null() };
+    world.eventually("the monitor is there", is_there).await;
+    world.delete(&monitors, "f").await;
+    world.settle().await;
+    assert_eq!(world.get(&monitors, "f").await, Value::Null);
+    world.pass(Duration::from_mins(11)).await;
+    assert!(is_there().await, "it is back");
+    drop(functions);
+}
+embedded_story!(what_nobody_watches_is_put_right_after_ten_minutes);
+
+/// Returns what scales by calls, as Kubeless wrote it.
+fn by_calls() -> Value {
+    json!({"apiVersion": "autoscaling/v2beta1", "metadata": {"name": "f"},
+        "spec": {"minReplicas": 1, "maxReplicas": 3,
+            "scaleTargetRef": {"apiVersion": "apps/v1beta1", "kind": "Deployment", "name": "f"},
+            "metrics": [{"type": "Object", "object": {"metricName": "function_calls", "targetValue": "5",
+                "target": {"apiVersion": "v1", "kind": "Service", "name": "f"}}}]}})
+}
+
+/// Serves what counts calls in a cluster that has it.
+async fn monitors(world: &World) -> Resource {
+    let names = json!({"plural": "servicemonitors", "singular": "servicemonitor",
+        "kind": "ServiceMonitor", "listKind": "ServiceMonitorList"});
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let version =
+        json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": any}});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
+        "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": names, "versions": [version]}});
+    let key = ObjectKey::new("", "servicemonitors.monitoring.coreos.com");
+    // It may be there from another story.
+    let definitions = definition::definitions();
+    world.client.apply(&definitions, &key, "windlass-test", definition.to_string()).await.unwrap();
+    let group = "monitoring.coreos.com/v1";
+    let monitors = Resource::namespaced(group, "ServiceMonitor", "servicemonitors");
+    let path = monitors.collection_path(&world.id);
+    let is_served = || async { world.client.get_raw(&path).await.is_ok() };
+    world.eventually("monitors are served", is_served).await;
+    monitors
 }
 
 async fn acceptance_27_old_finalizers_hold_nothing_up(world: &World) {

@@ -34,9 +34,11 @@ mod flow_takeover;
 mod flow_told;
 mod flow_triggers;
 mod flow_trouble;
+mod functions_cluster;
 mod functions_objects;
 mod judge;
 mod kubectl;
+mod kubelet;
 mod servers;
 
 /// Returns the type of the children in most stories.

@@ -467,3 +467,26 @@ fn acceptance_9_help_is_what_was_agreed() {
         assert_eq!(stdout, expected, "{}", file.display());
     }
 }
+
+/// What a cluster needs is what is in `tests/it/manifests`, besides the types, which have files of their own.
+///
+/// Breaks when a role gets a wildcard or a verb more; `WINDLASS_BLESS=1` writes what is printed.
+#[test]
+fn what_a_cluster_needs_is_what_was_agreed() {
+    let here = dir(&[]);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/manifests");
+    for (part, types) in [("engine", 3), ("functions", 6)] {
+        let arguments = ["manifests", "--enable", part, "--image", "windlass:agreed"];
+        let (code, stdout, _) = verb(here.path(), &arguments);
+        assert_eq!(code, Some(0));
+        let is_type = |document: &&str| document.contains("kind: CustomResourceDefinition\n");
+        let (found, others): (Vec<_>, Vec<_>) = stdout.split("---\n").partition(is_type);
+        assert_eq!(found.len(), types);
+        let (others, file) = (others.join("---\n"), golden.join(part).with_extension("yaml"));
+        if std::env::var_os("WINDLASS_BLESS").is_some() {
+            fs::create_dir_all(&golden).unwrap();
+            fs::write(&file, &others).unwrap();
+        }
+        assert_eq!(others, fs::read_to_string(&file).unwrap_or_default(), "{}", file.display());
+    }
+}
