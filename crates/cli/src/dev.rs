@@ -47,6 +47,8 @@ mod tree;
 const WORKERS: usize = 16;
 /// How long controllers wait for their types before a run with `--once` calls them failing.
 const SETTLED: Duration = Duration::ZERO;
+/// How long the types of controllers and Functions may take to be served.
+const SERVED: Duration = Duration::from_secs(10);
 
 /// How `dev` runs.
 pub struct DevOptions {
@@ -281,6 +283,19 @@ impl Dev {
         let out = std::mem::replace(&mut options.out, Box::new(io::sink()));
         let ledger = Arc::new(Ledger::new(out));
         let (console, gateway) = (CONSOLE.listen(&options).await?, GATEWAY.listen(&options).await?);
+        let revisions = Some(Arc::new(server.clone()) as Arc<dyn Revisions>);
+        let (transport, activity_of_hooks) = (kube_client(&server), activity.clone());
+        let client_options = ClientOptions {
+            clock: Arc::clone(&clock),
+            activity,
+            agent: names::COMPONENT,
+            revisions,
+        };
+        let client = Client::new(transport, client_options);
+        install(&client).await.map_err(DevError::Install)?;
+        // Whoever reads the line below may create what these definitions define.
+        let served = Settle { limit: SERVED, quiet_for: Duration::ZERO };
+        let _ = client.activity().settle(clock.as_ref(), served).await;
         let shown = |name: &str, listener: &Option<(TcpListener, String)>| {
             let listener = listener.as_ref();
             listener.map(|(_, address)| format!("   {name} http://{address}")).unwrap_or_default()
@@ -292,16 +307,6 @@ impl Dev {
             shown("gateway", &gateway),
             options.kubeconfig.display()
         ));
-        let revisions = Some(Arc::new(server.clone()) as Arc<dyn Revisions>);
-        let (transport, activity_of_hooks) = (kube_client(&server), activity.clone());
-        let client_options = ClientOptions {
-            clock: Arc::clone(&clock),
-            activity,
-            agent: names::COMPONENT,
-            revisions,
-        };
-        let client = Client::new(transport, client_options);
-        install(&client).await.map_err(DevError::Install)?;
         let means = (&clock, &activity_of_hooks);
         let hooks = load_hooks(hooks_dir, &options, means, &server, &ledger).await?;
         let engine = Engine::start(

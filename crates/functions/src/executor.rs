@@ -378,7 +378,11 @@ impl Run {
         let mut health = host.health();
         // From here on the host says itself what it is at.
         drop(token);
-        let (name, hash) = (&self.pod.meta().name, &self.wanted.preparation.hash);
+        // Pods with other variables are another version, though of the same program.
+        let value = self.pod.to_value();
+        let template = value["metadata"]["labels"]["pod-template-hash"].as_str();
+        let version = template.unwrap_or(&self.wanted.preparation.hash);
+        let name = &self.pod.meta().name;
         let mut restarts = 0;
         loop {
             let now = health.borrow_and_update().clone();
@@ -386,7 +390,7 @@ impl Run {
                 self.journal.restart();
             }
             if now.is_ready {
-                shared.fleet.join(&self.wanted.function, (name, hash), &host);
+                shared.fleet.join(&self.wanted.function, (name, version), &host);
             }
             shared.tell(&self.pod, stage(&now), now.restarts);
             if health.changed().await.is_err() {

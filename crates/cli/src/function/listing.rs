@@ -137,6 +137,14 @@ pub fn standing(function: &Value) -> Standing {
     })
 }
 
+/// Returns whether all pods of a Deployment are of its latest template.
+pub fn is_rolled_out(deployment: &Value) -> bool {
+    let count = |field: &str| deployment["status"][field].as_i64().unwrap_or_default();
+    deployment["metadata"]["generation"].as_i64() == Some(count("observedGeneration"))
+        && count("updatedReplicas") == count("replicas")
+        && count("readyReplicas") == count("replicas")
+}
+
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
@@ -183,6 +191,21 @@ mod tests {
         b     ops        a.b      nodejs20  async: ^2      0/1 NOT READY  128Mi   A = b  created-by : kubeless
                                             left-pad: 1.0                                function : b
         ");
+    }
+
+    #[test]
+    fn old_pods_are_waited_for() {
+        let deployment = |seen: i64, [all, new, ready]: [i64; 3]| {
+            json!({"metadata": {"generation": 2}, "status": {"observedGeneration": seen, "replicas": all,
+                "updatedReplicas": new, "readyReplicas": ready}})
+        };
+        assert!(is_rolled_out(&deployment(2, [1, 1, 1])));
+        assert!(is_rolled_out(
+            &json!({"metadata": {"generation": 1}, "status": {"observedGeneration": 1}})
+        ));
+        for (seen, counts) in [(1, [1, 1, 1]), (2, [2, 1, 2]), (2, [1, 1, 0])] {
+            assert!(!is_rolled_out(&deployment(seen, counts)), "{seen} {counts:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     call::{self, Call, CallError},
-    listing::{Standing, standing},
+    listing::{Standing, is_rolled_out, standing},
     logs,
 };
 use crate::steer;
@@ -175,9 +175,18 @@ pub async fn functions(
 pub async fn ready(client: &Client, key: &ObjectKey) -> Result<(), FunctionError> {
     let clock = client.clock();
     let resource = api::function::resource();
+    let deployments = Resource::namespaced("apps/v1", "Deployment", "deployments");
     let end = clock.now() + PATIENCE;
     loop {
-        match standing(&get(client, &resource, key).await?) {
+        let mut standing = standing(&get(client, &resource, key).await?);
+        if standing == Standing::Ready {
+            // Pods that differ in their variables alone are of one version, and the old ones still answer.
+            let deployment = get(client, &deployments, key).await;
+            if !deployment.is_ok_and(|deployment| is_rolled_out(&deployment)) {
+                standing = Standing::Coming;
+            }
+        }
+        match standing {
             Standing::Ready => return Ok(()),
             Standing::Failing { reason, message } => {
                 return Err(FunctionError::Failing { key: key.clone(), reason, message });

@@ -3,17 +3,19 @@
 
 use std::{
     fs,
+    io::{self, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{
     installed::{has_program, not_run},
-    process::{Running, dir, example, run},
+    process::{Running, dir, example, free_port, run, windlass},
 };
 
 /// How long a function may take for what is not about time; interpreters are slow on a busy machine.
@@ -32,6 +34,16 @@ spec:
         if event['extensions']['request'].path == '/long':
             time.sleep(600)
         return 'slept'
+";
+
+const WAITS: &str = "
+import os, time
+
+def wait(event, context):
+    open('started', 'w').close()
+    while not os.path.exists('go'):
+        time.sleep(0.01)
+    return 'waited'
 ";
 
 /// A running `dev` in a directory of its own.
@@ -158,6 +170,55 @@ fn acceptance_25_kill_9_leaves_no_worker_and_the_next_one_serves_again() {
     assert_eq!(dev.kubectl(&short).unwrap(), "slept");
 }
 
+/// A pod that is told to end answers the calls it has, for as long as it may, and takes no others.
+///
+/// Breaks when the signal is not waited for, or nothing is answered after it, or for ever.
+#[test]
+fn a_host_in_a_container_ends_after_its_calls() {
+    if !has_program("python3") {
+        return not_run("a host in a container", "no python3");
+    }
+    let here = dir(&[("waits.py", WAITS)]);
+    for (patience, answer) in [("10", "waited"), ("1", "")] {
+        let port = free_port();
+        let mut command = windlass(here.path(), &["function-host"]);
+        command
+            .envs([
+                ("MOD_NAME", "waits"),
+                ("FUNC_HANDLER", "wait"),
+                ("FUNC_PORT", &*port.to_string()),
+            ])
+            .envs([("WINDLASS_RUNTIME", "python3"), ("SHUTDOWN_TIMEOUT", patience)])
+            .env("KUBELESS_INSTALL_VOLUME", here.path())
+            .stdout(Stdio::null());
+        let mut host = command.spawn().unwrap();
+        within(PATIENCE, "it is healthy", || get(port, "/healthz").ends_with("\r\n\r\nOK"));
+        let call = std::thread::spawn(move || get(port, "/"));
+        within(PATIENCE, "a call is under way", || here.path().join("started").exists());
+        kill_process(Pid::from_child(&host), Signal::TERM).unwrap();
+        within(PATIENCE, "no other is taken", || TcpStream::connect(("127.0.0.1", port)).is_err());
+        if !answer.is_empty() {
+            fs::write(here.path().join("go"), "").unwrap();
+        }
+        assert!(host.wait().unwrap().success());
+        let answered = call.join().unwrap();
+        assert_eq!(answered.rsplit("\r\n").next(), Some(answer), "{answered}");
+        for name in ["started", "go"] {
+            let _ = fs::remove_file(here.path().join(name));
+        }
+    }
+}
+
+/// Returns all that comes back for a request, and nothing if nobody answers.
+fn get(port: u16, path: &str) -> String {
+    let ask = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: f\r\nConnection: close\r\n\r\n")?;
+        io::read_to_string(stream)
+    };
+    ask().unwrap_or_default()
+}
+
 /// The same controller in three languages does the same.
 ///
 /// Breaks when the hook of one of the examples counts from one.
@@ -172,6 +233,8 @@ fn the_examples_of_functions_do_the_same() {
             not_run(&format!("the example {name}"), &format!("no {program}"));
             continue;
         }
+        let readme = fs::read_to_string(format!("{}/README.md", example(name))).unwrap();
+        assert!(readme.contains(&format!("-- dev examples/{name} --once\n")), "{readme}");
         let here = dir(&[]);
         let ended = run(here.path(), &["dev", &example(name), "--once"]);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{name}: {}", ended.stdout);

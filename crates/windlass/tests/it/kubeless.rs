@@ -94,7 +94,7 @@ fn the_commands_of_the_way_from_kubeless_run() {
 }
 
 /// Runs a line with this binary as `windlass`, and returns what it printed.
-fn shell(dir: &Path, command: &str, kubeconfig: Option<&std::path::PathBuf>) -> String {
+pub(crate) fn shell(dir: &Path, command: &str, kubeconfig: Option<&std::path::PathBuf>) -> String {
     let binaries = Path::new(env!("CARGO_BIN_EXE_windlass")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("sh");

@@ -9,6 +9,7 @@ mod engine;
 mod examples;
 mod function_workers;
 mod functions;
+mod functions_guide;
 mod guide;
 mod installed;
 mod kubeless;
