@@ -297,9 +297,10 @@ impl Shared {
                     self.queue.add(Work(kind, trigger.key()));
                     continue;
                 }
-                let gone = format!("Function `{}` was deleted", key.name);
-                self.events.tell(&trigger, EventKind::Normal, "FunctionDeleted", gone);
-                self.delete(&kind.resource(), &trigger).await?;
+                if self.delete(&kind.resource(), &trigger).await? {
+                    let gone = format!("Function `{}` was deleted", key.name);
+                    self.events.tell(&trigger, EventKind::Normal, "FunctionDeleted", gone);
+                }
             }
         }
         Ok(())
@@ -336,10 +337,12 @@ impl Shared {
         })
     }
 
-    async fn delete(&self, resource: &Resource, object: &Object) -> Result<(), WriteError> {
+    /// Deletes an object and returns whether it was there.
+    async fn delete(&self, resource: &Resource, object: &Object) -> Result<bool, WriteError> {
         match self.client.delete(resource, &object.key(), &object.meta().uid).await {
-            Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
-            other => other.map_err(|source| WriteError { what: "the end of an object", source }),
+            Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
+            Err(source) => Err(WriteError { what: "the end of an object", source }),
+            Ok(()) => Ok(true),
         }
     }
 

@@ -50,6 +50,8 @@ struct State {
     next: u64,
     /// Grows with every change, so that two looks can tell whether anything happened between them.
     changes: u64,
+    /// Grows with those changes that somebody's work is behind.
+    moves: u64,
     held: BTreeMap<u64, Cow<'static, str>>,
     timers: BTreeMap<u64, (Timestamp, TimerKind)>,
     followers: Vec<Weak<dyn Lag>>,
@@ -137,8 +139,10 @@ impl Activity {
     }
 
     /// Notes that something happened that holds no token, such as an event that was seen.
+    ///
+    /// Quiet goes on all the same: on a server that others use as well there is always something to see.
     pub fn touch(&self) {
-        self.change(|_| ());
+        self.state().changes += 1;
     }
 
     /// Waits until nothing moves. A virtual clock is moved to the progress timers due within the limit.
@@ -149,24 +153,24 @@ impl Activity {
     pub async fn settle(&self, clock: &dyn Clock, settle: Settle) -> Result<(), Unsettled> {
         let limit = clock.now().checked_add(settle.limit).unwrap_or(Timestamp::MAX);
         let mut real = Duration::ZERO;
-        let mut quiet = Duration::ZERO;
+        let mut since = clock.now();
         let mut stalled = Duration::ZERO;
-        let mut seen = None;
+        let (mut seen, mut moved) = (None, None);
         loop {
-            let (changes, look) = self.look(clock.now(), limit);
+            let now = clock.now();
+            let ((changes, moves), look) = self.look(now, limit);
+            if moved != Some(moves) {
+                since = now;
+            }
             stalled = if seen == Some(changes) { stalled + PAUSE } else { Duration::ZERO };
             let busy = match look {
                 Look::Quiet if seen == Some(changes) => {
-                    if settle.quiet_for <= quiet {
+                    if settle.quiet_for <= now.duration_since(since).unsigned_abs() {
                         return Ok(());
                     }
-                    quiet += PAUSE;
                     vec!["quiet not long enough".to_owned()]
                 }
-                Look::Quiet => {
-                    quiet = Duration::ZERO;
-                    vec!["only just quiet".to_owned()]
-                }
+                Look::Quiet => vec!["only just quiet".to_owned()],
                 Look::Waiting(due) => {
                     if seen == Some(changes) {
                         clock.skip_to(due);
@@ -185,7 +189,7 @@ impl Activity {
             if limit <= clock.now() || settle.limit.max(STUCK) <= real {
                 return Err(Unsettled { limit: settle.limit, busy });
             }
-            seen = Some(changes);
+            (seen, moved) = (Some(changes), Some(moves));
             real += self.pause().await;
         }
     }
@@ -206,7 +210,7 @@ impl Activity {
         PAUSE
     }
 
-    fn look(&self, now: Timestamp, limit: Timestamp) -> (u64, Look) {
+    fn look(&self, now: Timestamp, limit: Timestamp) -> ((u64, u64), Look) {
         let (changes, mut busy, due, followers) = {
             let mut state = self.state();
             state.followers.retain(|follower| follower.strong_count() > 0);
@@ -219,7 +223,7 @@ impl Activity {
                 timers.map(|(due, _)| *due).min().filter(|due| *due <= limit)
             };
             let due = (first(TimerKind::Progress), first(TimerKind::Blocking));
-            (state.changes, busy, due, state.followers.clone())
+            ((state.changes, state.moves), busy, due, state.followers.clone())
         };
         busy.extend(followers.iter().filter_map(|follower| follower.upgrade()?.lag()));
         let (progress, blocking) = due;
@@ -234,6 +238,7 @@ impl Activity {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         state.changes += 1;
+        state.moves += 1;
         change(&mut state)
     }
 
@@ -326,5 +331,23 @@ mod tests {
         let error = activity.settle(&clock, settle).await.unwrap_err();
         assert_eq!(error.busy, ["sync of default/test1"]);
         drop(token);
+    }
+
+    #[tokio::test]
+    async fn what_others_do_does_not_end_the_quiet() {
+        let (activity, clock) = (Activity::default(), crate::SystemClock);
+        let others = async {
+            for _ in 0..1000 {
+                activity.touch();
+                for _ in 0..5 {
+                    activity.pause().await;
+                }
+            }
+        };
+        let settle = Settle { limit: Duration::from_secs(9), quiet_for: Duration::from_millis(20) };
+        tokio::select! {
+            settled = activity.settle(&clock, settle) => settled.unwrap(),
+            () = others => panic!("quiet did not come in spite of what others do"),
+        }
     }
 }

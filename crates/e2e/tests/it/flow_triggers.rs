@@ -239,7 +239,12 @@ async fn triggers_go_with_their_function(world: &World) {
         let is_gone = || async { world.get(&resource, name).await.is_null() };
         world.eventually("the trigger goes with its Function", is_gone).await;
     }
-    assert_eq!(world.events("FunctionDeleted").await, ["Function `f` was deleted"; 2]);
+    // Other stories work on triggers of the same server, and each of them may tell.
+    let is_told = || async {
+        let told = world.events("FunctionDeleted").await;
+        2 <= told.len() && told.iter().all(|it| it == "Function `f` was deleted")
+    };
+    world.eventually("events tell why", is_told).await;
     assert!(world.get(&trigger::nats(), "n").await.is_object());
     assert!(world.get(&trigger::http(), "other").await.is_object());
 }

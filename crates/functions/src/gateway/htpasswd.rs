@@ -181,6 +181,9 @@ mod tests {
     }
 
     proptest! {
+        // A hash takes its time, as it should.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn any_file_and_header_are_read(file in "([a-z]:(\\$apr1\\$|\\{SHA\\}|\\$2y\\$)?.{0,20}\n?){0,4}", header in "(Basic )?.{0,20}") {
             let _ = Users::parse(&file).let_in(&header);

@@ -92,7 +92,7 @@ impl Shared {
         });
         let Some(other) = other else { return Ok(()) };
         match self.client.get(&other, &object.key()).await {
-            Ok(old) if super::is_owned(object, &old) => self.delete(&other, &old).await,
+            Ok(old) if super::is_owned(object, &old) => self.delete(&other, &old).await.map(drop),
             Err(error) if !error.is_not_found() => {
                 Err(WriteError { what: "the object that routed", source: error })
             }

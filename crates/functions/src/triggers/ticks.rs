@@ -145,7 +145,7 @@ impl Shared {
     async fn remove_cron_job(&self, object: &Object, name: &str) -> Result<(), WriteError> {
         let key = ObjectKey::new(&object.meta().namespace, name);
         match self.cron_jobs.as_ref().and_then(|cache| cache.get(&key)) {
-            Some(old) if is_owned(object, &old) => self.delete(&cron_jobs(), &old).await,
+            Some(old) if is_owned(object, &old) => self.delete(&cron_jobs(), &old).await.map(drop),
             _ => Ok(()),
         }
     }
