@@ -53,6 +53,22 @@ fn reason(plan: &Plan) -> &str {
     }
 }
 
+/// Breaks when `ContentType::parse` takes whatever it does not know, or the last of two sources.
+#[test]
+fn acceptance_5_contradictory_content_types_are_refused() {
+    let none = configured(&json!({}));
+    for (content_type, expected) in [
+        ("zip+rar", "InvalidContentType"),
+        ("text+url", "InvalidContentType"),
+        ("zip + base64", ""),
+    ] {
+        let mut spec = python();
+        spec["function-content-type"] = json!(content_type);
+        let plan = planned(&object("f", &spec), &none, &Live::default(), true);
+        assert_eq!(reason(&plan), expected, "{content_type}");
+    }
+}
+
 #[test]
 fn acceptance_6_every_spec_that_cannot_run_has_its_reason() {
     let none = configured(&json!({}));

@@ -250,9 +250,10 @@ def load(name, function):
     directory, _, name = name.rpartition("/")
     directory = os.path.join(os.getcwd(), directory)
     sys.path.insert(0, directory)
-    if name in sys.modules:
-        # This shim uses a module of the same name, and so may what the function imports.
-        file = os.path.join(directory, name + ".py")
+    file = os.path.join(directory, name + ".py")
+    if name in sys.modules or ("." in name and os.path.exists(file)):
+        # This shim uses a module of the same name, and so may what the function imports; and a single file may be
+        # called like a module of a package that is not there.
         spec = importlib.util.spec_from_file_location(name, file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -241,6 +241,7 @@ async fn modules_may_be_named_like_anything() {
         ("json", "json.py", "json"),
         ("test", "test.py", "test"),
         ("pack.mod", "pack/mod.py", "pack.mod"),
+        ("no.pack.mod", "no.pack.mod.py", "no.pack.mod"),
         ("dir/mod", "dir/mod.py", "mod"),
     ] {
         let files = [(file, source)];

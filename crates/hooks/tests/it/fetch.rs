@@ -52,6 +52,23 @@ async fn a_file_has_its_limit() {
     assert!(matches!(error, FetchError::TooLarge { limit: 3, .. }), "{error}");
 }
 
+/// A server may say nothing of the size of a file, and never come to its end.
+#[tokio::test]
+async fn a_file_without_end_is_none() {
+    let endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbytes\r\n".to_vec();
+    let peer = Peer::answering(vec![endless]).await;
+    let error = fetch(&peer.url(), 4).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { limit: 4, .. }), "{error}");
+    let error = fetch(&peer.url(), 100).await.unwrap_err();
+    assert!(matches!(error, FetchError::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn other_ways_than_those_of_the_web_lead_to_no_file() {
+    let error = fetch("ftp://127.0.0.1/file", 4).await.unwrap_err();
+    assert!(matches!(error, FetchError::Unreachable { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_password_is_for_its_own_host() {
     let other = Peer::answering(vec![answer("404 Not Found")]).await;
