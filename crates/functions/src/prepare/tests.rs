@@ -387,7 +387,6 @@ async fn acceptance_22_a_jsonnet_function_needs_no_interpreter() {
     assert_eq!(call(&host, r#""text""#).await, (StatusCode::OK, "a text".to_owned()));
 }
 
-/// Breaks when a field of an event has another name in one of the languages, or time is a number in both.
 #[tokio::test]
 async fn an_event_is_the_same_in_each_language() {
     let machine = Machine::new();

@@ -138,7 +138,6 @@ async fn a_program_that_does_not_load_says_why() {
     }
 }
 
-/// Breaks when a host says that it is healthy before its program is loaded.
 #[tokio::test]
 async fn a_host_is_healthy_once_its_program_is_loaded() {
     let source = r"

@@ -187,7 +187,6 @@ async fn the_request_is_all_there() {
     }
 }
 
-/// Breaks when all languages read the limit of one.
 #[tokio::test]
 async fn large_requests_and_pages_of_other_origins_are_turned_away_unless_they_are_wanted() {
     let source = "def f(event, context):\n    return str(len(event['data']))\n";

@@ -91,7 +91,6 @@ async fn each_call_is_written_down_once() {
     assert!(lines[1].contains("\"POST / HTTP/1.1\" 400 12"), "{lines:?}");
 }
 
-/// Breaks when a metric has another name than dashboards and `function top` know.
 #[tokio::test]
 async fn what_is_counted_is_called_as_before() {
     let source = "def f(event, context):\n    return 1 // len(event['data'])\n";

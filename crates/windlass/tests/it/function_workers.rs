@@ -171,8 +171,6 @@ fn acceptance_25_kill_9_leaves_no_worker_and_the_next_one_serves_again() {
 }
 
 /// A pod that is told to end answers the calls it has, for as long as it may, and takes no others.
-///
-/// Breaks when the signal is not waited for, or nothing is answered after it, or for ever.
 #[test]
 fn a_host_in_a_container_ends_after_its_calls() {
     if !has_program("python3") {

@@ -82,8 +82,6 @@ fn until(what: &str, mut is_true: impl FnMut() -> bool) {
     }
 }
 
-/// Breaks when an update writes the usual port, the pod of a function with bounds is told to have none, or
-/// `--wait` does not wait for old pods.
 #[test]
 fn acceptance_26_the_verbs_of_kubeless_make_a_round_trip() {
     if !has_program("python3") {
@@ -129,7 +127,6 @@ fn acceptance_26_the_verbs_of_kubeless_make_a_round_trip() {
     until("it answers no more", || home.kubeless(&["function", "call", "hello"]).is_err());
 }
 
-/// Breaks when what is printed lacks the kind.
 #[test]
 fn acceptance_26_what_is_printed_can_be_applied() {
     if !has_program("kubectl") {
@@ -181,7 +178,6 @@ fn acceptance_26_what_is_printed_can_be_applied() {
     }
 }
 
-/// Breaks when files are not read again.
 #[test]
 fn files_that_are_saved_are_deployed_again() {
     if !has_program("python3") {
@@ -208,7 +204,6 @@ fn files_that_are_saved_are_deployed_again() {
     assert_eq!(generation(&home), Some(3));
 }
 
-/// Breaks when the log ends where it was when it was asked for.
 #[test]
 fn a_log_is_followed() {
     if !has_program("python3") {

@@ -9,7 +9,6 @@ use crate::{
     readme::{commands, root},
 };
 
-/// Breaks when a log does not tell of calls, or the gateway does not know the names of Services.
 #[test]
 fn the_commands_of_the_guide_to_functions_run() {
     let what = "the commands of docs/functions.md";
