@@ -106,9 +106,7 @@ async fn change(world: &World, spec: Value) {
     world.patch(&function::resource(), "hello-world", &json!({"spec": spec})).await;
 }
 
-/// Breaks when `prepare` does not copy windlass to the other container; when `function-host` takes another port than
-/// `FUNC_PORT`; when the role may not patch Deployments; when the strategy lets pods go before others are there; when
-/// what a container left as its last words is not read; when a host that loads nothing stays.
+/// Breaks when a rollout may let the old pod go before the new one is there.
 async fn a_function_is_a_hook_in_a_cluster(world: &World) {
     if !windlass().exists() {
         return not_run(

@@ -105,6 +105,7 @@ async fn until_condition(world: &World, kind: &str, expected: &str) {
     world.eventually(&format!("{kind} is {expected}"), is_told).await;
 }
 
+/// Breaks when a number is no timeout.
 async fn acceptance_6_a_function_that_cannot_run_disturbs_no_other(world: &World) {
     let functions = started(world).await;
     for (name, field, value, reason) in [
@@ -136,6 +137,7 @@ async fn acceptance_6_a_function_that_cannot_run_disturbs_no_other(world: &World
     drop(functions);
 }
 
+/// Breaks when a Service is not looked at for what stands in the way.
 async fn acceptance_16_what_others_made_is_not_touched(world: &World) {
     let service = json!({"metadata": {"name": "f"}, "spec": {"ports": [{"port": 1}]}});
     let before = world.create(&services(), service).await;
@@ -155,6 +157,7 @@ async fn acceptance_16_what_others_made_is_not_touched(world: &World) {
     drop(functions);
 }
 
+/// Breaks when mounts are not told apart by their paths.
 async fn acceptance_17_applying_twice_changes_nothing(world: &World) {
     let functions = started(world).await;
     let defaults = "spec: {template: {spec: {containers: [{volumeMounts: [{name: theirs, mountPath: /data}]}]}}}";
@@ -245,6 +248,7 @@ fn has_one_mount_each_and_variables_in_order(deployment: &Value) {
     assert_eq!(deployment["metadata"]["labels"]["team"], "a");
 }
 
+/// Breaks when workloads of versions that are gone stay so.
 async fn acceptance_18_an_autoscaler_comes_in_the_form_of_today_and_goes(world: &World) {
     let functions = started(world).await;
     let mut wanted = dumped();
@@ -279,8 +283,7 @@ async fn acceptance_18_an_autoscaler_comes_in_the_form_of_today_and_goes(world: 
     drop(functions);
 }
 
-/// Breaks when a Service that is changed by another is left so; when the monitor is not deleted with what it counts
-/// for; when a Function is not looked at again without a cause.
+/// Breaks when what others put there is not taken over although the server refuses what is wanted beside it.
 async fn what_is_made_is_kept_as_it_is_wanted(world: &World) {
     let client = world.functions_client().await;
     let functions = started_with(world, &client).await;
@@ -317,7 +320,7 @@ async fn what_is_made_is_kept_as_it_is_wanted(world: &World) {
     drop(functions);
 }
 
-/// Breaks when a Function is not looked at again without a cause.
+/// Breaks when a Function rests for longer than ten minutes.
 async fn what_nobody_watches_is_put_right_after_ten_minutes(world: &World) {
     let monitors = monitors(world).await;
     let functions = started(world).await;
@@ -367,6 +370,7 @@ async fn monitors(world: &World) -> Resource {
     monitors
 }
 
+/// Breaks when the finalizer is not taken off.
 async fn acceptance_27_old_finalizers_hold_nothing_up(world: &World) {
     let functions = started(world).await;
     let mut old = dumped();

@@ -142,6 +142,7 @@ fn names(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str()).collect()
 }
 
+/// Breaks when mounts are not told apart by their paths.
 #[test]
 fn acceptance_17_the_deployment_has_all_that_a_function_needs() {
     let mut spec = dumped();
@@ -189,6 +190,7 @@ fn acceptance_17_the_deployment_has_all_that_a_function_needs() {
     );
 }
 
+/// Breaks when workloads of versions that are gone stay so.
 #[test]
 fn acceptance_18_an_autoscaler_of_any_form_becomes_one_of_today() {
     let resource = |target: Value| json!({"type": "Resource", "resource": target});
@@ -281,7 +283,6 @@ fn a_selector_of_old_is_kept_and_found_by() {
     assert_eq!(deployment["spec"]["template"]["metadata"]["labels"], selector);
 }
 
-/// Breaks when what an image is given does not depend on whether its runtime is known.
 #[test]
 fn an_image_is_told_of_the_program_as_a_runtime_is() {
     let of = |runtime: &str| {

@@ -69,6 +69,7 @@ fn acceptance_5_contradictory_content_types_are_refused() {
     }
 }
 
+/// Breaks when a number is no timeout.
 #[test]
 fn acceptance_6_every_spec_that_cannot_run_has_its_reason() {
     let none = configured(&json!({}));
@@ -106,6 +107,7 @@ fn acceptance_6_every_spec_that_cannot_run_has_its_reason() {
     assert!(message.contains("It should be module_name.handler_name"));
 }
 
+/// Breaks when a Service is not looked at for what stands in the way.
 #[test]
 fn acceptance_16_what_others_made_stands_in_the_way() {
     let none = configured(&json!({}));

@@ -153,7 +153,6 @@ fn every_reason_is_told_from_what_pods_say() {
     }
 }
 
-/// Breaks when what waits is asked for its words before what ended.
 #[test]
 fn a_kubelet_that_waits_to_start_a_program_again_does_not_hide_why_it_ended() {
     let object = function(&python(), &json!({}));

@@ -470,7 +470,7 @@ fn acceptance_9_help_is_what_was_agreed() {
 
 /// What a cluster needs is what is in `tests/it/manifests`, besides the types, which have files of their own.
 ///
-/// Breaks when a role gets a wildcard or a verb more; `WINDLASS_BLESS=1` writes what is printed.
+/// `WINDLASS_BLESS=1` writes what is printed.
 #[test]
 fn what_a_cluster_needs_is_what_was_agreed() {
     let here = dir(&[]);
