@@ -324,11 +324,16 @@ impl Shared {
         (resource, wanted): (&Resource, &Value),
         made: Option<&Object>,
     ) -> Result<(), Halt> {
-        if let Some(trouble) = conflict(trigger, made) {
-            return Err(Halt::Trouble(trouble));
-        }
         let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let key = ObjectKey::new(&trigger.meta().namespace, name);
+        let found = match made {
+            Some(_) => None,
+            // The cache may be behind, and an apply would take over what others made meanwhile.
+            None => self.client.get(resource, &key).await.ok(),
+        };
+        if let Some(trouble) = conflict(trigger, made.or(found.as_ref())) {
+            return Err(Halt::Trouble(trouble));
+        }
         let written = self.client.apply(resource, &key, MANAGER, wanted.to_string()).await;
         written.map(|_| ()).map_err(|source| match source.code() {
             // Hosts, paths and schedules that the server, or a webhook of the gateway, does not take.
