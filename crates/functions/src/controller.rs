@@ -266,6 +266,12 @@ impl Shared {
                 }
                 return Err(error);
             }
+            let is_new =
+                object.to_value()["status"]["observedGeneration"] != object.meta().generation;
+            if is_new && make.objects.autoscaler.is_some() && self.runs_here() {
+                let message = "nothing scales by a HorizontalPodAutoscaler here";
+                self.events.tell(&object, EventKind::Warning, "AutoscalingNotEnforced", message);
+            }
         }
         self.tell(&object, &plan, &live).await.map(|()| true)
     }
@@ -288,6 +294,11 @@ impl Shared {
             }
         };
         plan(object, Seen { watched, table, offered, surroundings, live })
+    }
+
+    /// Returns whether processes of this machine are the pods, of which nobody measures the use.
+    fn runs_here(&self) -> bool {
+        self.options.surroundings.executor.is_some()
     }
 
     /// Returns where the configuration is.

@@ -27,7 +27,7 @@ use crate::{
     launch::Launcher,
     leftovers, mounts,
     needs::{self, Found, Source},
-    pods::{self, Stage, Standing, Wanted},
+    pods::{self, OOM_KILLED, Stage, Standing, Wanted},
     preparation::PrepareError,
     prepare::{self, Tools, place},
     runtimes::{Language, RuntimeName, Version},
@@ -54,6 +54,8 @@ pub struct ExecutorOptions {
     pub clock: SharedClock,
     /// How sources at URLs are got.
     pub fetch: SharedFetch,
+    /// The URL under which functions reach the gateway, if there is one.
+    pub gateway: Option<String>,
 }
 
 /// Runs the pods of Functions. Clones share the pods.
@@ -119,13 +121,8 @@ impl FunctionExecutor {
 impl Executor for FunctionExecutor {
     fn start(&self, pod: Arc<Object>) {
         let Some(wanted) = pods::wanted(&pod) else {
-            self.0.tell(
-                &pod,
-                Stage::NotPrepared(
-                    "ContainerRuntimeRequired: this pod needs containers".to_owned(),
-                ),
-                0,
-            );
+            let words = "ContainerRuntimeRequired: this pod needs containers".to_owned();
+            self.0.tell(&pod, &Stage::NotPrepared(words).into());
             return;
         };
         let uid = pod.meta().uid.clone();
@@ -181,10 +178,8 @@ impl Executor for FunctionExecutor {
 }
 
 impl Shared {
-    fn tell(&self, pod: &Object, stage: Stage, restarts: u32) {
-        let is_looping = 5 <= restarts;
-        let standing = Standing { stage, restarts, is_looping };
-        let status = pods::status(pod, &standing, self.client.clock().now());
+    fn tell(&self, pod: &Object, standing: &Standing) {
+        let status = pods::status(pod, standing, self.client.clock().now());
         self.send(pod, PodState::Status(status));
     }
 
@@ -213,9 +208,10 @@ impl Shared {
     }
 
     /// Tells an event about a Function, if it is there.
-    async fn tell_function(&self, function: &ObjectKey, reason: &str, message: String) {
+    async fn tell_function(&self, function: &ObjectKey, news: (EventKind, &str, String)) {
+        let (kind, reason, message) = news;
         if let Ok(object) = self.client.get(&api::function::resource(), function).await {
-            self.events.tell(&object, EventKind::Normal, reason, message);
+            self.events.tell(&object, kind, reason, message);
         }
     }
 
@@ -237,7 +233,7 @@ impl Run {
     /// Prepares the program, tries again until that is done, and serves it until it is stopped.
     async fn run(mut self) {
         let mut gap = FIRST_GAP;
-        self.shared.tell(&self.pod, Stage::Preparing, 0);
+        self.shared.tell(&self.pod, &Stage::Preparing.into());
         let (dir, env, token) = loop {
             let token = self.shared.client.activity().hold("preparation of a pod");
             match self.ready().await {
@@ -249,7 +245,8 @@ impl Run {
                 Err(error) => {
                     self.journal.line(&error.last_words());
                     let stage = Stage::NotPrepared(error.last_words());
-                    self.shared.tell(&self.pod, stage, self.restarts);
+                    let standing = Standing { restarts: self.restarts, ..stage.into() };
+                    self.shared.tell(&self.pod, &standing);
                     self.restarts += 1;
                 }
             }
@@ -260,7 +257,7 @@ impl Run {
             gap = (gap * 2).min(LONGEST_GAP);
         };
         if let Err(failure) = self.serve(dir, env, token).await {
-            self.shared.tell(&self.pod, Stage::Failing(failure), 0);
+            self.shared.tell(&self.pod, &Stage::Failing(failure).into());
         }
     }
 
@@ -300,7 +297,8 @@ impl Run {
                 self.pod.meta().name,
                 mounts::VARIABLE
             );
-            self.shared.tell_function(&self.wanted.function, "MountRelocated", message).await;
+            let news = (EventKind::Normal, "MountRelocated", message);
+            self.shared.tell_function(&self.wanted.function, news).await;
         }
         Ok((dir, env))
     }
@@ -343,7 +341,7 @@ impl Run {
         place(&work, new.path(), &shared.options.fetch).await?;
         // While it is tried again, what went wrong the last time is worth more.
         if self.restarts == 0 && prepare::is_to_be_equipped(&work, language) {
-            shared.tell(&self.pod, Stage::Equipping, 0);
+            shared.tell(&self.pod, &Stage::Equipping.into());
         }
         let means = prepare::Means { language, version: &version, interpreter: &interpreter, env };
         shared.tools.equip(&work, new.path(), &means).await?;
@@ -353,9 +351,10 @@ impl Run {
     /// Serves the program until the task ends.
     async fn serve(&self, dir: PathBuf, own: Variables, token: Token) -> Result<(), String> {
         let shared = &self.shared;
-        shared.tell(&self.pod, Stage::Starting, 0);
+        shared.tell(&self.pod, &Stage::Starting.into());
         let mut env = system_env();
         env.insert("FUNC_EXPOSE_ERRORS".to_owned(), "true".to_owned());
+        env.extend(shared.options.gateway.clone().map(|url| ("WINDLASS_GATEWAY".to_owned(), url)));
         env.extend(own);
         let settings = Settings::read(&env, dir).map_err(|error| error.to_string())?;
         let interpreter = match settings.language {
@@ -388,15 +387,29 @@ impl Run {
             let now = health.borrow_and_update().clone();
             if std::mem::replace(&mut restarts, now.restarts) != now.restarts {
                 self.journal.restart();
+                if now.last_end.as_ref().is_some_and(|end| end.is_out_of_memory) {
+                    self.tell_of_memory().await;
+                }
             }
             if now.is_ready {
                 shared.fleet.join(&self.wanted.function, (name, version), &host);
             }
-            shared.tell(&self.pod, stage(&now), now.restarts);
+            shared.tell(&self.pod, &standing(now));
             if health.changed().await.is_err() {
                 return Ok(());
             }
         }
+    }
+
+    async fn tell_of_memory(&self) {
+        let limit = self.wanted.env.get("FUNC_MEMORY_LIMIT").filter(|limit| *limit != "0");
+        let limit = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+        let message = format!(
+            "a process of pod {} wanted more memory than its limit{limit}",
+            self.pod.meta().name
+        );
+        let news = (EventKind::Warning, OOM_KILLED, message);
+        self.shared.tell_function(&self.wanted.function, news).await;
     }
 
     async fn interpreter(&self, language: Language, version: &str) -> Result<PathBuf, String> {
@@ -408,12 +421,14 @@ impl Run {
     }
 }
 
-fn stage(health: &Health) -> Stage {
-    match &health.failure {
-        _ if health.is_ready => Stage::Ready,
-        Some(failure) => Stage::Failing(failure.clone()),
+fn standing(health: Health) -> Standing {
+    let Health { is_ready, is_crashing, restarts, failure, last_end } = health;
+    let stage = match failure {
+        _ if is_ready => Stage::Ready,
+        Some(failure) => Stage::Failing(failure),
         None => Stage::Starting,
-    }
+    };
+    Standing { stage, restarts, is_looping: is_crashing, last_end }
 }
 
 /// Returns the name of the directory that a pod's program is in.

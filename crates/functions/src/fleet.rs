@@ -11,11 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use k8s::{ObjectKey, ServiceHandler, ServiceRegistration, ServiceRegistry};
+use http::{Request, Response};
+use http_body_util::Full;
+use k8s::{ObjectKey, ServiceBody, ServiceHandler, ServiceRegistration, ServiceRegistry};
 
-use crate::host::Host;
+use crate::host::{Host, down};
 
 /// The hosts of all Functions. Clones share them.
 #[derive(Clone)]
@@ -110,23 +110,14 @@ impl fmt::Debug for Endpoint {
 }
 
 impl ServiceHandler for Endpoint {
-    fn handle(&self, request: Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> {
+    fn handle(&self, request: Request<Bytes>) -> BoxFuture<'static, Response<ServiceBody>> {
         let host = self.fleet.host(&self.function);
         async move {
-            let Some(host) = host else { return failed(StatusCode::SERVICE_UNAVAILABLE) };
-            let (head, body) = host.handle(request.map(Full::new)).await.into_parts();
-            match body.collect().await {
-                Ok(body) => Response::from_parts(head, body.to_bytes()),
-                Err(_) => failed(StatusCode::BAD_GATEWAY),
+            match host {
+                Some(host) => host.handle(request.map(Full::new)).await,
+                None => down(),
             }
         }
         .boxed()
     }
-}
-
-fn failed(status: StatusCode) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(b"The function does not run"));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }

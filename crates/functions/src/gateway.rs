@@ -21,7 +21,7 @@ use self::table::{Destination, Table};
 pub(crate) use self::{htpasswd::Users, table::Rule};
 use crate::{
     fleet::Fleet,
-    host::{ResponseBody, contract, whole},
+    host::{ResponseBody, contract, down, whole},
 };
 
 mod htpasswd;
@@ -114,7 +114,7 @@ impl Way {
             *request.uri_mut() = found.path.into();
             match self.fleet.host(&found.function) {
                 Some(host) => host.handle(request).await,
-                None => whole(down()),
+                None => down(),
             }
         } else {
             whole(unauthorized())
@@ -136,12 +136,5 @@ fn unauthorized() -> Response<bytes::Bytes> {
     let mut response = contract::plain(StatusCode::UNAUTHORIZED, "Authentication required\n");
     let challenge = HeaderValue::from_static("Basic realm=\"Authentication Required\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    response
-}
-
-fn down() -> Response<bytes::Bytes> {
-    let mut response =
-        contract::plain(StatusCode::SERVICE_UNAVAILABLE, "The function does not run\n");
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -13,14 +13,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Body;
-use k8s::{Activity, ObjectKey, SharedClock, Timestamp};
+use k8s::{Activity, ObjectKey, ServiceBody, SharedClock, Timestamp};
 use runtime::{Labels, Metrics, Sample, Source};
 use tempfile::TempDir;
 use tokio::sync::{Notify, oneshot, watch};
 
-pub use self::settings::{Settings, SettingsError};
 use self::{
     call::{Call, Lease},
     contract::Route,
@@ -32,11 +31,16 @@ pub(crate) use self::{
     contract::{FAILED, is_json, media_type},
     settings::IDLE_TIMEOUT,
 };
+pub use self::{
+    end::End,
+    settings::{Settings, SettingsError},
+};
 use crate::{launch::Launcher, leftovers, shims};
 
 mod call;
 mod cloud_event;
 pub(crate) mod contract;
+mod end;
 mod pool;
 mod record;
 mod settings;
@@ -45,7 +49,7 @@ mod worker;
 /// An error of a body on its way.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// The body of an answer, which may come bit by bit.
-pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BodyError>;
+pub(crate) type ResponseBody = ServiceBody;
 
 /// Takes what a function prints, and a line for each of its calls.
 pub trait Log: fmt::Debug + Send + Sync {
@@ -92,6 +96,8 @@ pub struct Health {
     pub restarts: u32,
     /// Why the last one could not load the program.
     pub failure: Option<String>,
+    /// How the last of these ended.
+    pub last_end: Option<End>,
 }
 
 /// The web service of a function. Its workers end with it.
@@ -116,7 +122,7 @@ struct Shared {
     closed: watch::Sender<bool>,
     /// How many calls wait or are served.
     busy: watch::Sender<usize>,
-    /// Told when the next moment that matters may have changed.
+    /// Told when a moment matters before the one that is waited for.
     changed: Notify,
 }
 
@@ -126,6 +132,8 @@ struct State {
     workers: HashMap<WorkerId, Arc<Worker>>,
     waiting: HashMap<CallId, oneshot::Sender<Result<Lease, Refusal>>>,
     calls: CallId,
+    /// The moment that is waited for.
+    awaited: Option<Timestamp>,
 }
 
 impl Host {
@@ -136,9 +144,10 @@ impl Host {
     /// What the system said if there is no place for the sockets of workers.
     pub fn start(settings: Settings, means: Means) -> io::Result<Self> {
         let pool = Pool::new(settings.limits);
-        let state = State { pool, workers: HashMap::new(), waiting: HashMap::new(), calls: 0 };
+        let (workers, waiting) = (HashMap::new(), HashMap::new());
+        let state = State { pool, workers, waiting, calls: 0, awaited: None };
         let scratch = tempfile::Builder::new().prefix(&leftovers::prefix()).tempdir()?;
-        let command = shims::command(settings.language, &means.interpreter, scratch.path())?;
+        let command = shims::command(&settings, &means.interpreter, scratch.path())?;
         let shared = Arc::new(Shared {
             settings,
             means,
@@ -253,7 +262,7 @@ impl Shared {
     fn act(self: &Arc<Self>, tell: impl FnOnce(&mut Pool, Timestamp) -> Vec<Action>) {
         let now = self.means.clock.now();
         let mut told = Vec::new();
-        {
+        let is_sooner = {
             let mut state = self.state();
             let actions = tell(&mut state.pool, now);
             self.busy.send_if_modified(|busy| {
@@ -277,23 +286,29 @@ impl Shared {
                     }
                 }
             }
-        }
+            let next = state.pool.next_tick();
+            next.is_some_and(|next| state.awaited.is_none_or(|awaited| next < awaited))
+        };
         for (caller, lease) in told {
             // A lease that nobody waits for any more comes back by being dropped.
             let _ = caller.send(lease);
         }
-        self.changed.notify_one();
+        // Nearly every call changes nothing that time does.
+        if is_sooner {
+            self.changed.notify_one();
+        }
     }
 
     /// Starts a worker and stays with it to its end.
     async fn work(self: Arc<Self>, id: WorkerId) {
         let token = self.means.activity.hold("start of a worker");
-        let Means { launcher, log, .. } = &self.means;
-        let (settings, command, scratch) = (&self.settings, &self.command, self.scratch.path());
+        let (means, settings) = (&self.means, &self.settings);
+        let (command, scratch) = (&self.command, self.scratch.path());
         let mut closed = self.closed.subscribe();
         let loaded = async {
-            let worker = Worker::start(&Start { launcher, settings, command, scratch, id, log });
-            let worker = worker.map_err(|error| error.to_string())?;
+            let worker = Worker::start(&Start { means, settings, command, scratch, id });
+            let worker =
+                worker.map_err(|error| End { message: error.to_string(), ..End::default() })?;
             worker.loaded().await.map(|()| Arc::new(worker))
         };
         let loaded = tokio::select! {
@@ -302,10 +317,10 @@ impl Shared {
             loaded = loaded => loaded,
         };
         match loaded {
-            Err(failure) => {
-                log.line(&failure);
+            Err(end) => {
+                means.log.line(&end.message);
                 self.act(|pool, now| pool.died(id, now));
-                self.tell(Some(failure));
+                self.tell(Some(end));
             }
             Ok(worker) => {
                 let exit = worker.exit();
@@ -320,28 +335,39 @@ impl Shared {
                 self.act(|pool, now| pool.loaded(id, now));
                 self.tell(None);
                 drop(token);
-                let how = exit.await;
+                let end = exit.await;
                 // One that was stopped, or killed for taking too long, is gone already.
                 if self.state().workers.remove(&id).is_some() {
                     self.act(|pool, now| pool.died(id, now));
-                    self.tell(Some(format!("Function process exited: {how}")));
+                    let message = format!("Function process exited: {}", end.message);
+                    self.tell(Some(End { message, ..end }));
                 }
             }
         }
     }
 
     /// Says how the workers are.
-    fn tell(&self, failure: Option<String>) {
+    fn tell(&self, end: Option<End>) {
         let is_crashing = self.state().pool.is_crashing();
-        let is_up = failure.is_none() || self.state().pool.is_up();
-        if let (Some(_), Some(totals)) = (&failure, &self.means.totals) {
+        let is_up = end.is_none() || self.state().pool.is_up();
+        if let (Some(_), Some(totals)) = (&end, &self.means.totals) {
             totals.metrics.count(&RESTARTS, totals.labels());
         }
         self.health.send_modify(|health| {
-            health.restarts += u32::from(failure.is_some());
+            health.restarts += u32::from(end.is_some());
             health.is_ready = is_up || (health.is_ready && !is_crashing);
             health.is_crashing = is_crashing;
-            health.failure = failure;
+            health.failure = end.as_ref().map(|end| end.message.clone());
+            health.last_end = end.or(health.last_end.take());
+        });
+    }
+
+    /// Lets time pass for the pool, in which a worker may have proved to be well.
+    fn tick(self: &Arc<Self>) {
+        self.act(Pool::tick);
+        let is_crashing = self.state().pool.is_crashing();
+        self.health.send_if_modified(|health| {
+            std::mem::replace(&mut health.is_crashing, is_crashing) != is_crashing
         });
     }
 
@@ -376,17 +402,26 @@ impl Totals {
 /// Tells the pool whenever a moment has come that matters to it.
 async fn tick(shared: Arc<Shared>) {
     loop {
-        let next = shared.state().pool.next_tick();
+        let next = {
+            let mut state = shared.state();
+            state.awaited = state.pool.next_tick();
+            state.awaited
+        };
         let changed = shared.changed.notified();
         let Some(next) = next else {
             changed.await;
             continue;
         };
         tokio::select! {
-            () = shared.means.clock.sleep_until(next) => shared.act(Pool::tick),
+            () = shared.means.clock.sleep_until(next) => shared.tick(),
             () = changed => {}
         }
     }
+}
+
+/// Returns the answer for a function that nothing runs.
+pub(crate) fn down() -> Response<ResponseBody> {
+    whole(contract::refused(Refusal::Down, None))
 }
 
 fn exited() -> Response<ResponseBody> {

@@ -49,7 +49,7 @@ pub use controller::{Functions, Offer, Options, Served};
 pub use executor::{ExecutorOptions, FunctionExecutor};
 pub use fleet::Fleet;
 pub use gateway::{Gateway, Routes};
-pub use host::{Health, Host, Log, Means, Settings, SettingsError, Totals};
+pub use host::{End, Health, Host, Log, Means, Settings, SettingsError, Totals};
 pub use interpreters::{Interpreter, Interpreters};
 pub use launch::{LAUNCH_ARGUMENT, Launcher, launch_main};
 pub use local::{Local, LocalError, LocalMeans};

@@ -7,10 +7,14 @@ use k8s::{Object, ObjectKey, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
+    host::End,
     objects::{COMPILE, INSTALL},
     preparation::{PREPARE, Preparation},
     status::{STEPS, since, stamp, status_of},
 };
+
+/// The reason of an end for want of memory, whoever it was that ended the process.
+pub(crate) const OOM_KILLED: &str = "OOMKilled";
 
 /// What a pod of a Function asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +53,14 @@ pub(crate) struct Standing {
     pub restarts: u32,
     /// Whether it fails again and again.
     pub is_looping: bool,
+    /// How its last process ended that should not have.
+    pub last_end: Option<End>,
+}
+
+impl From<Stage> for Standing {
+    fn from(stage: Stage) -> Self {
+        Self { stage, restarts: 0, is_looping: false, last_end: None }
+    }
 }
 
 /// Returns what a pod asks for; nothing if it is no pod of a Function that is served here.
@@ -82,7 +94,10 @@ pub(crate) fn status(pod: &Object, standing: &Standing, now: Timestamp) -> Value
     let containers = |list: &str| value["spec"][list].as_array().cloned().unwrap_or_default();
     let main = |container: &Value| {
         let state = main_state(standing, is_prepared, &started);
-        told(container, &state, is_ready, standing.restarts * u32::from(is_prepared))
+        let restarts = standing.restarts * u32::from(is_prepared);
+        let mut status = told(container, &state, is_ready, restarts);
+        status["lastState"] = last_state(standing, &started);
+        status
     };
     json!({
         "phase": if is_prepared { "Running" } else { "Pending" },
@@ -169,6 +184,16 @@ fn main_state(standing: &Standing, is_prepared: bool, started: &Value) -> Value 
     }
 }
 
+/// Returns how the last process ended, as a kubelet has it of the container before.
+fn last_state(standing: &Standing, started: &Value) -> Value {
+    let Some(End { message, is_out_of_memory }) = &standing.last_end else { return json!({}) };
+    let mut end = ended(if *is_out_of_memory { 137 } else { 1 }, message, started);
+    if *is_out_of_memory {
+        end["terminated"]["reason"] = json!(OOM_KILLED);
+    }
+    end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,7 +220,8 @@ mod tests {
     }
 
     fn at(stage: Stage) -> Value {
-        status(&pod(), &Standing { stage, restarts: 2, is_looping: false }, Timestamp::UNIX_EPOCH)
+        let standing = Standing { restarts: 2, ..stage.into() };
+        status(&pod(), &standing, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -237,6 +263,17 @@ mod tests {
             };
             let steps = status["initContainerStatuses"].as_array().unwrap();
             assert_eq!(steps.iter().map(state).collect::<Vec<_>>(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_last_end_is_told() {
+        for (is_out_of_memory, reason) in [(true, "OOMKilled"), (false, "Error")] {
+            let end = End { message: "gone".to_owned(), is_out_of_memory };
+            let standing = Standing { last_end: Some(end), ..Stage::Ready.into() };
+            let status = status(&pod(), &standing, Timestamp::UNIX_EPOCH);
+            let last = status.pointer("/containerStatuses/0/lastState/terminated").unwrap();
+            assert_eq!((&last["reason"], &last["message"]), (&json!(reason), &json!("gone")));
         }
     }
 

@@ -3,9 +3,9 @@
 //! A shim reads the program that `MOD_NAME` and `FUNC_HANDLER` name, says on its standard input, which is a
 //! socket, `{}` or `{"error": "..."}`, and then answers requests over the socket that `WINDLASS_SOCKET` names.
 
-use std::{ffi::OsString, fs, io, path::Path};
+use std::{ffi::OsString, fs, io, iter, path::Path};
 
-use crate::runtimes::Language;
+use crate::{host::Settings, runtimes::Language};
 
 mod jsonnet;
 
@@ -24,9 +24,9 @@ pub(crate) const GO_TYPES_MODULE: &str = include_str!("shims/go/types.mod");
 const PYTHON: &str = include_str!("shims/python.py");
 const NODEJS: &str = include_str!("shims/nodejs.js");
 
-/// Writes what is needed to a directory, and returns the command that serves programs of a language.
+/// Writes what is needed to a directory, and returns the command that serves a function.
 pub(crate) fn command(
-    language: Language,
+    settings: &Settings,
     interpreter: &Path,
     dir: &Path,
 ) -> io::Result<Vec<OsString>> {
@@ -34,11 +34,15 @@ pub(crate) fn command(
         let path = dir.join(name);
         fs::write(&path, text).map(|()| path.into_os_string())
     };
-    Ok(match language {
+    Ok(match settings.language {
         Language::Python => {
             vec![interpreter.into(), "-u".into(), shim("windlass_shim.py", PYTHON)?]
         }
-        Language::Nodejs => vec![interpreter.into(), shim("windlass-shim.js", NODEJS)?],
+        Language::Nodejs => {
+            let heap = settings.heap_limit().map(|size| format!("--max-old-space-size={size}"));
+            let program = iter::once(interpreter.into()).chain(heap.map(OsString::from));
+            program.chain([shim("windlass-shim.js", NODEJS)?]).collect()
+        }
         Language::Jsonnet => vec![interpreter.into(), JSONNET_ARGUMENT.into()],
         // What was compiled serves itself.
         Language::Go => vec![interpreter.into()],

@@ -55,10 +55,7 @@ impl Webhooks {
                 call.headers_mut().extend(credentials.clone());
             }
             let response = if let Some(Reached::Handler(handler)) = reached {
-                handler
-                    .handle(call)
-                    .await
-                    .map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
+                handler.handle(call).await
             } else {
                 let login = self.clients.proxy_login(call.uri());
                 call.headers_mut().extend(login.map(|login| (header::PROXY_AUTHORIZATION, login)));

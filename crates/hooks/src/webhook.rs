@@ -81,8 +81,7 @@ impl Webhooks {
                 call.headers_mut().extend(request.headers.clone());
             }
             if let Some(Reached::Handler(handler)) = reached {
-                let (head, body) = handler.handle(call).await.into_parts();
-                return Ok(HookReply { status: head.status.as_u16(), headers: head.headers, body });
+                return reply(request, handler.handle(call).await).await;
             }
             let login = self.clients.proxy_login(call.uri());
             call.headers_mut().extend(login.map(|login| (header::PROXY_AUTHORIZATION, login)));

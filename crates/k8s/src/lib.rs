@@ -27,6 +27,6 @@ pub use gvk::{GroupVersion, GroupVersionKind, Resource, ResourceScope};
 pub use jiff::{SignedDuration, Timestamp};
 pub use object::{Meta, Object, ObjectError, ObjectKey, OwnerReference};
 pub use service::{
-    PortChoice, Reached, ServiceEntry, ServiceEntryError, ServiceHandler, ServicePort,
+    PortChoice, Reached, ServiceBody, ServiceEntry, ServiceEntryError, ServiceHandler, ServicePort,
     ServiceRegistration, ServiceRegistry, Services, Unreachable,
 };

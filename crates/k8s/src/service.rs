@@ -1,11 +1,12 @@
 //! Where the Services of a cluster are reached from this process: names, the map of exceptions, and the trait
 //! that whoever calls a Service asks.
 
-use std::{fmt, fmt::Debug, str::FromStr, sync::Arc};
+use std::{error::Error, fmt, fmt::Debug, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
 use thiserror::Error;
 
 use crate::ObjectKey;
@@ -23,8 +24,11 @@ pub trait Services: Debug + Send + Sync {
 /// Answers in the place of a Service, without a socket.
 pub trait ServiceHandler: Debug + Send + Sync {
     /// Answers a request whose path is the one the caller wants from the Service.
-    fn handle(&self, request: Request<Bytes>) -> BoxFuture<'static, Response<Bytes>>;
+    fn handle(&self, request: Request<Bytes>) -> BoxFuture<'static, Response<ServiceBody>>;
 }
+
+/// The body of an answer, which may come bit by bit.
+pub type ServiceBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// Has Services answered in the place of what the cluster would run.
 pub trait ServiceRegistry: Send + Sync {

@@ -102,13 +102,7 @@ pub(crate) async fn forward(call: &Call, target: &Target, uri: &Uri) -> Result<A
     forwarded(request.headers_mut(), call, uri);
     *request.uri_mut() = reached.url(&wanted).unwrap_or(wanted);
     let mut answer = match reached {
-        Reached::Handler(handler) => {
-            let (head, body) = handler.handle(request).await.into_parts();
-            let mut answer = respond::bytes(200, "", body);
-            *answer.status_mut() = head.status;
-            *answer.headers_mut() = head.headers;
-            answer
-        }
+        Reached::Handler(handler) => handler.handle(request).await,
         Reached::Url(_) | Reached::Authority(_) => send(&call.core.forwarder, request).await?,
     };
     *answer.headers_mut() = passed_on(answer.headers());

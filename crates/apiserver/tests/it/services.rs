@@ -5,8 +5,9 @@ use std::{net::SocketAddr, sync::Arc};
 use apiserver::{ApiServer, Settings};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
-use http::{HeaderMap, Method, Request, Response};
-use k8s::{ObjectKey, ServiceHandler};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use k8s::{ObjectKey, ServiceBody, ServiceHandler};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -150,11 +151,10 @@ async fn the_map_goes_before_handlers_and_those_before_endpoints() {
 struct Inside;
 
 impl ServiceHandler for Inside {
-    fn handle(&self, request: Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> {
+    fn handle(&self, request: Request<Bytes>) -> BoxFuture<'static, Response<ServiceBody>> {
         let body: Value = json!({"path": request.uri().path()});
-        let mut answer = Response::new(Bytes::from(body.to_string()));
-        *answer.headers_mut() = HeaderMap::new();
-        async move { answer }.boxed()
+        let body = Full::from(body.to_string()).map_err(|never| match never {});
+        async move { Response::new(body.boxed_unsync()) }.boxed()
     }
 }
 

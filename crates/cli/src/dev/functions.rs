@@ -2,6 +2,7 @@
 
 use std::{
     env, io,
+    net::{Ipv4Addr, Ipv6Addr},
     path::{self, Path},
     sync::Arc,
 };
@@ -65,6 +66,7 @@ pub(super) fn start(
         interpreters: Arc::clone(&interpreters),
         clock: Arc::clone(clock),
         fetch,
+        gateway: gateway.as_ref().and_then(|(listener, _)| url(listener)),
     };
     let hangups = hangups(Arc::clone(&interpreters)).map_err(DevError::Signals)?;
     let fleet = Fleet::new(Arc::new(server.clone()));
@@ -93,6 +95,16 @@ pub(super) fn start(
         _executor: executor.map_err(DevError::Functions)?,
         _hangups: hangups,
     })
+}
+
+/// Returns the URL of a listener for processes of this machine.
+fn url(listener: &TcpListener) -> Option<String> {
+    let mut address = listener.local_addr().ok()?;
+    if address.ip().is_unspecified() {
+        let is_v4 = address.is_ipv4();
+        address.set_ip(if is_v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    Some(format!("http://{address}"))
 }
 
 fn hangups(interpreters: Arc<Interpreters>) -> io::Result<Hangups> {

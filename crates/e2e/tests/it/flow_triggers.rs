@@ -348,6 +348,7 @@ async fn here(story: &str) -> Here {
         interpreters: Arc::clone(&interpreters),
         clock,
         fetch: Arc::new(fetch),
+        gateway: None,
     };
     let executor = FunctionExecutor::new(world.client.clone(), fleet.clone(), options);
     let executor = world.api().register_executor("functions", Arc::new(executor)).unwrap();

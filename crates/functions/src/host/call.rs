@@ -244,7 +244,9 @@ impl Flow {
                 Some(Err(_)) => self.call.has_failed = true,
                 Some(Ok(_)) => {}
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            // Not as the transport has it: callers must not take it for the end of an answer without a length.
+            let broken = |error| format!("the function's answer broke off: {error}").into();
+            return Poll::Ready(frame.map(|frame| frame.map_err(broken)));
         }
         ready!(self.deadline.as_mut().poll(context));
         self.call.has_failed = true;

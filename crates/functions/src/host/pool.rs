@@ -9,6 +9,10 @@ use k8s::{SignedDuration, Timestamp};
 
 /// How long a worker may have nothing to do before it is stopped, unless the function says otherwise.
 pub(crate) const IDLE: Duration = Duration::from_mins(1);
+/// How long a call may wait for a worker that is up before another is started.
+///
+/// To start one costs more than many short calls do, and under such calls it would come too late.
+const PATIENCE: SignedDuration = SignedDuration::from_millis(20);
 /// The longest wait before a worker is started again.
 const LONGEST_GAP: SignedDuration = SignedDuration::from_mins(1);
 /// How long a worker must have lived for its end to be no sign of trouble.
@@ -41,7 +45,8 @@ pub struct Limits {
 pub(crate) struct Pool {
     limits: Limits,
     workers: BTreeMap<WorkerId, Worker>,
-    waiting: VecDeque<CallId>,
+    /// The calls that wait, and since when.
+    waiting: VecDeque<(CallId, Timestamp)>,
     next: WorkerId,
     /// How many workers ended badly, one after another.
     failures: u32,
@@ -53,7 +58,10 @@ pub(crate) struct Pool {
 struct Worker {
     stage: Stage,
     calls: usize,
-    since: Timestamp,
+    /// When it was started, or had loaded the program.
+    born: Timestamp,
+    /// When it last began to have nothing to do.
+    idle: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,13 +110,13 @@ impl Pool {
     /// A call wants to be served.
     pub(crate) fn call(&mut self, call: CallId, now: Timestamp) -> Vec<Action> {
         // A call whose worker may still be started does not wait for others to end.
-        let up = self.workers.values().filter(|worker| worker.stage == Stage::Up).count();
-        let coming = self.limits.workers.saturating_sub(up).saturating_mul(self.limits.calls);
+        let coming = self.limits.workers.saturating_sub(self.count(Stage::Up));
+        let coming = coming.saturating_mul(self.limits.calls);
         let room = self.limits.queue.saturating_add(coming);
         if room <= self.waiting.len() && self.free().is_none() {
             return vec![Action::Refuse(call, Refusal::Full)];
         }
-        self.waiting.push_back(call);
+        self.waiting.push_back((call, now));
         self.go_on(now)
     }
 
@@ -118,7 +126,7 @@ impl Pool {
         if let Some(known) = self.workers.get_mut(&worker) {
             known.calls = known.calls.saturating_sub(1);
             if known.calls == 0 {
-                known.since = now;
+                known.idle = now;
                 if known.stage == Stage::Draining {
                     self.workers.remove(&worker);
                     actions.push(Action::Stop(worker));
@@ -132,8 +140,7 @@ impl Pool {
     /// A worker has loaded the program.
     pub(crate) fn loaded(&mut self, worker: WorkerId, now: Timestamp) -> Vec<Action> {
         if let Some(known) = self.workers.get_mut(&worker) {
-            known.stage = Stage::Up;
-            known.since = now;
+            *known = Worker { stage: Stage::Up, born: now, idle: now, ..*known };
         }
         self.retry_at = None;
         self.go_on(now)
@@ -156,7 +163,7 @@ impl Pool {
     /// A worker ended by itself, or did not load the program.
     pub(crate) fn died(&mut self, worker: WorkerId, now: Timestamp) -> Vec<Action> {
         let Some(dead) = self.workers.remove(&worker) else { return vec![] };
-        if dead.stage != Stage::Starting && HEALTHY <= now.duration_since(dead.since) {
+        if dead.stage != Stage::Starting && HEALTHY <= now.duration_since(dead.born) {
             self.failures = 0;
         }
         // The first is followed by another at once, then come 1, 2, 4 .. 60 seconds.
@@ -182,7 +189,7 @@ impl Pool {
             .workers
             .iter()
             .filter(|(_, it)| it.stage == Stage::Up && it.calls == 0)
-            .filter(|(_, it)| idle <= now.duration_since(it.since))
+            .filter(|(_, it)| idle <= now.duration_since(it.idle))
             .map(|(id, _)| *id)
             .collect();
         let spare = self.workers.len().saturating_sub(self.limits.keep);
@@ -191,12 +198,10 @@ impl Pool {
             self.workers.remove(&id);
             actions.push(Action::Stop(id));
         }
-        if let Some(at) =
-            self.workers.values_mut().filter(|it| it.stage == Stage::Up).map(|it| it.since).min()
-            && HEALTHY <= now.duration_since(at)
-        {
+        if self.healthy_at().is_some_and(|at| at <= now) {
             self.failures = 0;
         }
+        actions.extend(self.go_on(now));
         actions
     }
 
@@ -206,8 +211,15 @@ impl Pool {
         let can_go = self.limits.keep < self.workers.len();
         let stale =
             self.workers.values().filter(|it| can_go && it.stage == Stage::Up && it.calls == 0);
-        let stale = stale.filter_map(|it| it.since.checked_add(idle).ok()).min();
-        self.retry_at.into_iter().chain(stale).min()
+        let stale = stale.filter_map(|it| it.idle.checked_add(idle).ok()).min();
+        let healthy = self.healthy_at().filter(|_| 0 < self.failures);
+        self.retry_at.into_iter().chain(stale).chain(healthy).chain(self.grows_at()).min()
+    }
+
+    /// Returns when a worker has lived so long that what befell others counts no more.
+    fn healthy_at(&self) -> Option<Timestamp> {
+        let up = self.workers.values().filter(|worker| worker.stage == Stage::Up);
+        up.filter_map(|worker| worker.born.checked_add(HEALTHY).ok()).min()
     }
 
     /// Returns whether workers have ended badly so often that somebody should look.
@@ -249,23 +261,21 @@ impl Pool {
     fn go_on(&mut self, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
         while let (Some(worker), false) = (self.free(), self.waiting.is_empty()) {
-            if let (Some(known), Some(call)) =
+            if let (Some(known), Some((call, _))) =
                 (self.workers.get_mut(&worker), self.waiting.pop_front())
             {
                 known.calls += 1;
                 actions.push(Action::Serve(call, worker));
             }
         }
-        let starting = self.workers.values().filter(|it| it.stage == Stage::Starting).count();
-        let wanted = self.waiting.len().div_ceil(self.limits.calls.max(1));
-        let room = self.limits.workers.saturating_sub(self.running());
-        for _ in 0..wanted.saturating_sub(starting).min(room) {
-            if self.retry_at.is_none() {
+        if self.grows_at().is_some_and(|at| at <= now) {
+            let room = self.limits.workers.saturating_sub(self.running());
+            for _ in 0..self.missing().min(room) {
                 self.start(now, &mut actions);
             }
         }
         if self.workers.is_empty() && self.retry_at.is_some() {
-            let refuse = |call| Action::Refuse(call, Refusal::Down);
+            let refuse = |(call, _)| Action::Refuse(call, Refusal::Down);
             actions.extend(self.waiting.drain(..).map(refuse));
         }
         actions
@@ -279,6 +289,29 @@ impl Pool {
         free.min_by_key(|(id, worker)| (worker.calls, **id)).map(|(id, _)| *id)
     }
 
+    /// Returns when calls have waited long enough for another worker, if there may be one and none is on its way.
+    fn grows_at(&self) -> Option<Timestamp> {
+        let (_, since) = self.waiting.front()?;
+        let may_start = self.retry_at.is_none() && self.running() < self.limits.workers;
+        if !may_start || self.missing() == 0 {
+            return None;
+        }
+        // Without any there is nothing to wait for.
+        let patience = if self.is_up() { PATIENCE } else { SignedDuration::ZERO };
+        since.checked_add(patience).ok()
+    }
+
+    /// Returns how many more workers should be on their way: at most as many as are up, which is soon enough, and
+    /// no herd for a short crowd.
+    fn missing(&self) -> usize {
+        let wanted = self.waiting.len().div_ceil(self.limits.calls.max(1));
+        wanted.min(self.count(Stage::Up).max(1)).saturating_sub(self.count(Stage::Starting))
+    }
+
+    fn count(&self, stage: Stage) -> usize {
+        self.workers.values().filter(|worker| worker.stage == stage).count()
+    }
+
     /// Returns how many workers count against the limit: those that drain are on their way out.
     fn running(&self) -> usize {
         self.workers.values().filter(|worker| worker.stage != Stage::Draining).count()
@@ -286,7 +319,8 @@ impl Pool {
 
     fn start(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         self.next += 1;
-        self.workers.insert(self.next, Worker { stage: Stage::Starting, calls: 0, since: now });
+        let worker = Worker { stage: Stage::Starting, calls: 0, born: now, idle: now };
+        self.workers.insert(self.next, worker);
         actions.push(Action::Start(self.next));
     }
 }
@@ -314,10 +348,31 @@ mod tests {
     fn a_call_that_finds_all_busy_gets_a_worker_of_its_own() {
         let mut pool = opened(USUAL);
         assert_eq!(pool.call(10, at(0)), [Serve(10, 1)]);
-        assert_eq!(pool.call(11, at(0)), [Start(2)]);
-        assert_eq!(pool.loaded(2, at(0)), [Serve(11, 2)]);
-        assert_eq!(pool.call(12, at(0)), []);
-        assert_eq!(pool.ended(2, at(0)), [Serve(12, 2)]);
+        assert_eq!(pool.call(11, at(0)), []);
+        assert_eq!(pool.next_tick(), Some(at(0) + PATIENCE));
+        assert_eq!(pool.tick(at(0) + PATIENCE), [Start(2)]);
+        assert_eq!(pool.loaded(2, at(1)), [Serve(11, 2)]);
+        assert_eq!(pool.call(12, at(1)), []);
+        assert_eq!(pool.ended(2, at(1)), [Serve(12, 2)]);
+    }
+
+    /// Breaks when each call that waits has a worker started at once.
+    #[test]
+    fn workers_grow_in_number_no_faster_than_they_load() {
+        let mut pool = opened(Limits { workers: 10, queue: 256, ..USUAL });
+        (0..16).for_each(|call| drop(pool.call(call, at(0))));
+        assert_eq!(pool.tick(at(1)), [Start(2)]);
+        assert_eq!(pool.next_tick(), None);
+        assert_eq!(pool.loaded(2, at(1)), [Serve(1, 2), Start(3), Start(4)]);
+        assert_eq!(pool.loaded(3, at(1)), [Serve(2, 3), Start(5), Start(6)]);
+        // Short calls do not wait for so long, however many come.
+        let mut pool = opened(Limits { workers: 10, queue: 256, ..USUAL });
+        (0..16).for_each(|call| drop(pool.call(call, at(0))));
+        for call in 1..100 {
+            let now = at(0) + SignedDuration::from_millis(i64::try_from(call).unwrap());
+            assert_eq!(pool.call(call + 15, now), []);
+            assert_eq!(pool.ended(1, now), [Serve(call, 1)]);
+        }
     }
 
     #[test]
@@ -332,8 +387,9 @@ mod tests {
     fn a_call_that_may_have_a_worker_of_its_own_needs_no_queue() {
         let mut pool = opened(Limits { workers: 2, queue: 0, ..USUAL });
         assert_eq!(pool.call(10, at(0)), [Serve(10, 1)]);
-        assert_eq!(pool.call(11, at(0)), [Start(2)]);
+        assert_eq!(pool.call(11, at(0)), []);
         assert_eq!(pool.call(12, at(0)), [Refuse(12, Refusal::Full)]);
+        assert_eq!(pool.tick(at(1)), [Start(2)]);
     }
 
     #[test]
@@ -341,7 +397,8 @@ mod tests {
         let mut pool = opened(USUAL);
         pool.call(10, at(0));
         pool.call(11, at(0));
-        pool.loaded(2, at(0));
+        pool.tick(at(1));
+        pool.loaded(2, at(1));
         pool.ended(1, at(1));
         pool.ended(2, at(1));
         assert_eq!(pool.next_tick(), Some(at(61)));
@@ -369,6 +426,31 @@ mod tests {
             assert_eq!(pool.tick(now), [Start(worker + 1)]);
         }
         assert_eq!(gaps, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    /// Breaks when a worker's last call counts instead of its birth.
+    #[test]
+    fn a_minute_of_health_ends_a_row_of_deaths() {
+        let mut pool = opened(USUAL);
+        let mut now = at(0);
+        pool.died(1, now);
+        for worker in 2..=5 {
+            pool.died(worker, now);
+            now = pool.next_tick().unwrap();
+            pool.tick(now);
+        }
+        pool.loaded(6, now);
+        assert!(pool.is_crashing());
+        pool.call(10, now);
+        let well = now + HEALTHY;
+        pool.ended(6, well);
+        assert_eq!(pool.next_tick(), Some(well));
+        assert_eq!(pool.tick(well), []);
+        assert!(!pool.is_crashing());
+        assert_eq!(pool.next_tick(), None);
+        // Without a look at the clock meanwhile it is the same.
+        pool.failures = 4;
+        assert_eq!(pool.died(6, well), [Start(7)]);
     }
 
     #[test]

@@ -113,6 +113,16 @@ impl Settings {
     pub(super) fn memory_limit(&self) -> u64 {
         self.env.get("FUNC_MEMORY_LIMIT").and_then(|limit| bytes_of(limit)).unwrap_or(0)
     }
+
+    /// Returns how many megabytes the objects of a Node.js program may take, unless it has no limit or its own.
+    ///
+    /// V8 crashes without a word when the system gives it no more, so it is to find its own limit first.
+    pub(crate) fn heap_limit(&self) -> Option<u64> {
+        let own = self.env.get("NODE_OPTIONS").map(|options| options.replace('_', "-"));
+        let has_own = own.is_some_and(|options| options.contains("--max-old-space-size"));
+        let megabytes = (self.memory_limit() >> 20) / 4 * 3;
+        (!has_own && megabytes != 0).then_some(megabytes)
+    }
 }
 
 /// Returns the bytes that a quantity such as `128Mi` stands for.
@@ -206,6 +216,15 @@ mod tests {
         assert_eq!(limits(&[("FUNC_CONCURRENCY", "2"), ("CHERRYPY_NUMTHREADS", "3")]), (2, 1, 256));
         assert_eq!(limits(&[("WINDLASS_RUNTIME", "nodejs20")]), (1, 100, 256));
         assert_eq!(limits(&[("WINDLASS_RUNTIME", "go"), ("FUNC_MAX_QUEUE", "7")]), (1, 1000, 7));
+    }
+
+    #[test]
+    fn a_node_program_finds_its_limit_before_the_system_does() {
+        let limit = ("FUNC_MEMORY_LIMIT", "200Mi");
+        assert_eq!(read(&[limit]).unwrap().heap_limit(), Some(150));
+        assert_eq!(read(&[]).unwrap().heap_limit(), None);
+        let own = ("NODE_OPTIONS", "--max_old_space_size=64");
+        assert_eq!(read(&[limit, own]).unwrap().heap_limit(), None);
     }
 
     #[test]

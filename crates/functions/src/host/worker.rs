@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::future::join_all;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::{
@@ -26,14 +27,19 @@ use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
     net::UnixStream,
-    process::{Child, Command},
+    process::Command,
     sync::watch,
+    task::JoinHandle,
 };
 
-use super::{Log, settings::Settings};
-use crate::launch::Launcher;
+use super::{
+    Log, Means,
+    end::{End, end},
+    settings::Settings,
+};
+use crate::runtimes::Language;
 
-/// How much of what a process says while it loads is kept for the message that it failed.
+/// How much of the last that a process printed is kept to tell why it ended.
 const LAST_WORDS: usize = 4096;
 
 /// The longest line that is taken as one.
@@ -41,7 +47,7 @@ const LONGEST_LINE: u64 = 64 * 1024;
 
 /// The header by which a host asks whether a process is still there; the program does not see it.
 const PING: &str = "windlass-ping";
-/// How long the answer to that may take.
+/// How long the answer to that may take, and the last words of a process that has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A running process. It is killed when this is dropped.
@@ -53,7 +59,7 @@ pub(super) struct Worker {
     /// Kept open: its end is the process's.
     control: tokio::sync::Mutex<BufReader<UnixStream>>,
     words: Arc<Mutex<String>>,
-    exited: watch::Receiver<Option<String>>,
+    exited: watch::Receiver<Option<End>>,
 }
 
 /// A connection to the process, which takes one request after another.
@@ -73,19 +79,19 @@ pub(super) struct Answer {
 
 /// How a worker is started.
 pub(super) struct Start<'a> {
-    pub(super) launcher: &'a Launcher,
+    pub(super) means: &'a Means,
     pub(super) settings: &'a Settings,
     /// What is run, with its arguments.
     pub(super) command: &'a [std::ffi::OsString],
     /// The directory of its socket.
     pub(super) scratch: &'a Path,
     pub(super) id: u64,
-    pub(super) log: &'a Arc<dyn Log>,
 }
 
 impl Worker {
     pub(super) fn start(start: &Start<'_>) -> io::Result<Self> {
-        let Start { launcher, settings, command, scratch, id, log } = start;
+        let Start { means, settings, command, scratch, id } = start;
+        let Means { launcher, log, clock, .. } = means;
         let socket = scratch.join(format!("{id}.sock"));
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -106,10 +112,29 @@ impl Worker {
             .spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         let words = Arc::<Mutex<String>>::default();
-        follow(child.stdout.take(), log, &words);
-        follow(child.stderr.take(), log, &words);
+        let printed = [
+            child.stdout.take().map(|it| follow(it, log, &words)),
+            child.stderr.take().map(|it| follow(it, log, &words)),
+        ];
         let (sender, exited) = watch::channel(None);
-        tokio::spawn(wait(child, sender));
+        // The program itself decides that a Jsonnet function has a limit.
+        let has_limit = settings.memory_limit() != 0 || settings.language == Language::Jsonnet;
+        let (clock, last) = (Arc::clone(clock), Arc::clone(&words));
+        tokio::spawn(async move {
+            let how = child.wait().await;
+            let how = how.map_or_else(|error| error.to_string(), |how| how.to_string());
+            if let Some(pid) = pid {
+                // What it has started goes with it.
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            // A process that left the group may keep the pipe open.
+            tokio::select! {
+                _ = join_all(printed.into_iter().flatten()) => {}
+                () = clock.sleep_until(clock.after(PATIENCE)) => {}
+            }
+            let last = last.lock().expect("the lock of words is never poisoned").clone();
+            sender.send_replace(Some(end(how, &last, has_limit)));
+        });
         let control = tokio::sync::Mutex::new(BufReader::new(UnixStream::from_std(ours)?));
         Ok(Self { pid, socket, connections: Mutex::default(), control, words, exited })
     }
@@ -119,7 +144,7 @@ impl Worker {
     /// # Errors
     ///
     /// What a person should know of why it is not.
-    pub(super) async fn loaded(&self) -> Result<(), String> {
+    pub(super) async fn loaded(&self) -> Result<(), End> {
         let mut line = Vec::new();
         let mut control = self.control.lock().await;
         // Whatever sits there may say anything, and for ever.
@@ -127,13 +152,14 @@ impl Worker {
         drop(control);
         match serde_json::from_slice::<Loaded>(&line) {
             Ok(Loaded { error: None }) if read.is_ok() => Ok(()),
-            Ok(Loaded { error: Some(error) }) => Err(error),
+            Ok(Loaded { error: Some(message) }) => Err(End { message, ..End::default() }),
             // What is no such line comes from no shim, and its process would go on.
             _ => {
                 self.kill();
-                let how = self.exit().await;
+                let end = self.exit().await;
                 let words = self.words.lock().expect("the lock of words is never poisoned").clone();
-                Err(if words.trim().is_empty() { how } else { words.trim().to_owned() })
+                let words = words.trim();
+                Err(if words.is_empty() { end } else { End { message: words.to_owned(), ..end } })
             }
         }
     }
@@ -141,11 +167,11 @@ impl Worker {
     /// Waits for the end of the process and says how it ended.
     ///
     /// Waiting for it does not keep the process alive.
-    pub(super) fn exit(&self) -> impl Future<Output = String> + use<> {
+    pub(super) fn exit(&self) -> impl Future<Output = End> + use<> {
         let mut exited = self.exited.clone();
         async move {
             let ended = exited.wait_for(Option::is_some).await;
-            ended.ok().and_then(|how| how.clone()).unwrap_or_else(|| "the process ended".to_owned())
+            ended.ok().and_then(|end| end.clone()).unwrap_or_default()
         }
     }
 
@@ -211,18 +237,12 @@ impl Drop for Worker {
     }
 }
 
-async fn wait(mut child: Child, exited: watch::Sender<Option<String>>) {
-    let how = child.wait().await;
-    exited.send_replace(Some(how.map_or_else(|error| error.to_string(), |how| how.to_string())));
-}
-
 /// Hands on what the process prints, line by line.
 fn follow(
-    output: Option<impl AsyncRead + Unpin + Send + 'static>,
+    output: impl AsyncRead + Unpin + Send + 'static,
     log: &Arc<dyn Log>,
     words: &Arc<Mutex<String>>,
-) {
-    let Some(output) = output else { return };
+) -> JoinHandle<()> {
     let (log, words) = (Arc::clone(log), Arc::clone(words));
     tokio::spawn(async move {
         let (mut output, mut line) = (BufReader::new(output), Vec::new());
@@ -236,11 +256,17 @@ fn follow(
             let text = String::from_utf8_lossy(&line);
             log.line(text.trim_end_matches('\n'));
             let mut words = words.lock().expect("the lock of words is never poisoned");
-            if words.len() + text.len() <= LAST_WORDS {
-                words.push_str(&text);
-            }
+            keep(&mut words, &text);
             drop(words);
             line.clear();
         }
-    });
+    })
+}
+
+/// Adds a text to the last words, whose beginning makes room for it.
+fn keep(words: &mut String, text: &str) {
+    words.push_str(text);
+    let most = words.len().saturating_sub(LAST_WORDS);
+    let cut = (most..=words.len()).find(|at| words.is_char_boundary(*at));
+    words.drain(..cut.unwrap_or_default());
 }

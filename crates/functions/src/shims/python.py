@@ -1,11 +1,11 @@
 """Serves one Python function over a private socket, one call at a time.
 
-Standard library only, for Python 3.8 and later.
+Standard library only, for Python 3.8 and later. What takes long to import is left out: an idle function's caller
+waits for it.
 """
 
 import importlib
 import importlib.util
-import inspect
 import io
 import json
 import os
@@ -13,8 +13,7 @@ import signal
 import socket
 import sys
 import threading
-import traceback
-from http.client import responses as PHRASES
+from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
 
@@ -183,7 +182,8 @@ class HTTPResponse(Exception):
         """The status with its phrase; `status` may be a number or both already."""
         if isinstance(self.status, str):
             return self.status
-        return "%d %s" % (self.status, PHRASES.get(self.status, "Unknown"))
+        phrases = {known.value: known.phrase for known in HTTPStatus}
+        return "%d %s" % (self.status, phrases.get(self.status, "Unknown"))
 
     @property
     def headerlist(self):
@@ -296,7 +296,7 @@ class Function:
             kind, body = rendered(result)
             return "200 OK", [("Content-Type", kind)], body
         except BaseException as error:  # Even `sys.exit` must not end the process.
-            traceback.print_exc()
+            print_exception()
             if isinstance(error, MemoryError) and self.has_limit:
                 # Much of what this process holds may be broken now.
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -314,7 +314,7 @@ class Function:
             "extensions": {"request": self.request(method, target, headers, body)},
         }
         result = self.call(event, self.context)
-        return self.awaited(result) if inspect.isawaitable(result) else result
+        return self.awaited(result) if hasattr(type(result), "__await__") else result
 
     def request(self, method, target, headers, body):
         environ = environ_of(method, target, headers, body)
@@ -335,6 +335,11 @@ class Function:
             return await result
 
         return self.loop.run_until_complete(wait())
+
+
+def print_exception():
+    """Prints what is handled just now with its trace, without the module that is for it."""
+    sys.__excepthook__(*sys.exc_info())
 
 
 def read(stream):
@@ -436,7 +441,7 @@ def main():
         listener.bind(os.environ["WINDLASS_SOCKET"])
         listener.listen(8)
     except BaseException as error:
-        traceback.print_exc()
+        print_exception()
         tell(control, "%s: %s" % (type(error).__name__, error))
         sys.exit(1)
     tell(control)

@@ -188,7 +188,8 @@ async fn a_program_that_takes_too_much_memory_is_ended() {
     let answer = served.post("text/plain", "1000000000").await;
     assert_eq!((answer.status, answer.text().as_str()), (502, "Function process exited"));
     assert!(!served.lines.with("MemoryError").is_empty());
-    served.health(|health| health.restarts == 1 && health.failure.is_none()).await;
+    let health = served.health(|health| health.restarts == 1 && health.failure.is_none()).await;
+    assert!(health.last_end.unwrap().is_out_of_memory);
     assert_eq!(served.post("text/plain", "1000").await.text(), "1000");
 }
 
@@ -206,7 +207,8 @@ exports.f = ({ data }) => {
     assert_eq!(served.post("application/json", r#"{"count":10}"#).await.text(), "10");
     let answer = served.post("application/json", r#"{"count":1000000}"#).await;
     assert_eq!((answer.status, answer.text().as_str()), (502, "Function process exited"));
-    served.health(|health| health.restarts == 1 && health.failure.is_none()).await;
+    let health = served.health(|health| health.restarts == 1 && health.failure.is_none()).await;
+    assert!(health.last_end.unwrap().is_out_of_memory);
     assert_eq!(served.post("application/json", r#"{"count":10}"#).await.text(), "10");
 }
 
@@ -259,6 +261,27 @@ async fn the_last_process_may_go_and_comes_back() {
     assert_eq!(second.status, 200);
     assert_ne!(second.text(), first);
     assert_eq!(served.host.health().borrow().restarts, 0);
+}
+
+/// Breaks when only the process itself is waited for.
+#[tokio::test]
+async fn what_a_process_has_started_ends_with_it() {
+    let source = r#"
+import os, subprocess
+child = subprocess.Popen(["sleep", "600"])
+
+def f(event, context):
+    if event["extensions"]["request"].query.get("end"):
+        os._exit(3)
+    return str(child.pid)
+"#;
+    let Some(served) = serve(&PYTHON, source, &[]).await else { return };
+    let child = served.get("/").await.text();
+    assert!(is_alive(&child));
+    assert_eq!(served.get("/?end=1").await.status, 502);
+    until("the end of what it had started", || !is_alive(&child)).await;
+    let health = served.health(|health| health.restarts == 1 && health.failure.is_none()).await;
+    assert!(!health.last_end.unwrap().is_out_of_memory);
 }
 
 /// Breaks when a process that is still loading outlives its host.

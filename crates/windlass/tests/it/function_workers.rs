@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, BufRead, BufReader, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -32,6 +32,7 @@ spec:
     import time
     def sleep(event, context):
         if event['extensions']['request'].path == '/long':
+            print('fell asleep', flush=True)
             time.sleep(600)
         return 'slept'
 ";
@@ -45,6 +46,36 @@ def wait(event, context):
         time.sleep(0.01)
     return 'waited'
 ";
+
+
+/// A function with a package, which comes from a directory.
+const GREETER: &str = "
+apiVersion: kubeless.io/v1beta1
+kind: Function
+metadata: {name: greeter}
+spec:
+  runtime: python3
+  handler: greeter.greet
+  deps: |
+    --no-index
+    --find-links WHEELS
+    wlgreeting==1.0
+  function: |
+    import wlgreeting
+    def greet(event, context):
+        return wlgreeting.TEXT
+";
+
+/// Writes a package that pip can install without a network.
+const WHEEL: &str = r#"
+import sys, zipfile
+info = "wlgreeting-1.0.dist-info"
+with zipfile.ZipFile(sys.argv[1] + "/wlgreeting-1.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("wlgreeting.py", "TEXT = 'greetings'\n")
+    wheel.writestr(info + "/METADATA", "Metadata-Version: 2.1\nName: wlgreeting\nVersion: 1.0\n")
+    wheel.writestr(info + "/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(info + "/RECORD", "wlgreeting.py,,\n" + "".join(info + "/" + it + ",,\n" for it in ["METADATA", "WHEEL", "RECORD"]))
+"#;
 
 /// A running `dev` in a directory of its own.
 struct Dev {
@@ -90,6 +121,12 @@ impl Dev {
         self.kubectl(&["get", "function", function, "-o", path]).is_ok_and(|ready| ready == "True")
     }
 
+    /// Calls a function and returns what it answers.
+    fn call(&self, function: &str, path: &str) -> Result<String, String> {
+        let path = format!("/api/v1/namespaces/default/services/{function}/proxy/{path}");
+        self.kubectl(&["get", "--raw", &path])
+    }
+
     /// Returns the processes that run programs of this `dev`.
     fn workers(&self) -> Vec<PathBuf> {
         let programs = fs::canonicalize(self.dir.path()).unwrap().join(".windlass/functions");
@@ -126,10 +163,30 @@ fn acceptance_15_kubectl_sees_what_a_function_consists_of() {
     assert_eq!(kinds, ["configmap", "service", "deployment.apps", "pod"]);
     let told = dev.kubectl(&["rollout", "status", "deploy/sleeper", "--timeout=30s"]).unwrap();
     assert!(told.contains("successfully rolled out"), "{told}");
-    let call = ["get", "--raw", "/api/v1/namespaces/default/services/sleeper/proxy/short"];
-    assert_eq!(dev.kubectl(&call).unwrap(), "slept");
-    let log = dev.kubectl(&["logs", "-l", "function=sleeper"]).unwrap();
+    assert_eq!(dev.call("sleeper", "short").unwrap(), "slept");
+    let logs = |more: &[&str]| dev.kubectl(&[&["logs", "-l", "function=sleeper"], more].concat());
+    let log = logs(&[]).unwrap();
     assert!(log.contains("\"GET /short HTTP/1.1\" 200 5"), "{log}");
+    let line = log.lines().last().unwrap().to_owned();
+    assert_eq!(logs(&["--tail=1", "--since=10m"]).unwrap(), line);
+    let mut follower = dev.command(&["logs", "-f", "--tail=1", "-l", "function=sleeper"]);
+    let mut follower = follower.stdout(Stdio::piped()).spawn().unwrap();
+    let mut followed = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert_eq!(followed.next().unwrap().unwrap(), line);
+    dev.call("sleeper", "followed").unwrap();
+    assert!(followed.next().unwrap().unwrap().contains("\"GET /followed HTTP/1.1\" 200 5"));
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert!(logs(&["--previous"]).unwrap_err().contains("previous terminated container"));
+    for worker in dev.workers() {
+        let pid = worker.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+    }
+    within(PATIENCE, "the run before is told", || {
+        logs(&["--previous"]).is_ok_and(|log| log.contains("GET /followed"))
+    });
+    let refused = dev.kubectl(&["exec", "deploy/sleeper", "--", "true"]).unwrap_err();
+    assert!(refused.contains("(NotImplemented): pods/exec is not available"), "{refused}");
 
     let uid = |object: &str| dev.kubectl(&["get", object, "-o", "jsonpath={.metadata.uid}"]).ok();
     for object in ["service/sleeper", "deployment/sleeper"] {
@@ -139,35 +196,50 @@ fn acceptance_15_kubectl_sees_what_a_function_consists_of() {
             uid(object).is_some_and(|after| Some(after) != before)
         });
     }
-    within(PATIENCE, "it answers again", || dev.kubectl(&call).is_ok());
+    within(PATIENCE, "it answers again", || dev.call("sleeper", "short").is_ok());
     // In `dev` the file goes, not the object alone.
     fs::remove_file(dev.dir.path().join("app/all.yaml")).unwrap();
     within(PATIENCE, "all is gone", || names().is_empty() && dev.workers().is_empty());
 }
 
-/// Workers end with windlass however it ends, and the next one serves the same functions.
+/// Workers end with windlass however it ends, and the next one serves the same functions, of which none is
+/// installed again.
 ///
-/// Breaks when `launch_main` asks for no signal at its parent's death and no shim looks for the end of its input.
+/// Breaks when `launch_main` asks for no signal at its parent's death and no shim looks for the end of its input;
+/// when packages lie in a directory of the process.
 #[test]
 fn acceptance_25_kill_9_leaves_no_worker_and_the_next_one_serves_again() {
-    let Some(mut dev) = Dev::start("functions after kill -9", SLEEPER) else { return };
-    within(PATIENCE, "the function is ready", || dev.is_ready("sleeper"));
+    let wheels = dir(&[]);
+    let wheels = wheels.path();
+    let greeter = GREETER.replace("WHEELS", wheels.to_str().unwrap());
+    let manifests = format!("{SLEEPER}---{greeter}");
+    if has_program("python3") {
+        let mut writer = Command::new("python3");
+        assert!(writer.args(["-c", WHEEL]).arg(wheels).status().unwrap().success());
+    }
+    let Some(mut dev) = Dev::start("functions after kill -9", &manifests) else { return };
+    for function in ["sleeper", "greeter"] {
+        within(PATIENCE, &format!("{function} is ready"), || dev.is_ready(function));
+    }
+    assert_eq!(dev.call("greeter", "").unwrap(), "greetings");
     let call = ["get", "--raw", "/api/v1/namespaces/default/services/sleeper/proxy/long"];
     let mut caller =
         dev.command(&call).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     within(PATIENCE, "a call is under way", || {
-        caller.try_wait().unwrap().is_none() && !dev.workers().is_empty()
+        let log = dev.kubectl(&["logs", "-l", "function=sleeper"]);
+        log.is_ok_and(|log| log.contains("fell asleep"))
     });
+    assert!(!dev.workers().is_empty());
+    // Nothing is left to install from.
+    fs::remove_dir_all(wheels).unwrap();
     dev.running.signal(Signal::KILL);
     within(Duration::from_secs(5), "no worker is left", || dev.workers().is_empty());
     caller.wait().unwrap();
     dev.running = Dev::run(dev.dir.path());
-    within(PATIENCE, "the function is ready again", || dev.is_ready("sleeper"));
-    let short = call.map(|word| {
-        if word.starts_with('/') { word.replace("long", "short") } else { word.to_owned() }
-    });
-    let short: Vec<_> = short.iter().map(String::as_str).collect();
-    assert_eq!(dev.kubectl(&short).unwrap(), "slept");
+    for (function, answer) in [("sleeper", "slept"), ("greeter", "greetings")] {
+        within(PATIENCE, &format!("{function} is ready again"), || dev.is_ready(function));
+        assert_eq!(dev.call(function, "").unwrap(), answer);
+    }
 }
 
 /// A pod that is told to end answers the calls it has, for as long as it may, and takes no others.

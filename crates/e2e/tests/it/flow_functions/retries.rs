@@ -66,6 +66,7 @@ impl Parts {
             interpreters: Arc::clone(&interpreters),
             clock,
             fetch: Arc::clone(&source) as Arc<dyn Fetch>,
+            gateway: None,
         };
         let fleet = Fleet::new(Arc::new(world.api().clone()));
         let executor = FunctionExecutor::new(client.clone(), fleet, executor);
