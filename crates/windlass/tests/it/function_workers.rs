@@ -47,7 +47,6 @@ def wait(event, context):
     return 'waited'
 ";
 
-
 /// A function with a package, which comes from a directory.
 const GREETER: &str = "
 apiVersion: kubeless.io/v1beta1
