@@ -8,6 +8,9 @@ use thiserror::Error;
 use super::pool::{IDLE, Limits};
 use crate::runtimes::{Language, RuntimeName};
 
+/// What Node.js takes beside the heap of its program before that heap is full, and more.
+const BESIDES_HEAP: u64 = 128 << 20;
+
 /// The variable that lets all workers end that have nothing to do for so long.
 pub(crate) const IDLE_TIMEOUT: &str = "WINDLASS_IDLE_TIMEOUT";
 
@@ -112,6 +115,17 @@ impl Settings {
     /// Returns how many bytes a worker may use; 0 is no limit.
     pub(super) fn memory_limit(&self) -> u64 {
         self.env.get("FUNC_MEMORY_LIMIT").and_then(|limit| bytes_of(limit)).unwrap_or(0)
+    }
+
+    /// Returns at how many bytes the system gives a worker no more; 0 is no limit.
+    pub(super) fn system_limit(&self) -> u64 {
+        match self.memory_limit() {
+            0 => 0,
+            limit if self.language == Language::Nodejs && self.heap_limit().is_some() => {
+                limit.saturating_add(BESIDES_HEAP)
+            }
+            limit => limit,
+        }
     }
 
     /// Returns how many megabytes the objects of a Node.js program may take, unless it has no limit or its own.

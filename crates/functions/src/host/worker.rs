@@ -97,7 +97,7 @@ impl Worker {
         ours.set_nonblocking(true)?;
         let mut child = Command::new(&launcher.program)
             .args(&launcher.args)
-            .arg(settings.memory_limit().to_string())
+            .arg(settings.system_limit().to_string())
             .args(*command)
             .env_clear()
             .envs(&settings.env)

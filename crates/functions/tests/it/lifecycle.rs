@@ -208,7 +208,8 @@ exports.f = ({ data }) => {
     let answer = served.post("application/json", r#"{"count":1000000}"#).await;
     assert_eq!((answer.status, answer.text().as_str()), (502, "Function process exited"));
     let health = served.health(|health| health.restarts == 1 && health.failure.is_none()).await;
-    assert!(health.last_end.unwrap().is_out_of_memory);
+    let end = health.last_end.unwrap();
+    assert!(end.is_out_of_memory, "{end:?} {:?}", served.lines.with(""));
     assert_eq!(served.post("application/json", r#"{"count":10}"#).await.text(), "10");
 }
 
