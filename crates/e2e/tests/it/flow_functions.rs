@@ -349,8 +349,7 @@ async fn acceptance_3_an_old_runtime_is_replaced_unless_that_is_forbidden() {
 
 /// Processes serve one call after another, and no call fails because the source changes under it.
 ///
-/// Breaks when `FunctionExecutor::stop` does not let the calls end that a host has taken; when a worker is stopped
-/// with its first call.
+/// Breaks when `FunctionExecutor::stop` does not let the calls end that a host has taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acceptance_12_fifty_updates_fail_no_call() {
     let dev = Arc::new(Dev::start(GREETER).await);

@@ -204,8 +204,7 @@ fn acceptance_15_kubectl_sees_what_a_function_consists_of() {
 /// Workers end with windlass however it ends, and the next one serves the same functions, of which none is
 /// installed again.
 ///
-/// Breaks when `launch_main` asks for no signal at its parent's death and no shim looks for the end of its input;
-/// when packages lie in a directory of the process.
+/// Breaks when `launch_main` asks for no signal at its parent's death and no shim looks for the end of its input.
 #[test]
 fn acceptance_25_kill_9_leaves_no_worker_and_the_next_one_serves_again() {
     let wheels = dir(&[]);

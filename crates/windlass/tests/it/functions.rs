@@ -82,6 +82,7 @@ fn until(what: &str, mut is_true: impl FnMut() -> bool) {
     }
 }
 
+/// Breaks when `wish::update` sets the timeout anew.
 #[test]
 fn acceptance_26_the_verbs_of_kubeless_make_a_round_trip() {
     if !has_program("python3") {

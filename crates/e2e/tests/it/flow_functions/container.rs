@@ -27,7 +27,7 @@ exports.sync = async ({ extensions: { request, response } }) => {
 
 /// Whoever calls gets the first byte before the last one is made, whichever way the call goes.
 ///
-/// Breaks when `Endpoint` waits for the end of an answer; when functions are not told of the gateway.
+/// Breaks when `Endpoint` waits for the end of an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_come_bit_by_bit_through_services_and_the_gateway() {
     if Command::new("node").arg("--version").output().is_err() {
@@ -70,7 +70,7 @@ async fn answers_come_bit_by_bit_through_services_and_the_gateway() {
 
 /// Variables and volumes come from where the container says.
 ///
-/// Breaks when `Run::ready` looks for no objects; when it puts no files in their places; when nothing is told.
+/// Breaks when `Run::ready` looks for no objects.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn variables_and_volumes_are_those_of_the_container() {
     let dev = Dev::start(GREETER).await;
@@ -115,7 +115,6 @@ async fn variables_and_volumes_are_those_of_the_container() {
 
 /// What only containers can have is refused, and a scaler that nobody obeys is told.
 ///
-/// Breaks when a pod that asks for containers is left waiting; when a scaler is passed over in silence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_needs_a_cluster_is_told() {
     let dev = Dev::start(GREETER).await;
