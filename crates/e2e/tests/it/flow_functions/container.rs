@@ -114,7 +114,6 @@ async fn variables_and_volumes_are_those_of_the_container() {
 }
 
 /// What only containers can have is refused, and a scaler that nobody obeys is told.
-///
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_needs_a_cluster_is_told() {
     let dev = Dev::start(GREETER).await;
