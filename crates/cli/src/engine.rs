@@ -285,18 +285,14 @@ async fn serve(
     client: &Client,
     is_ready: &Arc<AtomicBool>,
 ) -> Result<JoinSet<()>, EngineError> {
-    let mut servers = JoinSet::new();
     let metrics = endpoints::metrics(client.metrics().clone());
     let health = endpoints::health(Arc::clone(is_ready));
-    for (address, what, routes) in [
+    endpoints::serve_all(&[
         (&flags.metrics_address, "metrics", metrics),
         (&flags.health_address, "health", health),
         (&flags.pprof_address, "profiles", endpoints::profiles()),
-    ] {
-        let served = endpoints::serve(&mut servers, address, (what, routes)).await;
-        served.map_err(|source| EngineError::Listen { address: address.clone(), source })?;
-    }
-    Ok(servers)
+    ])
+    .await
 }
 
 /// Asks the API server what it offers, several times if need be: a sidecar that connections lead through may

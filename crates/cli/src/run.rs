@@ -119,15 +119,11 @@ async fn serve(
     client: &Client,
     is_ready: &Arc<AtomicBool>,
 ) -> Result<JoinSet<()>, EngineError> {
-    let mut servers = JoinSet::new();
     let metrics = endpoints::metrics(client.metrics().clone());
     let health = endpoints::health(Arc::clone(is_ready));
-    for (address, what, routes) in [
+    endpoints::serve_all(&[
         (&options.metrics_address, "metrics", metrics),
         (&options.health_address, "health", health),
-    ] {
-        let served = endpoints::serve(&mut servers, address, (what, routes)).await;
-        served.map_err(|source| EngineError::Listen { address: address.clone(), source })?;
-    }
-    Ok(servers)
+    ])
+    .await
 }

@@ -13,12 +13,31 @@ use runtime::Metrics;
 use tokio::{net::TcpListener, task::JoinSet};
 use tracing::{info, warn};
 
+use super::EngineError;
+
+/// What is served at an address: what it is called, and its routes.
+pub(crate) type Served<'a> = (&'a String, &'static str, Router);
+
+/// Serves each of several at its address until the servers are dropped.
+///
+/// # Errors
+///
+/// [`EngineError::Listen`] for the first address that cannot be used.
+pub(crate) async fn serve_all(all: &[Served<'_>]) -> Result<JoinSet<()>, EngineError> {
+    let mut servers = JoinSet::new();
+    for (address, what, routes) in all {
+        let served = serve(&mut servers, address, (what, routes.clone())).await;
+        served.map_err(|source| EngineError::Listen { address: (*address).clone(), source })?;
+    }
+    Ok(servers)
+}
+
 /// Serves on an address; `0` and nothing are nowhere.
 ///
 /// # Errors
 ///
 /// What the system says if the address cannot be used.
-pub(crate) async fn serve(
+async fn serve(
     servers: &mut JoinSet<()>,
     address: &str,
     (what, routes): (&str, Router),
