@@ -7,11 +7,12 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use api::{function, trigger};
 use futures::future::join_all;
-use k8s::{Object, ObjectKey, Resource, SignedDuration, TimerKind, Timestamp, in_one_line};
+use k8s::{Object, ObjectKey, Resource, TimerKind, in_one_line};
 use runtime::{Cache, Caches, Change, Client, EventKind, EventLimits, Events, Queue, Subscription};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
@@ -45,7 +46,7 @@ const MANAGER: &str = "windlass-functions";
 /// How many triggers are worked on at once.
 const WORKERS: usize = 2;
 /// After how long a trigger is looked at again, as what routes by it may have changed unseen.
-const RESYNC: SignedDuration = SignedDuration::from_mins(10);
+const RESYNC: Duration = Duration::from_mins(10);
 
 /// Who does what triggers ask for.
 #[derive(Clone, Debug)]
@@ -249,7 +250,7 @@ impl Shared {
                 None => Ok(()),
             };
         };
-        let again = self.client.clock().now().checked_add(RESYNC).unwrap_or(Timestamp::MAX);
+        let again = self.client.clock().after(RESYNC);
         self.queue.add_at(Work(*kind, key.clone()), again, TimerKind::Periodic);
         match kind {
             Kind::Http => self.sync_http(&object).await,

@@ -1,13 +1,13 @@
 //! Makes the calls of CronJobTriggers: to the hosts of this process, or over the network of a cluster.
 
-use std::{env, fmt::Display};
+use std::{env, fmt::Display, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper_util::{client::legacy::Client as HttpClient, rt::TokioExecutor};
-use k8s::{Clock, ObjectKey, SignedDuration, SystemClock, Timestamp};
+use k8s::{Clock, ObjectKey, SystemClock};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -73,14 +73,12 @@ impl Caller {
         clock: &dyn Clock,
     ) -> Result<(), CallError> {
         let now = clock.now();
-        let late = now.checked_add(SignedDuration::from_secs(call.seconds.into()));
+        let late = clock.after(Duration::from_secs(call.seconds.into()));
         let request = call.request(&Uuid::new_v4().to_string(), now);
         tokio::select! {
             biased;
             outcome = self.send(function, request) => outcome,
-            () = clock.sleep_until(late.unwrap_or(Timestamp::MAX)) => {
-                Err(CallError::Late(call.seconds))
-            }
+            () = clock.sleep_until(late) => Err(CallError::Late(call.seconds)),
         }
     }
 
