@@ -71,8 +71,9 @@ impl Executors {
 
     /// Returns the executor that runs a pod, with its name; nothing for a simulated one.
     pub(crate) fn of(&self, pod: &Object) -> Option<(String, Arc<dyn Executor>)> {
-        let all = self.all().clone();
-        all.into_iter().find(|(name, _)| belongs_to(pod, name))
+        let all = self.all();
+        let (name, executor) = all.iter().find(|(name, _)| belongs_to(pod, name))?;
+        Some((name.clone(), Arc::clone(executor)))
     }
 
     fn all(&self) -> MutexGuard<'_, ByName> {
